@@ -1,0 +1,1 @@
+//! The Node.js binding: conversion between JavaScript and the sandbox crate, no policy.

@@ -1,0 +1,1 @@
+//! Guest SDK: write functions that run inside an Ampoule sandbox.

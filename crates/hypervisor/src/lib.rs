@@ -1,0 +1,1 @@
+//! One interface over KVM, the Microsoft Hypervisor and a scripted fake.

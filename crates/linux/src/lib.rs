@@ -1,0 +1,1 @@
+//! The Linux personality: start-up stack, system calls, in-memory files.

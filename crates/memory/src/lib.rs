@@ -1,0 +1,1 @@
+//! Guest memory: pages, images, page tables, copying access.

@@ -1,0 +1,1 @@
+//! Sandboxes: loader, calls, host functions, limits, executor.

@@ -1,0 +1,1 @@
+//! Development only: gates and fixtures for the tests.
