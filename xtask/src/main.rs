@@ -1,3 +1,47 @@
-//! Development tasks.
+//! Development tasks, run as `cargo xtask <task>`.
+//!
+//! Each task is a module. What a task needs from outside (a compiler, `flatc`, `git`) it runs as a
+//! program and names in its failure message together with the remedy.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod codegen;
+mod guests;
+mod process;
+mod repository;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <task>
+
+tasks:
+  guests    build every guest: the Rust ones and guests/c/*.c
+  codegen   regenerate code and documents from their sources (needs flatc)
+  tidy      check the house rules; one line for each finding
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments.as_slice() {
+        ["guests"] => guests::build_all(),
+        ["codegen"] => codegen::run(),
+        ["tidy"] => tidy::run(),
+        [] | ["help" | "--help" | "-h"] => {
+            eprint!("{USAGE}");
+            return ExitCode::from(if arguments.is_empty() { 2 } else { 0 });
+        }
+        unknown => {
+            eprint!("unknown task `{}`\n{USAGE}", unknown.join(" "));
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `cargo xtask guests`: builds every guest that the tests and the examples run.
+//!
+//! Rust guests form the nested workspace `guests/`, whose own cargo configuration makes them static.
+//! C guests are single files; each is linked against glibc and, where `musl-gcc` is installed,
+//! against musl, because the two libcs start up and allocate differently.
+
+use crate::{process, repository};
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+/// Builds the Rust and C guests; what is up to date is left alone.
+pub(crate) fn build_all() -> Result<()> {
+    let guests = repository::root().join("guests");
+    if guests.join("Cargo.toml").is_file() {
+        build_rust(&guests)?;
+    }
+    build_c(&guests)?;
+    // The test kit compares the sources with this file's time and warns about stale guests.
+    let stamp = guests.join("target/built");
+    fs::write(&stamp, "").with_context(|| format!("write {}", stamp.display()))
+}
+
+fn build_rust(guests: &Path) -> Result<()> {
+    process::run(process::nested_cargo(guests).args(["build", "--release", "--locked"]))
+}
+
+fn build_c(guests: &Path) -> Result<()> {
+    let output = guests.join("target/c");
+    fs::create_dir_all(&output).with_context(|| format!("create {}", output.display()))?;
+    let has_musl = process::exists("musl-gcc");
+    if !has_musl {
+        eprintln!(
+            "note: no musl-gcc, so no musl guests are built (Debian: apt-get install musl-tools)"
+        );
+    }
+    for source in c_sources(&guests.join("c"))? {
+        let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        compile_c("gcc", &source, &output.join(format!("{name}-glibc")))?;
+        if has_musl {
+            compile_c("musl-gcc", &source, &output.join(format!("{name}-musl")))?;
+        }
+    }
+    Ok(())
+}
+
+fn c_sources(directory: &Path) -> Result<Vec<PathBuf>> {
+    if !directory.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut sources = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "c") {
+            sources.push(path);
+        }
+    }
+    sources.sort();
+    Ok(sources)
+}
+
+fn compile_c(compiler: &str, source: &Path, program: &Path) -> Result<()> {
+    if modified(program).is_some_and(|built| modified(source).is_some_and(|edited| edited < built))
+    {
+        return Ok(());
+    }
+    process::run(
+        Command::new(compiler)
+            .args(["-static", "-O2", "-g1", "-Wall", "-Wextra", "-o"])
+            .arg(program)
+            .arg(source)
+            .arg("-lm"),
+    )
+    .context("is a C compiler installed? (Debian: apt-get install gcc libc6-dev)")
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
