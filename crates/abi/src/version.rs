@@ -7,10 +7,10 @@ pub const MINOR: u16 = 0;
 /// Major in the upper, minor in the lower 16 bits, as stored in the control page.
 pub const CURRENT: u32 = ((MAJOR as u32) << 16) | MINOR as u32;
 
-/// Whether a host that implements [`CURRENT`] can serve a guest built against `guest`.
+/// Whether a host that implements version `host` can serve a guest built against `guest`.
 ///
 /// A guest is served when the majors are equal and it does not expect a later minor.
 #[must_use]
-pub const fn is_compatible(guest: u32) -> bool {
-    guest >> 16 == CURRENT >> 16 && guest & 0xffff <= CURRENT & 0xffff
+pub const fn is_compatible(host: u32, guest: u32) -> bool {
+    guest >> 16 == host >> 16 && guest & 0xffff <= host & 0xffff
 }

@@ -1,1 +1,20 @@
-//! Guest memory: pages, images, page tables, copying access.
+//! Guest memory: host mappings, sealed images, page tables and the address space over them.
+//!
+//! This crate alone touches memory that a guest can write. It offers *copying* access only
+//! ([`Mapping::read`], [`AddressSpace::read`]); no reference into guest memory ever exists, because
+//! another processor may change the bytes at any time. It knows no hypervisor: a back end hands a
+//! [`Mapping`] to its VM and asks the [`AddressSpace`] for the root of the page tables.
+
+mod address;
+mod frames;
+mod image;
+mod mapping;
+mod protection;
+mod space;
+mod table;
+
+pub use address::{PhysicalAddress, round_up_to_page};
+pub use image::SealedSpace;
+pub use mapping::{Mapping, OutOfBounds};
+pub use protection::{Access, Privilege, Protection};
+pub use space::{AccessError, AddressSpace, FaultOutcome, MapError};

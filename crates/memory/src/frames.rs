@@ -1,0 +1,94 @@
+//! Which guest-physical pages are in use.
+
+use ampoule_abi::layout::PAGE_SIZE;
+
+/// A run of guest-physical pages, numbered from guest-physical address zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+}
+
+impl Run {
+    pub(crate) const fn offset(self) -> u64 {
+        self.first * PAGE_SIZE
+    }
+
+    pub(crate) const fn length(self) -> u64 {
+        self.count * PAGE_SIZE
+    }
+}
+
+/// Hands out guest-physical pages: fresh ones in order, then those that were given back.
+#[derive(Debug, Clone)]
+pub(crate) struct FrameAllocator {
+    /// Frames below were handed out at least once.
+    next: u64,
+    /// Frames the guest may have.
+    limit: u64,
+    /// Runs given back, in no order.
+    free: Vec<Run>,
+}
+
+impl FrameAllocator {
+    pub(crate) const fn new(limit: u64) -> Self {
+        Self { next: 0, limit, free: Vec::new() }
+    }
+
+    /// One past the highest frame ever handed out.
+    pub(crate) const fn high_water(&self) -> u64 {
+        self.next
+    }
+
+    pub(crate) const fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Frames never handed out.
+    pub(crate) const fn fresh(&self) -> u64 {
+        self.limit - self.next
+    }
+
+    pub(crate) fn in_use(&self) -> u64 {
+        self.next - self.free.iter().map(|run| run.count).sum::<u64>()
+    }
+
+    /// Up to `wanted` contiguous frames, at least one, or none when all are in use.
+    pub(crate) fn allocate(&mut self, wanted: u64) -> Option<Run> {
+        if let Some(at) = self.free.iter().position(|run| run.count >= wanted) {
+            return Some(self.carve(at, wanted));
+        }
+        let count = wanted.min(self.fresh());
+        if count > 0 {
+            let run = Run { first: self.next, count };
+            self.next += count;
+            return Some(run);
+        }
+        let largest = (0..self.free.len()).max_by_key(|&at| self.free[at].count)?;
+        Some(self.carve(largest, wanted))
+    }
+
+    pub(crate) fn release(&mut self, run: Run) {
+        // Merging with the neighbour released just before keeps a list of one for the usual case,
+        // in which a range is unmapped front to back.
+        if let Some(last) = self.free.last_mut()
+            && last.first + last.count == run.first
+        {
+            last.count += run.count;
+        } else {
+            self.free.push(run);
+        }
+    }
+
+    fn carve(&mut self, at: usize, wanted: u64) -> Run {
+        let run = &mut self.free[at];
+        let count = wanted.min(run.count);
+        let carved = Run { first: run.first, count };
+        run.first += count;
+        run.count -= count;
+        if run.count == 0 {
+            self.free.swap_remove(at);
+        }
+        carved
+    }
+}

@@ -1,0 +1,294 @@
+//! A range of host memory that a guest can see, with copying access only.
+
+use crate::address::to_usize;
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
+use std::arch::asm;
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::AsFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Host memory shared with a guest.
+///
+/// ```text
+/// base                                   base + length
+///  |--------------------------------------|   mapped readable and writable, never moved
+/// ```
+///
+/// Invariants: `base` is page-aligned and `length` a multiple of the page size; the range stays
+/// mapped from construction to drop; no Rust reference into it is ever made. Bytes are copied by
+/// `rep movsb` in inline assembly, which the compiler cannot reorder into or assume anything about,
+/// so that a guest that writes meanwhile on another processor causes torn data and nothing worse.
+#[derive(Debug)]
+pub struct Mapping {
+    base: NonNull<u8>,
+    length: u64,
+}
+
+// SAFETY: the range is plain memory owned by this value; it has no thread affinity.
+unsafe impl Send for Mapping {}
+// SAFETY: all access goes through copies by inline assembly or through atomics, which tolerate
+// concurrent access from any thread and from the guest.
+unsafe impl Sync for Mapping {}
+
+/// An offset and length that do not lie inside a [`Mapping`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{length} bytes at offset {offset:#x} do not lie inside a mapping of {available} bytes")]
+pub struct OutOfBounds {
+    /// Where the access would have started.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Bytes of the mapping.
+    pub available: u64,
+}
+
+impl Mapping {
+    /// Zero-filled memory that only this process sees; pages are made at their first touch.
+    ///
+    /// `length` is in bytes and a non-zero multiple of the page size.
+    ///
+    /// # Errors
+    /// What `mmap(2)` reports, usually that the address space or a cgroup is exhausted.
+    pub fn anonymous(length: u64) -> io::Result<Self> {
+        check_length(length)?;
+        // SAFETY: a null hint without MAP_FIXED cannot replace an existing mapping.
+        let base = unsafe {
+            rustix::mm::mmap_anonymous(
+                std::ptr::null_mut(),
+                to_usize(length),
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )
+        }?;
+        Self::adopt(base, length)
+    }
+
+    /// A copy-on-write view of the first `length` bytes of `file`.
+    ///
+    /// The file must not shrink while mapped, or accesses raise `SIGBUS`: pass sealed memfds.
+    ///
+    /// # Errors
+    /// What `mmap(2)` reports.
+    pub fn private(file: impl AsFd, length: u64) -> io::Result<Self> {
+        check_length(length)?;
+        // SAFETY: a null hint without MAP_FIXED cannot replace an existing mapping.
+        let base = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                to_usize(length),
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+                file,
+                0,
+            )
+        }?;
+        Self::adopt(base, length)
+    }
+
+    fn adopt(base: *mut c_void, length: u64) -> io::Result<Self> {
+        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { base, length })
+    }
+
+    /// Bytes mapped.
+    #[must_use]
+    pub const fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Address of the first byte in this process, for handing to a hypervisor.
+    #[must_use]
+    pub fn host_address(&self) -> u64 {
+        self.base.as_ptr() as u64
+    }
+
+    /// Copies `out.len()` bytes at `offset` out of the mapping.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] when the range does not lie inside; nothing is copied then.
+    pub fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), OutOfBounds> {
+        let source = self.range(offset, out.len() as u64)?;
+        // SAFETY: `source` is valid for `out.len()` bytes (checked by `range`), `out` for writing by
+        // being a slice; they cannot overlap because no slice into a mapping exists.
+        unsafe { copy(source, out.as_mut_ptr(), out.len()) };
+        Ok(())
+    }
+
+    /// Copies `bytes` into the mapping at `offset`.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] when the range does not lie inside; nothing is copied then.
+    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), OutOfBounds> {
+        let target = self.range(offset, bytes.len() as u64)?;
+        // SAFETY: `target` is valid for `bytes.len()` bytes (checked by `range`), `bytes` for reading
+        // by being a slice; they cannot overlap because no slice into a mapping exists.
+        unsafe { copy(bytes.as_ptr(), target, bytes.len()) };
+        Ok(())
+    }
+
+    /// Writes zeros over `length` bytes at `offset`.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] when the range does not lie inside; nothing is written then.
+    pub fn zero(&self, offset: u64, length: u64) -> Result<(), OutOfBounds> {
+        let target = self.range(offset, length)?;
+        // SAFETY: `target` is valid for `length` bytes, checked by `range`.
+        unsafe { fill_with_zeros(target, to_usize(length)) };
+        Ok(())
+    }
+
+    /// Reads the 8-byte-aligned word at `offset` in one access.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] when the word does not lie inside or is not aligned.
+    pub fn read_u64(&self, offset: u64) -> Result<u64, OutOfBounds> {
+        let word = self.word(offset)?;
+        // SAFETY: `word` is aligned and inside the mapping, both checked by `word`; the reference
+        // lives for this expression and is to an atomic, which others may write concurrently.
+        Ok(unsafe { AtomicU64::from_ptr(word) }.load(Ordering::Acquire))
+    }
+
+    /// Writes the 8-byte-aligned word at `offset` in one access.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] when the word does not lie inside or is not aligned.
+    pub fn write_u64(&self, offset: u64, value: u64) -> Result<(), OutOfBounds> {
+        let word = self.word(offset)?;
+        // SAFETY: as in `read_u64`.
+        unsafe { AtomicU64::from_ptr(word) }.store(value, Ordering::Release);
+        Ok(())
+    }
+
+    /// Gives the pages of the range back: anonymous memory reads as zero afterwards, private file
+    /// memory as the file. The host's MMU notifier also evicts every translation that the
+    /// hypervisor cached for them, which is what makes this a TLB flush for withdrawn pages.
+    ///
+    /// # Errors
+    /// What `madvise(2)` reports, or `InvalidInput` for a range outside the mapping.
+    pub fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
+        let start = self.page_range(offset, length)?;
+        // SAFETY: the pages lie inside the mapping (checked above); no Rust reference to their
+        // contents exists, so losing the contents breaks no assumption.
+        unsafe { rustix::mm::madvise(start.cast(), to_usize(length), Advice::LinuxDontNeed) }?;
+        Ok(())
+    }
+
+    /// Evicts every translation that the hypervisor cached for the range, keeping the contents.
+    ///
+    /// A guest page-table entry that the *host* rewrites is not seen by KVM's shadow paging, not
+    /// even after a CR3 load, because only the guest's own writes are tracked (kernel:
+    /// `kvm_mmu_page_track_write`). Withdrawing and restoring host access fires the MMU notifier,
+    /// which drops the stale translation (kernel: `change_protection`, `kvm_unmap_gfn_range`).
+    ///
+    /// # Errors
+    /// What `mprotect(2)` reports, or `InvalidInput` for a range outside the mapping.
+    pub fn evict_translations(&self, offset: u64, length: u64) -> io::Result<()> {
+        let start: *mut c_void = self.page_range(offset, length)?.cast();
+        // SAFETY: the pages lie inside the mapping; `&self` copies on other threads may fault only
+        // if they touch the same pages meanwhile, which the owner of the stopped guest rules out.
+        unsafe { rustix::mm::mprotect(start, to_usize(length), MprotectFlags::empty()) }?;
+        // SAFETY: as above; this returns the pages to the state every other method relies on.
+        unsafe {
+            rustix::mm::mprotect(
+                start,
+                to_usize(length),
+                MprotectFlags::READ | MprotectFlags::WRITE,
+            )
+        }?;
+        Ok(())
+    }
+
+    /// Makes the pages of the range present and private now, in bulk, instead of one fault each.
+    /// A kernel without `MADV_POPULATE_WRITE` (before Linux 5.14) leaves them to their faults.
+    ///
+    /// # Errors
+    /// What `madvise(2)` reports, or `InvalidInput` for a range outside the mapping.
+    pub fn populate(&self, offset: u64, length: u64) -> io::Result<()> {
+        let start = self.page_range(offset, length)?;
+        // SAFETY: the pages lie inside the mapping; populating does not change their contents.
+        let populated = unsafe {
+            rustix::mm::madvise(start.cast(), to_usize(length), Advice::LinuxPopulateWrite)
+        };
+        match populated {
+            Ok(()) | Err(rustix::io::Errno::INVAL) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn range(&self, offset: u64, length: u64) -> Result<*mut u8, OutOfBounds> {
+        match offset.checked_add(length) {
+            Some(end) if end <= self.length => {
+                // SAFETY: `offset <= self.length`, so the result is inside or one past the mapping.
+                Ok(unsafe { self.base.as_ptr().add(to_usize(offset)) })
+            }
+            _ => Err(OutOfBounds { offset, length, available: self.length }),
+        }
+    }
+
+    fn word(&self, offset: u64) -> Result<*mut u64, OutOfBounds> {
+        if !offset.is_multiple_of(8) {
+            return Err(OutOfBounds { offset, length: 8, available: self.length });
+        }
+        Ok(self.range(offset, 8)?.cast())
+    }
+
+    fn page_range(&self, offset: u64, length: u64) -> io::Result<*mut u8> {
+        if !crate::address::is_page_aligned(offset) || !crate::address::is_page_aligned(length) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.range(offset, length)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range was mapped by this value, which is going away, and hypervisors that use
+        // it hold the value alive (they take an `Arc`). A failure would leak and nothing else.
+        let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), to_usize(self.length)) };
+    }
+}
+
+fn check_length(length: u64) -> io::Result<()> {
+    if length == 0 || !crate::address::is_page_aligned(length) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(())
+}
+
+/// Copies `count` bytes; the ranges must not overlap.
+///
+/// # Safety
+/// `source` must be readable and `target` writable for `count` bytes.
+unsafe fn copy(source: *const u8, target: *mut u8, count: usize) {
+    // SAFETY: the caller vouches for both ranges; the direction flag is clear by the System V ABI
+    // (supplement, section 3.2.1); the registers that change are declared.
+    unsafe {
+        asm!(
+            "rep movsb",
+            inout("rcx") count => _,
+            inout("rsi") source => _,
+            inout("rdi") target => _,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
+/// Writes zeros over `count` bytes.
+///
+/// # Safety
+/// `target` must be writable for `count` bytes.
+unsafe fn fill_with_zeros(target: *mut u8, count: usize) {
+    // SAFETY: as in `copy`.
+    unsafe {
+        asm!(
+            "rep stosb",
+            inout("rcx") count => _,
+            inout("rdi") target => _,
+            in("al") 0_u8,
+            options(nostack, preserves_flags)
+        );
+    }
+}

@@ -1,0 +1,519 @@
+//! The guest's address space: which ranges are mapped, with which rights, onto which frames.
+//!
+//! The loader, the Linux personality and the hypervisor's set-up change memory through this
+//! interface only, so that a back end that maps memory by other means can take its place.
+
+mod access;
+mod area;
+
+pub use access::{AccessError, FaultOutcome};
+
+use crate::address::{PhysicalAddress, is_page_aligned, round_up_to_page};
+use crate::frames::{FrameAllocator, Run};
+use crate::image::SealedSpace;
+use crate::mapping::Mapping;
+use crate::protection::{Privilege, Protection};
+use crate::table::{Entry, PageTables};
+use ampoule_abi::layout::{NULL_GUARD_END, PAGE_SIZE, USER_END};
+use area::{Area, Areas, Backing};
+use std::io;
+use std::sync::Arc;
+
+/// Pages committed together at a first touch: one page table's worth, so that a guest which walks
+/// through fresh memory faults once in 2 MiB.
+const COMMIT_BLOCK: u64 = 512;
+/// Bytes that one page table maps.
+const TABLE_SPAN: u64 = 512 * PAGE_SIZE;
+/// With fewer fresh frames than this, pages are committed one by one so that none is wasted.
+const COMMIT_BLOCK_RESERVE: u64 = 4 * COMMIT_BLOCK;
+/// Most separate ranges, as Linux's `vm.max_map_count`; bounds what a guest can make the host keep.
+const AREAS_MAX: usize = 65_530;
+
+/// An address space and the memory behind it.
+///
+/// ```text
+/// areas    [start..end) rights, backing       what the guest asked for (Linux's VMAs)
+/// tables   page -> frame, rights              what the processor sees; filled on first touch
+/// frames   which guest-physical pages are in use
+/// memory   one host mapping; frame n lies at offset n * 4096
+/// ```
+///
+/// Invariants: a page has an entry only inside an area; no page is writable and executable; table
+/// frames are mapped nowhere; frames of a withdrawn page are discarded before they are used again,
+/// which also evicts what the hypervisor cached for them.
+///
+/// The guest must not be running while a method that takes `&mut self` is called.
+#[derive(Debug)]
+pub struct AddressSpace {
+    memory: Arc<Mapping>,
+    /// Memory outside the guest's own, such as the channel, by guest-physical base.
+    attached: Vec<(PhysicalAddress, Arc<Mapping>)>,
+    shape: Shape,
+}
+
+/// Everything about an address space but its memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Shape {
+    pub(crate) frames: FrameAllocator,
+    /// Frames below come from a sealed image: discarding them brings the image's bytes back.
+    pub(crate) image_frames: u64,
+    tables: PageTables,
+    areas: Areas,
+}
+
+/// Why an address-space change was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MapError {
+    /// The start is not page-aligned, or the length is zero.
+    #[error("range {start:#x}+{length:#x} is not made of whole pages")]
+    Unaligned {
+        /// Start of the range.
+        start: u64,
+        /// Its length in bytes.
+        length: u64,
+    },
+    /// The range leaves the addresses that may be mapped.
+    #[error("range {start:#x}+{length:#x} lies outside the mappable addresses")]
+    OutOfRange {
+        /// Start of the range.
+        start: u64,
+        /// Its length in bytes.
+        length: u64,
+    },
+    /// The range is in use.
+    #[error("range {start:#x}+{length:#x} overlaps a mapping")]
+    Overlap {
+        /// Start of the range.
+        start: u64,
+        /// Its length in bytes.
+        length: u64,
+    },
+    /// The range belongs to the host (channel, system pages).
+    #[error("range {start:#x}+{length:#x} contains pages that belong to the host")]
+    Pinned {
+        /// Start of the range.
+        start: u64,
+        /// Its length in bytes.
+        length: u64,
+    },
+    /// Memory may be writable or executable, never both.
+    #[error("memory cannot be writable and executable at once")]
+    WritableAndExecutable,
+    /// Some page of the range is not mapped.
+    #[error("range {start:#x}+{length:#x} is not mapped throughout")]
+    NotMapped {
+        /// Start of the range.
+        start: u64,
+        /// Its length in bytes.
+        length: u64,
+    },
+    /// The guest's memory is used up.
+    #[error("the guest's {capacity} bytes of memory are used up")]
+    OutOfMemory {
+        /// Size of the guest's memory in bytes.
+        capacity: u64,
+    },
+    /// The guest made too many separate mappings.
+    #[error("more than {limit} separate mappings")]
+    TooManyAreas {
+        /// The limit.
+        limit: usize,
+    },
+    /// The host refused to change its own mapping.
+    #[error("the host could not change its mapping of guest memory: {kind}")]
+    Host {
+        /// What the host said.
+        kind: io::ErrorKind,
+    },
+}
+
+impl AddressSpace {
+    /// An empty address space with room for `capacity` bytes of pages and page tables.
+    ///
+    /// `capacity` is rounded down to whole pages and must hold at least one page. Host memory is
+    /// taken only as the guest touches it.
+    ///
+    /// # Errors
+    /// What `mmap(2)` reports.
+    pub fn new(capacity: u64) -> io::Result<Self> {
+        let limit = capacity / PAGE_SIZE;
+        let memory = Mapping::anonymous(limit * PAGE_SIZE)?;
+        let mut frames = FrameAllocator::new(limit);
+        let root = frames.allocate(1).ok_or(io::ErrorKind::InvalidInput)?;
+        let shape =
+            Shape { frames, image_frames: 0, tables: PageTables::new(root), areas: Areas::new() };
+        Ok(Self::with_shape(memory, shape))
+    }
+
+    pub(crate) fn with_shape(memory: Mapping, shape: Shape) -> Self {
+        Self { memory: Arc::new(memory), attached: Vec::new(), shape }
+    }
+
+    /// Copies the memory into a sealed image. Attached memory is not part of it.
+    ///
+    /// # Errors
+    /// When the host cannot make or fill a memfd.
+    pub fn seal(&self) -> io::Result<SealedSpace> {
+        SealedSpace::new(&self.memory, self.shape.clone())
+    }
+
+    /// The host mapping of the guest's memory, at guest-physical address zero.
+    #[must_use]
+    pub const fn memory(&self) -> &Arc<Mapping> {
+        &self.memory
+    }
+
+    /// The root of the page tables, for CR3.
+    #[must_use]
+    pub const fn root(&self) -> PhysicalAddress {
+        self.shape.tables.root()
+    }
+
+    /// Bytes of guest memory in use, page tables included.
+    #[must_use]
+    pub fn committed_bytes(&self) -> u64 {
+        self.shape.frames.in_use() * PAGE_SIZE
+    }
+
+    /// Bytes of guest memory there can be.
+    #[must_use]
+    pub const fn capacity_bytes(&self) -> u64 {
+        self.shape.frames.limit() * PAGE_SIZE
+    }
+
+    /// Maps zero-filled pages. They take frames when they are first touched.
+    ///
+    /// `start` is a multiple of the page size; `length` is in bytes and rounded up to pages.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing is changed then.
+    pub fn map(&mut self, start: u64, length: u64, protection: Protection) -> Result<(), MapError> {
+        let end = self.user_range(start, length)?;
+        check_rights(protection)?;
+        if self.shape.areas.overlaps(start, end) {
+            return Err(MapError::Overlap { start, length });
+        }
+        self.insert(start, Area::zeroed(end, protection))?;
+        let pages = (end - start) / PAGE_SIZE;
+        let plenty = self.shape.frames.fresh() >= COMMIT_BLOCK_RESERVE;
+        if plenty && pages <= COMMIT_BLOCK && !protection.is_none() {
+            // Small mappings are used at once: committing them here saves the guest a fault.
+            self.commit(start, end, protection)?;
+        }
+        Ok(())
+    }
+
+    /// Maps pages for the host's own use that the guest can never change: frames of guest memory,
+    /// committed and contiguous. Returns where they lie.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing is mapped then.
+    pub fn map_pinned(
+        &mut self,
+        start: u64,
+        length: u64,
+        protection: Protection,
+        privilege: Privilege,
+    ) -> Result<PhysicalAddress, MapError> {
+        let end = self.free_range(start, length)?;
+        let count = (end - start) / PAGE_SIZE;
+        let run = self.allocate(count).filter(|run| run.count == count);
+        let run = run.ok_or(self.out_of_memory())?;
+        let physical = PhysicalAddress::new(run.offset());
+        self.enter_range(start, end, physical, protection, privilege)?;
+        self.insert(start, Area::pinned(end, protection))?;
+        Ok(physical)
+    }
+
+    /// Attaches `mapping` at guest-physical `base`, so that [`Self::map_attached`] can show parts
+    /// of it to the guest and reads through the page tables find it.
+    pub fn attach(&mut self, base: PhysicalAddress, mapping: Arc<Mapping>) {
+        self.attached.push((base, mapping));
+    }
+
+    /// Maps attached memory at `physical`; the guest can never change the mapping.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing is mapped then.
+    pub fn map_attached(
+        &mut self,
+        start: u64,
+        length: u64,
+        physical: PhysicalAddress,
+        protection: Protection,
+    ) -> Result<(), MapError> {
+        let end = self.free_range(start, length)?;
+        self.enter_range(start, end, physical, protection, Privilege::User)?;
+        self.insert(start, Area::pinned(end, protection))
+    }
+
+    /// Unmaps the range, as `munmap(2)`: holes are fine.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing is changed then, except when the host refuses half-way
+    /// ([`MapError::Host`]).
+    pub fn unmap(&mut self, start: u64, length: u64) -> Result<(), MapError> {
+        let end = self.user_range(start, length)?;
+        self.refuse_pinned(start, end)?;
+        self.isolate(start, end)?;
+        for (at, area) in self.shape.areas.take(start, end) {
+            self.withdraw(at, area.end)?;
+        }
+        Ok(())
+    }
+
+    /// Changes the rights of every page in the range, as `mprotect(2)`.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing is changed then, except when the host refuses half-way
+    /// ([`MapError::Host`]).
+    pub fn protect(
+        &mut self,
+        start: u64,
+        length: u64,
+        protection: Protection,
+    ) -> Result<(), MapError> {
+        let end = self.user_range(start, length)?;
+        check_rights(protection)?;
+        self.refuse_pinned(start, end)?;
+        if !self.shape.areas.covers(start, end) {
+            return Err(MapError::NotMapped { start, length });
+        }
+        self.isolate(start, end)?;
+        self.shape.areas.set_protection(start, end, protection);
+        let changed = self
+            .rewrite(start, end, |entry| Entry::leaf(entry.target(), protection, Privilege::User));
+        self.evict(&changed)
+    }
+
+    /// Moves the pages of a range, contents and all, as `mremap(2)` with `MREMAP_MAYMOVE`.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing is changed then, except when the host refuses half-way
+    /// ([`MapError::Host`]) or memory for page tables runs out ([`MapError::OutOfMemory`]).
+    pub fn relocate(&mut self, from: u64, length: u64, to: u64) -> Result<(), MapError> {
+        let end = self.user_range(from, length)?;
+        let target_end = self.free_range(to, length)?;
+        self.refuse_pinned(from, end)?;
+        if !self.shape.areas.covers(from, end) {
+            return Err(MapError::NotMapped { start: from, length });
+        }
+        self.prepare_tables(to, target_end)?;
+        self.isolate(from, end)?;
+        for (at, area) in self.shape.areas.take(from, end) {
+            let target = to + (at - from);
+            self.insert(target, Area { end: to + (area.end - from), ..area })?;
+            for page in (at..area.end).step_by(PAGE_SIZE as usize) {
+                let entry = self.entry(page);
+                if entry.is_committed() {
+                    self.shape.tables.replace(&self.memory, to + (page - from), entry);
+                }
+            }
+            let moved = self.rewrite(at, area.end, |_| Entry::EMPTY);
+            self.evict(&moved)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the range read as zeros again, as `madvise(2)` with `MADV_DONTNEED`.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    pub fn discard(&mut self, start: u64, length: u64) -> Result<(), MapError> {
+        let end = self.user_range(start, length)?;
+        self.refuse_pinned(start, end)?;
+        if !self.shape.areas.covers(start, end) {
+            return Err(MapError::NotMapped { start, length });
+        }
+        self.withdraw(start, end)
+    }
+
+    /// Start of the highest free range of `length` bytes that ends at or below `below`.
+    #[must_use]
+    pub fn find_free(&self, length: u64, below: u64) -> Option<u64> {
+        self.shape.areas.find_free(round_up_to_page(length)?, below.min(USER_END))
+    }
+
+    /// Whether every page of the range is mapped, with whatever rights.
+    #[must_use]
+    pub fn is_mapped(&self, start: u64, length: u64) -> bool {
+        start.checked_add(length).is_some_and(|end| self.shape.areas.covers(start, end))
+    }
+
+    /// Rights of the mapping that holds `address`, if any.
+    #[must_use]
+    pub fn protection_at(&self, address: u64) -> Option<Protection> {
+        self.shape.areas.at(address).map(|area| area.protection)
+    }
+
+    fn entry(&self, address: u64) -> Entry {
+        self.shape.tables.entry(&self.memory, address)
+    }
+
+    fn out_of_memory(&self) -> MapError {
+        MapError::OutOfMemory { capacity: self.capacity_bytes() }
+    }
+
+    fn insert(&mut self, start: u64, area: Area) -> Result<(), MapError> {
+        if self.shape.areas.len() >= AREAS_MAX {
+            return Err(MapError::TooManyAreas { limit: AREAS_MAX });
+        }
+        self.shape.areas.insert(start, area);
+        Ok(())
+    }
+
+    /// Splits areas so that none crosses `start` or `end`.
+    fn isolate(&mut self, start: u64, end: u64) -> Result<(), MapError> {
+        // A split adds at most two areas.
+        if self.shape.areas.len() + 2 > AREAS_MAX {
+            return Err(MapError::TooManyAreas { limit: AREAS_MAX });
+        }
+        self.shape.areas.split_at(start);
+        self.shape.areas.split_at(end);
+        Ok(())
+    }
+
+    /// Frames that read as zero: up to `wanted`, contiguous.
+    fn allocate(&mut self, wanted: u64) -> Option<Run> {
+        let run = self.shape.frames.allocate(wanted)?;
+        let stale = self.shape.image_frames.saturating_sub(run.first).min(run.count);
+        if stale > 0 {
+            // Discarded frames of an image show the image's bytes again.
+            self.memory.zero(run.offset(), stale * PAGE_SIZE).ok()?;
+        }
+        Some(run)
+    }
+
+    fn prepare_tables(&mut self, start: u64, end: u64) -> Result<(), MapError> {
+        let tables = self.shape.tables;
+        let memory = Arc::clone(&self.memory);
+        let mut at = start;
+        while at < end {
+            tables
+                .prepare(&memory, at, || self.allocate(1))
+                .map_err(|_| MapError::OutOfMemory { capacity: self.capacity_bytes() })?;
+            at = (at & !(TABLE_SPAN - 1)) + TABLE_SPAN;
+        }
+        Ok(())
+    }
+
+    /// Enters `[start, end)` onto contiguous memory from `physical` on.
+    fn enter_range(
+        &mut self,
+        start: u64,
+        end: u64,
+        physical: PhysicalAddress,
+        protection: Protection,
+        privilege: Privilege,
+    ) -> Result<(), MapError> {
+        self.prepare_tables(start, end)?;
+        for page in (start..end).step_by(PAGE_SIZE as usize) {
+            let target = PhysicalAddress::new(physical.get() + (page - start));
+            let entry = Entry::leaf(target, protection, privilege);
+            self.shape.tables.replace(&self.memory, page, entry);
+        }
+        Ok(())
+    }
+
+    /// Gives every page of `[start, end)` that has none a zeroed frame.
+    fn commit(&mut self, start: u64, end: u64, protection: Protection) -> Result<(), MapError> {
+        self.prepare_tables(start, end)?;
+        let mut at = start;
+        while at < end {
+            if self.entry(at).is_committed() {
+                at += PAGE_SIZE;
+                continue;
+            }
+            let gap = (at..end)
+                .step_by(PAGE_SIZE as usize)
+                .take_while(|&page| !self.entry(page).is_committed())
+                .count() as u64;
+            let run = self.allocate(gap).ok_or(self.out_of_memory())?;
+            let physical = PhysicalAddress::new(run.offset());
+            self.enter_range(at, at + run.length(), physical, protection, Privilege::User)?;
+            at += run.length();
+        }
+        Ok(())
+    }
+
+    /// Takes the frames of `[start, end)` away and frees them.
+    fn withdraw(&mut self, start: u64, end: u64) -> Result<(), MapError> {
+        for run in self.rewrite(start, end, |_| Entry::EMPTY) {
+            self.memory
+                .discard(run.offset(), run.length())
+                .map_err(|error| MapError::Host { kind: error.kind() })?;
+            self.shape.frames.release(run);
+        }
+        Ok(())
+    }
+
+    /// Replaces every committed entry of `[start, end)` and returns the frames behind them, merged
+    /// into runs. Cost: only tables that exist are visited, page by page.
+    fn rewrite(&self, start: u64, end: u64, replacement: impl Fn(Entry) -> Entry) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        let mut page = start;
+        while page < end {
+            let Some(entry) = self.shape.tables.lookup(&self.memory, page) else {
+                page = (page & !(TABLE_SPAN - 1)) + TABLE_SPAN;
+                continue;
+            };
+            if entry.is_committed() {
+                self.shape.tables.replace(&self.memory, page, replacement(entry));
+                match runs.last_mut() {
+                    Some(run) if run.first + run.count == entry.frame() => run.count += 1,
+                    _ => runs.push(Run { first: entry.frame(), count: 1 }),
+                }
+            }
+            page += PAGE_SIZE;
+        }
+        runs
+    }
+
+    /// Makes the hypervisor forget what it cached for these frames.
+    fn evict(&self, runs: &[Run]) -> Result<(), MapError> {
+        for run in runs {
+            self.memory
+                .evict_translations(run.offset(), run.length())
+                .map_err(|error| MapError::Host { kind: error.kind() })?;
+        }
+        Ok(())
+    }
+
+    /// Checks a range that the guest may map and returns its end.
+    fn user_range(&self, start: u64, length: u64) -> Result<u64, MapError> {
+        if !is_page_aligned(start) || length == 0 {
+            return Err(MapError::Unaligned { start, length });
+        }
+        let end = round_up_to_page(length).and_then(|rounded| start.checked_add(rounded));
+        match end {
+            Some(end) if start >= NULL_GUARD_END && end <= USER_END => Ok(end),
+            _ => Err(MapError::OutOfRange { start, length }),
+        }
+    }
+
+    fn free_range(&self, start: u64, length: u64) -> Result<u64, MapError> {
+        let end = self.user_range(start, length)?;
+        if self.shape.areas.overlaps(start, end) {
+            return Err(MapError::Overlap { start, length });
+        }
+        Ok(end)
+    }
+
+    fn refuse_pinned(&self, start: u64, end: u64) -> Result<(), MapError> {
+        let pinned = |area: &Area| area.backing == Backing::Pinned;
+        if self.shape.areas.within(start, end).any(|(_, area)| pinned(area)) {
+            return Err(MapError::Pinned { start, length: end - start });
+        }
+        Ok(())
+    }
+}
+
+fn check_rights(protection: Protection) -> Result<(), MapError> {
+    if protection.write && protection.execute {
+        return Err(MapError::WritableAndExecutable);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
