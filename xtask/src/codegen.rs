@@ -74,14 +74,10 @@ fn generate(root: &Path, flatc: &str, generated: &Generated) -> Result<()> {
             .arg(directory)
             .arg(root.join(generated.schema)),
     )?;
-    process::run(Command::new("rustfmt").args(["--edition", "2024"]).arg(&module))?;
     let schema = fs::read_to_string(root.join(generated.schema))?;
     let body = fs::read_to_string(&module)?;
-    let header = format!(
-        "// Made by `cargo xtask codegen` from {}; not to be edited.\n{HASH_MARK}{}\n",
-        generated.schema,
-        schema_hash(&schema)
-    );
+    // flatc's own first lines say that the file is generated.
+    let header = format!("{HASH_MARK}{}\n", schema_hash(&schema));
     fs::write(&module, header + &body)?;
     Ok(())
 }
