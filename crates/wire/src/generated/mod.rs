@@ -1,0 +1,15 @@
+//! Code that flatc writes from `schema/`; never edited. `tests/fresh.rs` proves that it is current.
+//!
+//! This is the only place of the crate with `unsafe`: flatc's accessors read without checks, which
+//! is sound after the verifier has passed the buffer. [`crate::interface`] uses nothing else.
+
+#[rustfmt::skip]
+#[expect(
+    unsafe_code,
+    unreachable_pub,
+    clippy::allow_attributes_without_reason,
+    clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used,
+    reason = "as flatc writes it"
+)]
+pub(crate) mod interface;
