@@ -1,1 +1,32 @@
-//! One interface over KVM, the Microsoft Hypervisor and a scripted fake.
+//! One interface over hypervisors: a VM with one virtual CPU that runs ring-3 code.
+//!
+//! - [`Vm`], [`Vcpu`]: what a back end offers; [`kvm`] is the real one, [`fake`] a scripted one for
+//!   tests without hardware.
+//! - [`ring3`]: the few descriptor tables and stubs with which ring 3 can run and be left again, and
+//!   [`ring3::Machine`], which turns raw exits into [`ring3::Trap`]s.
+//! - [`Kicker`]: makes a running virtual CPU return, from any thread.
+//! - [`probe`]: what this machine has, what is missing and how to fix it.
+//!
+//! Knows nothing of sandboxes, system calls or messages.
+
+mod backend;
+pub mod fake;
+mod kick;
+pub mod kvm;
+mod probe;
+pub mod ring3;
+
+pub use backend::{Exit, HypervisorError, InitialState, Registers, SystemRegisters, Vcpu, Vm};
+pub use kick::Kicker;
+pub use probe::{Availability, Probe, probe};
+
+/// Makes a VM with the hypervisor of this machine.
+///
+/// Cost: about a millisecond under nested KVM, a tenth of that on bare metal.
+///
+/// # Errors
+/// [`HypervisorError::Unavailable`] with the remedy when there is no usable hypervisor,
+/// [`HypervisorError::Refused`] when the hypervisor refuses (usually a limit of the host).
+pub fn create_vm() -> Result<Box<dyn Vm>, HypervisorError> {
+    Ok(Box::new(kvm::KvmVm::new()?))
+}

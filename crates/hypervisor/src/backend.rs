@@ -1,0 +1,164 @@
+//! What every back end offers.
+
+use crate::kick::Kicker;
+use crate::probe::Availability;
+use ampoule_memory::{Mapping, PhysicalAddress};
+use std::io;
+use std::sync::Arc;
+
+/// A virtual machine without devices.
+pub trait Vm: Send {
+    /// Shows `mapping` to the guest at guest-physical `base`. The VM keeps it alive.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Refused`], for example when the range overlaps another.
+    fn map_memory(
+        &mut self,
+        base: PhysicalAddress,
+        mapping: Arc<Mapping>,
+    ) -> Result<(), HypervisorError>;
+
+    /// Makes the VM's only virtual CPU.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Refused`].
+    fn create_vcpu(&mut self) -> Result<Box<dyn Vcpu>, HypervisorError>;
+}
+
+/// A virtual CPU. It may be driven by any thread, one at a time.
+pub trait Vcpu: Send {
+    /// Puts the CPU into the given state, with all other state as after a reset.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Refused`].
+    fn initialise(&mut self, state: &InitialState) -> Result<(), HypervisorError>;
+
+    /// Runs until something needs the host's attention.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Refused`] when the hypervisor itself fails; what a guest can provoke is
+    /// an [`Exit`].
+    fn run(&mut self) -> Result<Exit, HypervisorError>;
+
+    /// General registers as of the last exit. Costs a copy, no system call.
+    fn registers(&self) -> Registers;
+
+    /// Sets the general registers for the next run. Costs a copy, no system call.
+    fn set_registers(&mut self, registers: &Registers);
+
+    /// The system registers of interest as of the last exit. Costs a copy, no system call.
+    fn system_registers(&self) -> SystemRegisters;
+
+    /// Sets the base of FS for the next run.
+    fn set_fs_base(&mut self, base: u64);
+
+    /// Frequency of the guest's time-stamp counter in Hz, when the hypervisor knows it.
+    fn tsc_frequency(&self) -> Option<u64>;
+
+    /// A handle that makes [`Vcpu::run`] return, from any thread.
+    fn kicker(&self) -> Kicker;
+}
+
+/// Why a virtual CPU stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// `out` to a port.
+    PortOut {
+        /// The port.
+        port: u16,
+    },
+    /// `in` from a port.
+    PortIn {
+        /// The port.
+        port: u16,
+    },
+    /// Access to guest-physical memory that no mapping backs.
+    Unbacked {
+        /// Where, when the hypervisor tells.
+        address: Option<u64>,
+    },
+    /// `hlt` reached the hypervisor.
+    Halt,
+    /// Triple fault.
+    Shutdown,
+    /// The hypervisor could not emulate or enter the guest.
+    Unrunnable {
+        /// The hypervisor's own code for it.
+        code: u64,
+    },
+    /// A [`Kicker`] asked for it.
+    Kicked,
+}
+
+/// The general registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "the processor's own names")]
+pub struct Registers {
+    pub rax: u64,
+    pub rbx: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
+    pub rsp: u64,
+    pub rbp: u64,
+    pub r8: u64,
+    pub r9: u64,
+    pub r10: u64,
+    pub r11: u64,
+    pub r12: u64,
+    pub r13: u64,
+    pub r14: u64,
+    pub r15: u64,
+    pub rip: u64,
+    pub rflags: u64,
+}
+
+/// The system registers that the host looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SystemRegisters {
+    /// Selector of the code segment; its low two bits are the privilege level.
+    pub cs: u16,
+    /// Address of the last page fault.
+    pub cr2: u64,
+    /// Base of FS.
+    pub fs_base: u64,
+}
+
+/// State of a CPU before its first instruction: long mode, ring 3, flat segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InitialState {
+    /// General registers, entry point and stack among them.
+    pub registers: Registers,
+    /// Guest-physical address of the root page table.
+    pub page_tables: PhysicalAddress,
+    /// Guest-virtual base and limit of the global descriptor table.
+    pub gdt: (u64, u16),
+    /// Guest-virtual base and limit of the interrupt descriptor table.
+    pub idt: (u64, u16),
+    /// Guest-virtual base and limit of the task state segment.
+    pub tss: (u64, u16),
+    /// Guest-virtual address that `syscall` enters.
+    pub system_call_entry: u64,
+    /// RFLAGS bits that `syscall` clears.
+    pub system_call_flag_mask: u64,
+}
+
+/// The hypervisor cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum HypervisorError {
+    /// There is no usable hypervisor here.
+    #[error("no usable hypervisor: {availability}")]
+    Unavailable {
+        /// What is missing and what to do.
+        availability: Availability,
+    },
+    /// The hypervisor refused an operation.
+    #[error("the hypervisor refused to {operation}")]
+    Refused {
+        /// What was asked, for example "create a VM".
+        operation: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,221 @@
+//! Running ring 3: the pages that ring 0 needs, and the traps that leave ring 3.
+
+mod system_pages;
+
+pub use system_pages::SystemPages;
+
+use crate::backend::{Exit, HypervisorError, InitialState, Registers, Vcpu, Vm};
+use crate::kick::Kicker;
+use ampoule_abi::port;
+use ampoule_memory::{Access, AddressSpace};
+
+/// RFLAGS: I/O privilege level 3 and the bit that is always set. Some processors check the level,
+/// others the I/O bitmap; the system pages provide the other half.
+const INITIAL_RFLAGS: u64 = 0x3002;
+
+/// Exception vectors that the host treats specially.
+const VECTOR_PAGE_FAULT: u8 = 14;
+
+/// Why ring 3 was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trap {
+    /// A message stands in the channel.
+    Doorbell,
+    /// `syscall`; answer with [`Machine::return_from_system_call`].
+    SystemCall {
+        /// RAX.
+        number: u64,
+        /// RDI, RSI, RDX, R10, R8, R9.
+        arguments: [u64; 6],
+    },
+    /// A processor exception. Running on retries the instruction.
+    Exception(Exception),
+    /// The guest did what no program has a reason to do.
+    Violation(Violation),
+    /// A [`Kicker`] asked for a stop; running on continues.
+    Kicked,
+}
+
+/// A processor exception in ring 3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exception {
+    /// Vector, 0 to 31 (Intel SDM vol. 3, table 6-1).
+    pub vector: u8,
+    /// Error code, zero for vectors without one.
+    pub error_code: u64,
+    /// Address of the instruction.
+    pub instruction: u64,
+    /// Stack pointer.
+    pub stack: u64,
+    /// Address and access of a page fault.
+    pub fault: Option<(u64, Access)>,
+}
+
+/// Something that ends a guest without a processor exception.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Violation {
+    /// I/O to a port that is not the doorbell.
+    Port {
+        /// The port.
+        port: u16,
+    },
+    /// Access to guest-physical memory that does not exist.
+    Unbacked,
+    /// The processor was halted.
+    Halt,
+    /// Triple fault.
+    Shutdown,
+    /// The hypervisor could not go on with this guest.
+    Unrunnable {
+        /// The hypervisor's own code for it.
+        code: u64,
+    },
+}
+
+/// A VM with one CPU that runs ring-3 code.
+pub struct Machine {
+    // The CPU goes before the VM that it belongs to.
+    vcpu: Box<dyn Vcpu>,
+    _vm: Box<dyn Vm>,
+    pages: SystemPages,
+}
+
+impl Machine {
+    /// Readies a CPU to start at `entry` with stack pointer `stack` in `space`, whose memory `vm`
+    /// shows to the guest already and which holds `pages`.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Refused`].
+    pub fn new(
+        mut vm: Box<dyn Vm>,
+        space: &AddressSpace,
+        pages: SystemPages,
+        entry: u64,
+        stack: u64,
+    ) -> Result<Self, HypervisorError> {
+        let mut vcpu = vm.create_vcpu()?;
+        vcpu.initialise(&InitialState {
+            registers: Registers {
+                rip: entry,
+                rsp: stack,
+                rflags: INITIAL_RFLAGS,
+                ..Registers::default()
+            },
+            page_tables: space.root(),
+            gdt: SystemPages::GDT,
+            idt: SystemPages::IDT,
+            tss: SystemPages::TSS,
+            system_call_entry: SystemPages::SYSTEM_CALL_ENTRY,
+            system_call_flag_mask: SystemPages::SYSTEM_CALL_FLAG_MASK,
+        })?;
+        Ok(Self { vcpu, _vm: vm, pages })
+    }
+
+    /// Runs ring 3 until it traps. `space` is only read, to find an exception's frame.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Refused`] when the hypervisor itself fails.
+    pub fn run(&mut self, space: &AddressSpace) -> Result<Trap, HypervisorError> {
+        let violation = match self.vcpu.run()? {
+            Exit::PortOut { port } => return Ok(self.port_out(port, space)),
+            Exit::Kicked => return Ok(Trap::Kicked),
+            Exit::PortIn { port } => Violation::Port { port },
+            Exit::Unbacked { .. } => Violation::Unbacked,
+            Exit::Halt => Violation::Halt,
+            Exit::Shutdown => Violation::Shutdown,
+            Exit::Unrunnable { code } => Violation::Unrunnable { code },
+        };
+        Ok(Trap::Violation(violation))
+    }
+
+    /// Gives the system call that trapped its result and goes on behind it at the next run.
+    pub fn return_from_system_call(&mut self, result: i64) {
+        let mut registers = self.vcpu.registers();
+        registers.rax = result.cast_unsigned();
+        if self.in_ring_0() {
+            // Hardware entered the stub at ring 0; `sysretq` leads back. Where the hypervisor keeps
+            // `syscall` in ring 3, the stub jumps back by itself.
+            registers.rip = SystemPages::SYSTEM_CALL_RETURN;
+        }
+        self.vcpu.set_registers(&registers);
+    }
+
+    /// Sets the base of FS, where a libc keeps its thread's data.
+    pub fn set_fs_base(&mut self, base: u64) {
+        self.vcpu.set_fs_base(base);
+    }
+
+    /// Instruction pointer and stack pointer of ring 3 as of the last trap, for reports. At a
+    /// system call the pointer is that of the instruction behind `syscall`.
+    #[must_use]
+    pub fn position(&self) -> (u64, u64) {
+        let registers = self.vcpu.registers();
+        let in_stub = SystemPages::is_system_call_stub(registers.rip);
+        (if in_stub { registers.rcx } else { registers.rip }, registers.rsp)
+    }
+
+    /// Frequency of the guest's time-stamp counter in Hz, when the hypervisor knows it.
+    #[must_use]
+    pub fn tsc_frequency(&self) -> Option<u64> {
+        self.vcpu.tsc_frequency()
+    }
+
+    /// A handle that makes [`Machine::run`] return, from any thread.
+    #[must_use]
+    pub fn kicker(&self) -> Kicker {
+        self.vcpu.kicker()
+    }
+
+    fn in_ring_0(&self) -> bool {
+        self.vcpu.system_registers().cs & 3 == 0
+    }
+
+    fn port_out(&self, port: u16, space: &AddressSpace) -> Trap {
+        let violation = Trap::Violation(Violation::Port { port });
+        match u8::try_from(port) {
+            Ok(port::DOORBELL) => Trap::Doorbell,
+            Ok(port::SYSTEM_CALL) => {
+                let r = self.vcpu.registers();
+                if !SystemPages::is_system_call_stub(r.rip) {
+                    return violation;
+                }
+                Trap::SystemCall {
+                    number: r.rax,
+                    arguments: [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9],
+                }
+            }
+            Ok(number @ port::EXCEPTION_BASE..) if self.in_ring_0() => self
+                .exception(number - port::EXCEPTION_BASE, space)
+                .map_or(violation, Trap::Exception),
+            _ => violation,
+        }
+    }
+
+    /// Reads the frame that the processor pushed; `None` when the stack is not where a single
+    /// exception from ring 3 leaves it.
+    fn exception(&self, vector: u8, space: &AddressSpace) -> Option<Exception> {
+        let frame = self.pages.exception_frame(vector, self.vcpu.registers().rsp, space)?;
+        let fault = (vector == VECTOR_PAGE_FAULT).then(|| {
+            // Intel SDM vol. 3, figure 4-12: bit 1 is a write, bit 4 an instruction fetch.
+            let access = match frame.error_code {
+                code if code & 1 << 4 != 0 => Access::Execute,
+                code if code & 1 << 1 != 0 => Access::Write,
+                _ => Access::Read,
+            };
+            (self.vcpu.system_registers().cr2, access)
+        });
+        Some(Exception {
+            vector,
+            error_code: frame.error_code,
+            instruction: frame.rip,
+            stack: frame.rsp,
+            fault,
+        })
+    }
+}
+
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Machine").field("registers", &self.vcpu.registers()).finish()
+    }
+}

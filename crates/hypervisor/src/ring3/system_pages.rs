@@ -1,0 +1,198 @@
+//! The pages that ring 0 needs so that ring 3 can be left: descriptor tables, stubs, a stack.
+//!
+//! ```text
+//! SYSTEM_BASE + 0x0000  GDT, TSS with I/O bitmap, IDT       ring 0, read
+//!             + 0x1000  exception stubs, 16 bytes each      ring 0, execute
+//!             + 0x2000  system call stub and return         ring 3, execute
+//!             + 0x3000  (not mapped: guard)
+//!             + 0x4000  ring-0 stack                        ring 0, read and write
+//! ```
+
+use ampoule_abi::layout::{PAGE_SIZE, SYSTEM_BASE};
+use ampoule_abi::port;
+use ampoule_memory::{AddressSpace, MapError, Mapping, PhysicalAddress, Privilege, Protection};
+use std::sync::Arc;
+
+const TABLES: u64 = SYSTEM_BASE;
+const EXCEPTION_STUBS: u64 = SYSTEM_BASE + PAGE_SIZE;
+const SYSTEM_CALL_STUB: u64 = SYSTEM_BASE + 2 * PAGE_SIZE;
+const RING_0_STACK: u64 = SYSTEM_BASE + 4 * PAGE_SIZE;
+
+/// Bytes between two exception stubs.
+const STUB_SIZE: u64 = 16;
+/// Offsets in the page of tables.
+const GDT_OFFSET: u64 = 0;
+const TSS_OFFSET: u64 = 0x100;
+const IDT_OFFSET: u64 = 0x400;
+/// Fixed part of a 64-bit TSS (Intel SDM vol. 3, figure 8-11).
+const TSS_FIXED: usize = 104;
+/// One bit a port for ports 0 to 255, and the byte of ones that must end the bitmap.
+const IO_BITMAP: usize = 256 / 8 + 1;
+/// Selector of the ring-0 code segment.
+const KERNEL_CODE: u64 = 0x10;
+/// Vectors for which the processor pushes an error code (Intel SDM vol. 3, table 6-1; the last three
+/// are AMD's).
+const WITH_ERROR_CODE: [u8; 10] = [8, 10, 11, 12, 13, 14, 17, 21, 29, 30];
+/// The only vector that ring 3 may raise by an instruction: `int3`.
+const VECTOR_BREAKPOINT: u8 = 3;
+
+/// Descriptors by index: null twice, kernel code and data, then the order that `sysret` wants
+/// (AMD64 APM vol. 2, section 6.1.1): 32-bit code, data, 64-bit code. All marked accessed, because
+/// the table is read-only for the processor too. The TSS follows at 0x40.
+const GDT: [u64; 8] = [
+    0,
+    0,
+    0x00af_9b00_0000_ffff,
+    0x00cf_9300_0000_ffff,
+    0x00cf_fb00_0000_ffff,
+    0x00cf_f300_0000_ffff,
+    0x00af_fb00_0000_ffff,
+    0,
+];
+
+/// The system pages of one address space.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemPages {
+    /// Guest-physical address of the ring-0 stack's page.
+    stack: PhysicalAddress,
+}
+
+/// What the processor pushes at an exception.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ExceptionFrame {
+    pub(super) error_code: u64,
+    pub(super) rip: u64,
+    pub(super) rsp: u64,
+}
+
+impl SystemPages {
+    /// Base and limit of the GDT.
+    pub(super) const GDT: (u64, u16) = (TABLES + GDT_OFFSET, 10 * 8 - 1);
+    /// Base and limit of the TSS.
+    pub(super) const TSS: (u64, u16) = (TABLES + TSS_OFFSET, 104 + 33 - 1);
+    /// Base and limit of the IDT: 32 gates, so that any other `int n` is a protection fault.
+    pub(super) const IDT: (u64, u16) = (TABLES + IDT_OFFSET, 32 * 16 - 1);
+    /// Where `syscall` goes.
+    pub(super) const SYSTEM_CALL_ENTRY: u64 = SYSTEM_CALL_STUB;
+    /// A `sysretq`, for processors that enter the stub at ring 0.
+    pub(super) const SYSTEM_CALL_RETURN: u64 = SYSTEM_CALL_STUB + 16;
+    /// RFLAGS that `syscall` clears: TF, IF, DF, NT, RF, AC.
+    pub(super) const SYSTEM_CALL_FLAG_MASK: u64 = 0x5_4700;
+
+    /// Maps and fills the system pages.
+    ///
+    /// # Errors
+    /// [`MapError`], in practice only [`MapError::OutOfMemory`].
+    pub fn install(space: &mut AddressSpace) -> Result<Self, MapError> {
+        let supervisor = Privilege::Supervisor;
+        let tables = space.map_pinned(TABLES, PAGE_SIZE, Protection::READ, supervisor)?;
+        let stubs =
+            space.map_pinned(EXCEPTION_STUBS, PAGE_SIZE, Protection::READ_EXECUTE, supervisor)?;
+        let system_call = space.map_pinned(
+            SYSTEM_CALL_STUB,
+            PAGE_SIZE,
+            Protection::READ_EXECUTE,
+            Privilege::User,
+        )?;
+        let stack =
+            space.map_pinned(RING_0_STACK, PAGE_SIZE, Protection::READ_WRITE, supervisor)?;
+
+        let memory = space.memory();
+        fill(memory, tables, GDT_OFFSET, &gdt());
+        fill(memory, tables, TSS_OFFSET, &tss());
+        fill(memory, tables, IDT_OFFSET, &idt());
+        for vector in 0..port::EXCEPTION_COUNT {
+            fill(memory, stubs, u64::from(vector) * STUB_SIZE, &exception_stub(vector));
+        }
+        // out %al, $SYSTEM_CALL; jmp *%rcx
+        fill(memory, system_call, 0, &[0xe6, port::SYSTEM_CALL, 0xff, 0xe1]);
+        // sysretq
+        fill(memory, system_call, 16, &[0x48, 0x0f, 0x07]);
+        Ok(Self { stack })
+    }
+
+    /// Whether an `out` at or just before `instruction` belongs to the system call stub.
+    pub(super) const fn is_system_call_stub(instruction: u64) -> bool {
+        // Some hypervisors report the `out` itself, some the instruction behind it.
+        instruction == SYSTEM_CALL_STUB || instruction == SYSTEM_CALL_STUB + 2
+    }
+
+    /// The frame of an exception that a stub reported with stack pointer `rsp`; `None` when that is
+    /// not where one exception from ring 3 leaves it.
+    pub(super) fn exception_frame(
+        self,
+        vector: u8,
+        rsp: u64,
+        space: &AddressSpace,
+    ) -> Option<ExceptionFrame> {
+        let error_code = WITH_ERROR_CODE.contains(&vector);
+        let words = if error_code { 6 } else { 5 };
+        if rsp != RING_0_STACK + PAGE_SIZE - words * 8 {
+            return None;
+        }
+        let base = self.stack.get() + PAGE_SIZE - words * 8;
+        let word = |index: u64| space.memory().read_u64(base + index * 8).ok();
+        let skipped = words - 5;
+        Some(ExceptionFrame {
+            error_code: if error_code { word(0)? } else { 0 },
+            rip: word(skipped)?,
+            rsp: word(skipped + 3)?,
+        })
+    }
+}
+
+/// Writes into a page that was just mapped, where every offset used here lies inside.
+fn fill(memory: &Arc<Mapping>, page: PhysicalAddress, offset: u64, bytes: &[u8]) {
+    let written = memory.write(page.get() + offset, bytes);
+    debug_assert!(written.is_ok(), "system pages lie inside guest memory");
+}
+
+fn gdt() -> Vec<u8> {
+    let (base, limit) = SystemPages::TSS;
+    // A busy 64-bit TSS descriptor takes two entries (Intel SDM vol. 3, figure 8-4).
+    let low = u64::from(limit) | (base & 0xff_ffff) << 16 | 0x8b << 40 | (base >> 24 & 0xff) << 56;
+    GDT.iter().copied().chain([low, base >> 32]).flat_map(u64::to_le_bytes).collect()
+}
+
+fn tss() -> Vec<u8> {
+    let mut tss = vec![0_u8; TSS_FIXED];
+    tss[4..12].copy_from_slice(&(RING_0_STACK + PAGE_SIZE).to_le_bytes());
+    tss[102..104].copy_from_slice(&104_u16.to_le_bytes());
+    let mut bitmap = [0xff_u8; IO_BITMAP];
+    for allowed in [port::SYSTEM_CALL, port::DOORBELL] {
+        bitmap[usize::from(allowed / 8)] &= !(1 << (allowed % 8));
+    }
+    tss.extend_from_slice(&bitmap);
+    tss
+}
+
+fn idt() -> Vec<u8> {
+    (0..port::EXCEPTION_COUNT)
+        .flat_map(|vector| {
+            let handler = EXCEPTION_STUBS + u64::from(vector) * STUB_SIZE;
+            // Present interrupt gate; ring 3 may raise only a breakpoint by itself.
+            let access: u64 = if vector == VECTOR_BREAKPOINT { 0xee } else { 0x8e };
+            let low = handler & 0xffff
+                | KERNEL_CODE << 16
+                | access << 40
+                | (handler >> 16 & 0xffff) << 48;
+            [low, handler >> 32]
+        })
+        .flat_map(u64::to_le_bytes)
+        .collect()
+}
+
+/// `out` to the vector's port; when the host repaired the cause, drop the error code and return.
+fn exception_stub(vector: u8) -> Vec<u8> {
+    let mut code = vec![0xe6, port::EXCEPTION_BASE + vector];
+    if WITH_ERROR_CODE.contains(&vector) {
+        // add $8, %rsp
+        code.extend_from_slice(&[0x48, 0x83, 0xc4, 0x08]);
+    }
+    // iretq
+    code.extend_from_slice(&[0x48, 0xcf]);
+    code
+}
+
+const _: () = assert!(SystemPages::TSS.1 as usize == TSS_FIXED + IO_BITMAP - 1);
+const _: () = assert!(TSS_OFFSET + (TSS_FIXED + IO_BITMAP) as u64 <= IDT_OFFSET);

@@ -1,0 +1,215 @@
+//! The KVM back end, driven by hand-assembled ring-3 code.
+
+use ampoule_abi::layout::{PAGE_SIZE, SYSTEM_BASE};
+use ampoule_hypervisor::create_vm;
+use ampoule_hypervisor::ring3::{Exception, Machine, SystemPages, Trap, Violation};
+use ampoule_memory::{Access, AddressSpace, FaultOutcome, PhysicalAddress, Protection};
+use ampoule_testkit::kvm_is_available;
+use std::sync::Arc;
+
+const CODE: u64 = 0x40_0000;
+const DATA: u64 = 0x50_0000;
+const STACK: u64 = 0x60_0000;
+
+/// `out %al, $doorbell`
+const RING: [u8; 2] = [0xe6, 0x51];
+/// `jmp .`
+const SPIN: [u8; 2] = [0xeb, 0xfe];
+/// `movb $1, (%rax)`
+const STORE: [u8; 3] = [0xc6, 0x00, 1];
+
+struct Guest {
+    machine: Machine,
+    space: AddressSpace,
+}
+
+impl Guest {
+    fn new(parts: &[&[u8]]) -> Self {
+        let mut space = AddressSpace::new(16 << 20).unwrap();
+        let pages = SystemPages::install(&mut space).unwrap();
+        space.map(CODE, PAGE_SIZE, Protection::READ_EXECUTE).unwrap();
+        space.load(CODE, &parts.concat()).unwrap();
+        space.map(STACK, PAGE_SIZE, Protection::READ_WRITE).unwrap();
+        let mut vm = create_vm().unwrap();
+        vm.map_memory(PhysicalAddress::new(0), Arc::clone(space.memory())).unwrap();
+        let machine = Machine::new(vm, &space, pages, CODE, STACK + PAGE_SIZE).unwrap();
+        Self { machine, space }
+    }
+
+    fn map(&mut self, pages: u64) {
+        self.space.map(DATA, pages * PAGE_SIZE, Protection::READ_WRITE).unwrap();
+    }
+
+    fn run(&mut self) -> Trap {
+        self.machine.run(&self.space).unwrap()
+    }
+
+    fn exception(&mut self) -> Exception {
+        match self.run() {
+            Trap::Exception(exception) => exception,
+            other => panic!("expected an exception, got {other:?}"),
+        }
+    }
+}
+
+/// `mov $address, %rax`
+fn load_rax(address: u64) -> Vec<u8> {
+    [&[0x48, 0xb8][..], &address.to_le_bytes()].concat()
+}
+
+#[test]
+fn a_doorbell_is_one_run_each_and_resumes() {
+    if !kvm_is_available() {
+        return;
+    }
+    let mut guest = Guest::new(&[&RING, &RING, &[0xeb, 0xfa]]);
+    for _ in 0..100 {
+        assert_eq!(guest.run(), Trap::Doorbell);
+    }
+}
+
+#[test]
+fn a_system_call_gets_its_arguments_and_returns_its_result() {
+    if !kvm_is_available() {
+        return;
+    }
+    // mov $39, %eax; mov $7, %edi; syscall
+    let call = [0xb8, 39, 0, 0, 0, 0xbf, 7, 0, 0, 0, 0x0f, 0x05];
+    // mov $DATA, %rbx; mov %rax, (%rbx)
+    let store = [&[0x48, 0xbb][..], &DATA.to_le_bytes(), &[0x48, 0x89, 0x03]].concat();
+    let mut guest = Guest::new(&[&call, &store, &RING, &SPIN]);
+    guest.map(1);
+    match guest.run() {
+        Trap::SystemCall { number, arguments } => assert_eq!((number, arguments[0]), (39, 7)),
+        other => panic!("expected a system call, got {other:?}"),
+    }
+    assert_eq!(guest.machine.position().0, CODE + 12);
+    guest.machine.return_from_system_call(-38);
+    assert_eq!(guest.run(), Trap::Doorbell);
+    let mut result = [0; 8];
+    guest.space.read(DATA, &mut result).unwrap();
+    assert_eq!(i64::from_le_bytes(result), -38);
+}
+
+#[test]
+fn a_page_fault_is_repaired_and_the_instruction_retried() {
+    if !kvm_is_available() {
+        return;
+    }
+    let mut guest = Guest::new(&[&load_rax(DATA), &STORE, &RING, &SPIN]);
+    let fault = guest.exception();
+    assert_eq!((fault.vector, fault.fault), (14, Some((DATA, Access::Write))));
+    assert_eq!(fault.instruction, CODE + 10);
+    assert_eq!(fault.stack, STACK + PAGE_SIZE);
+    guest.map(1);
+    assert_eq!(guest.space.handle_fault(DATA, Access::Write), FaultOutcome::Repaired);
+    assert_eq!(guest.run(), Trap::Doorbell);
+    let mut byte = [0];
+    guest.space.read(DATA, &mut byte).unwrap();
+    assert_eq!(byte, [1]);
+}
+
+#[test]
+fn hostile_instructions_end_in_the_right_exception() {
+    if !kvm_is_available() {
+        return;
+    }
+    for (code, vector) in [
+        (&[0x0f_u8, 0x0b][..], 6),      // ud2
+        (&[0xf4], 13),                  // hlt
+        (&[0x31, 0xc9, 0xf7, 0xf1], 0), // xor %ecx, %ecx; div %ecx
+        (&[0x0f, 0x20, 0xc0], 13),      // mov %cr0, %rax
+        (&[0x0f, 0x32], 13),            // rdmsr
+        (&[0xcc], 3),                   // int3
+    ] {
+        let exception = Guest::new(&[code, &SPIN]).exception();
+        assert_eq!(exception.vector, vector, "{code:x?}");
+    }
+}
+
+#[test]
+fn a_guest_cannot_ring_the_stubs_ports_by_itself() {
+    if !kvm_is_available() {
+        return;
+    }
+    for port in [0xee, 0x50, 0x80] {
+        // A processor that goes by the I/O bitmap raises a protection fault, others an exit.
+        match Guest::new(&[&[0xe6, port], &SPIN]).run() {
+            Trap::Violation(Violation::Port { port: found }) => assert_eq!(found, port.into()),
+            Trap::Exception(exception) => assert_eq!(exception.vector, 13),
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn null_and_the_supervisors_pages_are_out_of_reach() {
+    if !kvm_is_available() {
+        return;
+    }
+    for address in [0, SYSTEM_BASE] {
+        let mut guest = Guest::new(&[&load_rax(address), &STORE, &SPIN]);
+        assert_eq!(guest.exception().fault, Some((address, Access::Write)));
+        assert_eq!(guest.space.handle_fault(address, Access::Write), FaultOutcome::Denied);
+    }
+}
+
+#[test]
+fn a_running_guest_sees_withdrawn_and_narrowed_pages() {
+    if !kvm_is_available() {
+        return;
+    }
+    // The jump goes back to the first instruction.
+    let mut guest = Guest::new(&[&load_rax(DATA), &STORE, &RING, &[0xeb, 0xef]]);
+    guest.map(8);
+    assert_eq!(guest.run(), Trap::Doorbell);
+    guest.space.protect(DATA, PAGE_SIZE, Protection::READ).unwrap();
+    assert_eq!(guest.exception().fault, Some((DATA, Access::Write)));
+    guest.space.protect(DATA, PAGE_SIZE, Protection::READ_WRITE).unwrap();
+    assert_eq!(guest.run(), Trap::Doorbell);
+    guest.space.unmap(DATA, PAGE_SIZE).unwrap();
+    assert_eq!(guest.exception().fault, Some((DATA, Access::Write)));
+    // The page comes back on another frame; the guest must write there and nowhere else.
+    guest.space.map(STACK + (1 << 20), PAGE_SIZE, Protection::READ_WRITE).unwrap();
+    guest.map(1);
+    assert_eq!(guest.run(), Trap::Doorbell);
+    let mut bytes = [0; 2];
+    guest.space.read(DATA, &mut bytes[..1]).unwrap();
+    guest.space.read(STACK + (1 << 20), &mut bytes[1..]).unwrap();
+    assert_eq!(bytes, [1, 0]);
+    guest.space.relocate(DATA, PAGE_SIZE, DATA + (4 << 20)).unwrap();
+    assert_eq!(guest.exception().fault, Some((DATA, Access::Write)));
+}
+
+#[test]
+fn kicks_from_another_thread_are_never_lost() {
+    if !kvm_is_available() {
+        return;
+    }
+    let mut guest = Guest::new(&[&SPIN]);
+    let kicker = guest.machine.kicker();
+    // A kick that comes first ends the next run.
+    kicker.kick();
+    assert_eq!(guest.run(), Trap::Kicked);
+    let (ask, asked) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        while asked.recv().is_ok() {
+            kicker.kick();
+        }
+    });
+    for _ in 0..1000 {
+        ask.send(()).unwrap();
+        assert_eq!(guest.run(), Trap::Kicked);
+    }
+    drop(ask);
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_kicker_outlives_its_cpu() {
+    if !kvm_is_available() {
+        return;
+    }
+    let kicker = Guest::new(&[&SPIN]).machine.kicker();
+    kicker.kick();
+}
