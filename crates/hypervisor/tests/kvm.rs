@@ -1,5 +1,7 @@
 //! The KVM back end, driven by hand-assembled ring-3 code.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test file: failing loudly is the point")]
+
 use ampoule_abi::layout::{PAGE_SIZE, SYSTEM_BASE};
 use ampoule_hypervisor::create_vm;
 use ampoule_hypervisor::ring3::{Exception, Machine, SystemPages, Trap, Violation};
