@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod codegen;
+mod fuzz;
 mod guests;
 mod process;
 mod repository;
@@ -19,6 +20,8 @@ tasks:
   guests    build every guest: the Rust ones and guests/c/*.c
   codegen   regenerate code and documents from their sources (needs flatc)
   tidy      check the house rules; one line for each finding
+  fuzz [--seconds N] [TARGET]...
+            run libFuzzer (needs cargo-fuzz); --entry-points: the targets' ordinary tests
 ";
 
 fn main() -> ExitCode {
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
         ["guests"] => guests::build_all(),
         ["codegen"] => codegen::run(),
         ["tidy"] => tidy::run(),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             eprint!("{USAGE}");
             return ExitCode::from(if arguments.is_empty() { 2 } else { 0 });
