@@ -8,7 +8,7 @@ mod area;
 
 pub use access::{AccessError, FaultOutcome};
 
-use crate::address::{PhysicalAddress, is_page_aligned, round_up_to_page};
+use crate::address::{PhysicalAddress, is_page_aligned, round_up_to_page, to_usize};
 use crate::frames::{FrameAllocator, Run};
 use crate::image::SealedSpace;
 use crate::mapping::Mapping;
@@ -22,6 +22,8 @@ use std::sync::Arc;
 /// Pages committed together at a first touch: one page table's worth, so that a guest which walks
 /// through fresh memory faults once in 2 MiB.
 const COMMIT_BLOCK: u64 = 512;
+/// The page size as a step for ranges.
+const PAGE_STEP: usize = to_usize(PAGE_SIZE);
 /// Bytes that one page table maps.
 const TABLE_SPAN: u64 = 512 * PAGE_SIZE;
 /// With fewer fresh frames than this, pages are committed one by one so that none is wasted.
@@ -303,7 +305,7 @@ impl AddressSpace {
         for (at, area) in self.shape.areas.take(from, end) {
             let target = to + (at - from);
             self.insert(target, Area { end: to + (area.end - from), ..area })?;
-            for page in (at..area.end).step_by(PAGE_SIZE as usize) {
+            for page in (at..area.end).step_by(PAGE_STEP) {
                 let entry = self.entry(page);
                 if entry.is_committed() {
                     self.shape.tables.replace(&self.memory, to + (page - from), entry);
@@ -407,7 +409,7 @@ impl AddressSpace {
         privilege: Privilege,
     ) -> Result<(), MapError> {
         self.prepare_tables(start, end)?;
-        for page in (start..end).step_by(PAGE_SIZE as usize) {
+        for page in (start..end).step_by(PAGE_STEP) {
             let target = PhysicalAddress::new(physical.get() + (page - start));
             let entry = Entry::leaf(target, protection, privilege);
             self.shape.tables.replace(&self.memory, page, entry);
@@ -425,7 +427,7 @@ impl AddressSpace {
                 continue;
             }
             let gap = (at..end)
-                .step_by(PAGE_SIZE as usize)
+                .step_by(PAGE_STEP)
                 .take_while(|&page| !self.entry(page).is_committed())
                 .count() as u64;
             let run = self.allocate(gap).ok_or(self.out_of_memory())?;
