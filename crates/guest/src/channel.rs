@@ -1,0 +1,292 @@
+//! The entry to the sandbox: the channel's memory, the doorbell, and what the C library must be
+//! asked for. All `unsafe` of the SDK is here.
+
+use ampoule_abi::channel::{
+    AT_AMPOULE, Area, ControlPage, GuestMessage, HEADER_SIZE, HostMessage, MAGIC, MessageHeader,
+};
+use ampoule_abi::{port, version};
+use std::ffi::{c_int, c_ulong, c_void};
+use std::ptr::with_exposed_provenance_mut;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The message channel of this sandbox.
+///
+/// Holds addresses only; the sequence numbers are those in the areas. The host writes into
+/// `to_guest` only while the guest is in [`Channel::ring`], which is what makes reading it as
+/// ordinary memory sound. [`Claim`] keeps that from being broken by re-entrancy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Channel {
+    to_guest: Mailbox,
+    to_host: Mailbox,
+}
+
+/// One direction: a [`MessageHeader`] and the payload behind it.
+#[derive(Debug, Clone, Copy)]
+struct Mailbox {
+    header: usize,
+    capacity: usize,
+}
+
+/// What the host sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Received {
+    pub(crate) kind: HostMessage,
+    pub(crate) function: u32,
+    length: usize,
+}
+
+/// Why there is no channel to speak through.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChannelError {
+    #[error("AT_AMPOULE points to something else than a control page")]
+    Magic,
+    #[error(
+        "the guest needs ABI {}.{}, this host offers {}.{}: rebuild the guest or update Ampoule",
+        version::MAJOR, version::MINOR, .host >> 16, .host & 0xffff
+    )]
+    Version { host: u32 },
+    #[error("the control page describes an impossible area")]
+    Area,
+}
+
+/// A payload that does not fit into its area.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("a message of {size} bytes, the sandbox's limit is {limit}")]
+pub(crate) struct TooLarge {
+    pub(crate) size: usize,
+    pub(crate) limit: usize,
+}
+
+/// A host that does not keep to the protocol.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProtocolError {
+    #[error("protocol: message {found} from the host where {expected} was due")]
+    Sequence { expected: u32, found: u32 },
+    #[error("protocol: unknown message kind {0} from the host")]
+    Kind(u32),
+    #[error("protocol: a payload of {length} bytes in an area of {capacity}")]
+    Length { length: u64, capacity: usize },
+}
+
+impl Mailbox {
+    fn new(control: usize, area: Area) -> Option<Self> {
+        let header = control.checked_add(usize::try_from(area.offset).ok()?)?;
+        let capacity = usize::try_from(area.size.checked_sub(HEADER_SIZE)?).ok()?;
+        header.is_multiple_of(align_of::<MessageHeader>()).then_some(Self { header, capacity })
+    }
+
+    fn header(&self) -> &'static MessageHeader {
+        // SAFETY: the control page, whose magic was checked, gives the address of an area that
+        // stays mapped for the program's life; it is aligned (checked in `new`) and large enough
+        // for a header (`capacity` was computed by a checked subtraction). The host changes the
+        // trace fields only while it owns the area, and this crate does not read them.
+        unsafe { &*with_exposed_provenance_mut::<MessageHeader>(self.header) }
+    }
+
+    fn payload(&self) -> *mut u8 {
+        with_exposed_provenance_mut(self.header + size_of::<MessageHeader>())
+    }
+}
+
+impl Channel {
+    /// Finds the channel; `None` on plain Linux.
+    pub(crate) fn find() -> Result<Option<Self>, ChannelError> {
+        unsafe extern "C" {
+            safe fn getauxval(kind: c_ulong) -> c_ulong;
+        }
+        let control = usize::try_from(getauxval(AT_AMPOULE)).map_err(|_| ChannelError::Magic)?;
+        if control == 0 {
+            return Ok(None);
+        }
+        if !control.is_multiple_of(align_of::<ControlPage>()) {
+            return Err(ChannelError::Magic);
+        }
+        // SAFETY: only Ampoule's host passes AT_AMPOULE, and it maps a control page there, which
+        // is never written while the guest runs; the alignment was checked.
+        let page = unsafe { with_exposed_provenance_mut::<ControlPage>(control).read_volatile() };
+        if page.magic != MAGIC {
+            return Err(ChannelError::Magic);
+        }
+        let host = page.abi_version;
+        if host >> 16 != u32::from(version::MAJOR) || (host & 0xffff) < u32::from(version::MINOR) {
+            return Err(ChannelError::Version { host });
+        }
+        let to_guest = Mailbox::new(control, page.to_guest).ok_or(ChannelError::Area)?;
+        let to_host = Mailbox::new(control, page.to_host).ok_or(ChannelError::Area)?;
+        Ok(Some(Self { to_guest, to_host }))
+    }
+
+    /// Posts a message without ringing. Posting again before the doorbell replaces it.
+    pub(crate) fn post(
+        &self,
+        kind: GuestMessage,
+        function: u32,
+        payload: &[u8],
+    ) -> Result<(), TooLarge> {
+        if payload.len() > self.to_host.capacity {
+            return Err(TooLarge { size: payload.len(), limit: self.to_host.capacity });
+        }
+        // SAFETY: the area has `capacity` payload bytes, which is at least `payload.len()` (checked
+        // above); nothing else in this program refers to that memory, so it cannot overlap.
+        unsafe { self.to_host.payload().copy_from_nonoverlapping(payload.as_ptr(), payload.len()) };
+        let header = self.to_host.header();
+        header.kind.store(kind as u32, Ordering::Relaxed);
+        header.function.store(function, Ordering::Relaxed);
+        header.flags.store(0, Ordering::Relaxed);
+        header.length.store(u64::try_from(payload.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        header.sequence.store(self.next_sequence(), Ordering::Release);
+        Ok(())
+    }
+
+    /// Rings the doorbell: the host takes what was posted, and has answered when this returns.
+    pub(crate) fn ring(&self) {
+        // SAFETY: in a sandbox (this type exists only there) port access leaves the virtual CPU
+        // for the host, which changes no register and, of this program's memory, only the
+        // `to_guest` area. Without `nomem` the compiler writes back and reloads everything.
+        unsafe {
+            std::arch::asm!(
+                "out {port}, al",
+                port = const port::DOORBELL,
+                in("al") 0_u8,
+                options(nostack, preserves_flags)
+            );
+        }
+    }
+
+    /// The message that the host wrote while the doorbell rang.
+    pub(crate) fn received(&self) -> Result<Received, ProtocolError> {
+        let header = self.to_guest.header();
+        let expected = self.to_host.header().sequence.load(Ordering::Relaxed).wrapping_add(1);
+        let found = header.sequence.load(Ordering::Acquire);
+        if found != expected {
+            return Err(ProtocolError::Sequence { expected, found });
+        }
+        let kind = header.kind.load(Ordering::Relaxed);
+        let length = header.length.load(Ordering::Relaxed);
+        let capacity = self.to_guest.capacity;
+        let fits = usize::try_from(length).ok().filter(|&length| length <= capacity);
+        Ok(Received {
+            kind: HostMessage::from_wire(kind).ok_or(ProtocolError::Kind(kind))?,
+            function: header.function.load(Ordering::Relaxed),
+            length: fits.ok_or(ProtocolError::Length { length, capacity })?,
+        })
+    }
+
+    /// The sequence number of the message to be posted now.
+    fn next_sequence(&self) -> u32 {
+        self.to_guest.header().sequence.load(Ordering::Relaxed).wrapping_add(1)
+    }
+
+    /// Says that the guest gives up; never returns.
+    ///
+    /// Needs no claim and no allocation beyond the payload's, so that it works from a panic hook
+    /// wherever the panic was.
+    pub(crate) fn give_up(&self, abort: &ampoule_wire::failure::Abort) -> ! {
+        let payload = abort.encode();
+        if self.post(GuestMessage::Abort, 0, &payload).is_err() {
+            let short = ampoule_wire::failure::Abort {
+                message: abort.message.chars().take(512).collect(),
+                ..Default::default()
+            };
+            // The smallest area is a page, which is more than this.
+            let _ = self.post(GuestMessage::Abort, 0, &short.encode());
+        }
+        loop {
+            self.ring();
+        }
+    }
+}
+
+static CLAIMED: AtomicBool = AtomicBool::new(false);
+
+/// The right to use the channel. One at a time: code that runs while a payload is being read (a
+/// `Deserialize` implementation, say) cannot make the host replace it by calling a host function.
+#[derive(Debug)]
+pub(crate) struct Claim<'a> {
+    channel: &'a Channel,
+}
+
+impl<'a> Claim<'a> {
+    /// The claim, unless somebody has it.
+    pub(crate) fn take(channel: &'a Channel) -> Option<Self> {
+        (!CLAIMED.swap(true, Ordering::Acquire)).then_some(Self { channel })
+    }
+
+    /// Rings for what was posted and gives the answer.
+    pub(crate) fn exchange(&self) -> Result<Received, ProtocolError> {
+        self.channel.ring();
+        self.channel.received()
+    }
+
+    /// The payload of `received`, which must be the last message.
+    pub(crate) fn payload(&self, received: Received) -> &[u8] {
+        // SAFETY: `received.length` was checked against the area's capacity. The host writes here
+        // only while the doorbell rings, which takes a claim (or never returns, in `give_up`), and
+        // this borrow holds the only one; so the bytes do not change while the slice lives.
+        unsafe { std::slice::from_raw_parts(self.channel.to_guest.payload(), received.length) }
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        CLAIMED.store(false, Ordering::Release);
+    }
+}
+
+/// Keeps the C library's allocator from returning memory, so that a call whose needs have been met
+/// before makes no system call. The host takes everything back when the sandbox is closed or
+/// restored.
+pub(crate) fn keep_memory() {
+    #[cfg(target_env = "gnu")]
+    {
+        // From glibc's malloc.h.
+        const M_TRIM_THRESHOLD: c_int = -1;
+        const M_TOP_PAD: c_int = -2;
+        const M_MMAP_MAX: c_int = -4;
+        unsafe extern "C" {
+            safe fn mallopt(parameter: c_int, value: c_int) -> c_int;
+        }
+        mallopt(M_TRIM_THRESHOLD, c_int::MAX);
+        mallopt(M_TOP_PAD, 1 << 20);
+        // Large blocks come from the heap too, where they are found again; `mmap` remains the
+        // C library's way out when the heap cannot grow.
+        mallopt(M_MMAP_MAX, 0);
+    }
+}
+
+/// Addresses inside the active call instructions, innermost first, at most `limit`.
+pub(crate) fn backtrace(limit: usize) -> Vec<u64> {
+    type Step = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
+    // The Itanium C++ ABI's unwinder, which every Rust `std` program contains.
+    unsafe extern "C" {
+        fn _Unwind_Backtrace(step: Step, argument: *mut c_void) -> c_int;
+        fn _Unwind_GetIP(context: *mut c_void) -> usize;
+    }
+    const CONTINUE: c_int = 0;
+    const END: c_int = 5;
+
+    struct Frames {
+        addresses: Vec<u64>,
+        limit: usize,
+    }
+
+    unsafe extern "C" fn step(context: *mut c_void, argument: *mut c_void) -> c_int {
+        // SAFETY: `argument` is the exclusive reference that is given to `_Unwind_Backtrace` below,
+        // which passes it on unchanged and calls this function one time after the other.
+        let frames = unsafe { &mut *argument.cast::<Frames>() };
+        // SAFETY: `context` is what the unwinder gave to this callback, valid until it returns.
+        let address = unsafe { _Unwind_GetIP(context) };
+        if address == 0 || frames.addresses.len() >= frames.limit {
+            return END;
+        }
+        // A return address may lie behind its function; one byte before is in the call.
+        frames.addresses.push(u64::try_from(address - 1).unwrap_or(u64::MAX));
+        CONTINUE
+    }
+
+    let mut frames = Frames { addresses: Vec::with_capacity(limit.min(64)), limit };
+    // SAFETY: `step` has the type that the ABI asks for, does not unwind (pushing to a vector can
+    // only abort), and `frames` outlives the call.
+    unsafe { _Unwind_Backtrace(step, (&raw mut frames).cast()) };
+    frames.addresses
+}

@@ -1,0 +1,175 @@
+//! The same program on plain Linux: its functions from the command line, for tests and debuggers.
+
+use crate::convert::Arguments;
+use crate::registry::{ArgumentSource, Export, Registry};
+use ampoule_wire::failure::GuestError;
+use ampoule_wire::value::{self, Deserializer};
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value, json};
+use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Exit status of a wrong command line.
+const USAGE: u8 = 2;
+
+pub(crate) fn run(init: impl FnOnce() -> Result<(), String>, build_id: &str) -> ExitCode {
+    let mut arguments = std::env::args();
+    let program = arguments.next().unwrap_or_default();
+    let arguments: Vec<String> = arguments.collect();
+    let registry = match Registry::collect() {
+        Ok(registry) => registry,
+        Err(error) => return complain(&error, ExitCode::FAILURE),
+    };
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["describe"] => print(&registry.interface(build_id).to_json()),
+        ["call", name, arguments @ ..] => {
+            let Some(export) = registry.exports.iter().find(|export| export.name == *name) else {
+                let names: Vec<_> = registry.exports.iter().map(|export| export.name).collect();
+                let error = format!("no function `{name}`; there are: {}", names.join(", "));
+                return complain(&error, ExitCode::from(USAGE));
+            };
+            if let Err(error) = init() {
+                return complain(&format!("initialisation failed: {error}"), ExitCode::FAILURE);
+            }
+            match call(export, arguments) {
+                Ok(result) => print(&result.to_string()),
+                Err(error) => complain(&describe(&error).to_string(), ExitCode::FAILURE),
+            }
+        }
+        _ => complain(
+            &format!(
+                "this is an Ampoule guest, and there is no host.\n\
+                 usage: {program} describe\n       {program} call <function> [<json argument>...]"
+            ),
+            ExitCode::from(USAGE),
+        ),
+    }
+}
+
+fn print(line: &str) -> ExitCode {
+    match writeln!(std::io::stdout(), "{line}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn complain(line: &str, status: ExitCode) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{line}");
+    status
+}
+
+fn describe(error: &GuestError) -> Value {
+    let data = error.data.as_deref().and_then(|data| to_json(data).ok());
+    json!({ "kind": error.kind, "message": error.message, "data": data })
+}
+
+fn call(export: &'static Export, arguments: &[&str]) -> Result<Value, GuestError> {
+    let schemas = (export.signature)().parameters;
+    let values: Vec<Value> = arguments
+        .iter()
+        .enumerate()
+        .map(|(index, text)| argument(text, schemas.get(index).map(|(_, schema)| schema.as_str())))
+        .collect();
+    let mut payload = Vec::new();
+    let invalid =
+        |kind: &str, message: String| GuestError { kind: kind.to_owned(), message, data: None };
+    value::encode(&values, &mut payload)
+        .map_err(|error| invalid("InvalidArgument", error.to_string()))?;
+
+    let mut result = Vec::new();
+    (export.invoke)(&mut Owned { function: export.name, payload: &payload }, &mut result)?;
+    to_json(&result).map_err(|error| invalid("InvalidResult", error))
+}
+
+/// One argument of the command line: JSON, but text need not be quoted. Text for bytes stands for
+/// its UTF-8.
+fn argument(text: &str, schema: Option<&str>) -> Value {
+    let schema: Value = schema.and_then(|s| serde_json::from_str(s).ok()).unwrap_or_default();
+    let is_text = schema["type"] == "string";
+    let value = match serde_json::from_str(text) {
+        Ok(value @ (Value::String(_) | Value::Array(_) | Value::Null)) => value,
+        Ok(value) if !is_text => value,
+        _ => Value::String(text.to_owned()),
+    };
+    match value {
+        Value::String(text) if schema["contentEncoding"] == "bytes" => text.into_bytes().into(),
+        value => value,
+    }
+}
+
+struct Owned<'a> {
+    function: &'static str,
+    payload: &'a [u8],
+}
+
+impl ArgumentSource for Owned<'_> {
+    fn read(
+        &mut self,
+        read: &mut dyn FnMut(Arguments<'_>) -> Result<(), GuestError>,
+    ) -> Result<(), GuestError> {
+        read(Arguments::new(self.function, self.payload)?)
+    }
+}
+
+/// The JSON form of an encoded value; bytes become arrays of numbers, as they are accepted.
+fn to_json(payload: &[u8]) -> Result<Value, String> {
+    Json.deserialize(&mut Deserializer::new(payload)).map_err(|error| error.to_string())
+}
+
+#[derive(Clone, Copy)]
+struct Json;
+
+impl<'de> DeserializeSeed<'de> for Json {
+    type Value = Value;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+macro_rules! scalars {
+    ($($method:ident: $type:ty,)*) => {
+        $(fn $method<E>(self, value: $type) -> Result<Value, E> {
+            Ok(value.into())
+        })*
+    };
+}
+
+impl<'de> Visitor<'de> for Json {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    scalars! {
+        visit_bool: bool,
+        visit_i64: i64,
+        visit_u64: u64,
+        visit_f64: f64,
+        visit_str: &str,
+        visit_bytes: &[u8],
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        while let Some(item) = items.next_element_seed(self)? {
+            array.push(item);
+        }
+        Ok(array.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            object.insert(key, entries.next_value_seed(self)?);
+        }
+        Ok(object.into())
+    }
+}
