@@ -1,0 +1,51 @@
+/** Ampoule: call typed functions of untrusted programs inside micro-VMs. */
+export { ERROR_CODES, type ErrorCode, type ErrorEntry } from "./error-codes.js";
+export {
+  AmpouleError,
+  type CodeLocation,
+  type ErrorDetails,
+  type Fault,
+  GuestAbortError,
+  GuestError,
+  GuestExitedError,
+  GuestFaultError,
+  type LimitCode,
+  LimitError,
+  type SourceLocation,
+} from "./errors.js";
+export type {
+  Calls,
+  GuestDeclaration,
+  HostFunctions,
+  HostFunctionsOption,
+  SyncCalls,
+  UndeclaredGuest,
+} from "./guest.js";
+export {
+  type ExecutableReport,
+  type HypervisorReport,
+  inspectExecutable,
+  probe,
+} from "./inspect.js";
+export type {
+  FunctionDescription,
+  GuestInterface,
+  JsonSchema,
+  ParameterDescription,
+} from "./interface.js";
+export type { SandboxState } from "./internal/steps.js";
+export {
+  type CallOptions,
+  DEFAULTS,
+  type FileSource,
+  type GuestOptions,
+  type InputOption,
+  type Limits,
+  type OutputOption,
+  type TimeLimits,
+} from "./options.js";
+export { type RunOptions, type RunResult, run } from "./run.js";
+export { type CreateOptions, Sandbox, type SandboxOptions } from "./sandbox.js";
+export type { Size } from "./sizes.js";
+export type { SandboxStatistics } from "./statistics.js";
+export { type DeclareOptions, declareGuest } from "./types.js";

@@ -1,0 +1,24 @@
+import { fromNative } from "./internal/failures.js";
+import { type NativeElf, type NativeProbe, native } from "./internal/native.js";
+
+/** What this machine offers, check by check. */
+export type HypervisorReport = Readonly<NativeProbe>;
+
+/** What is in an executable. */
+export type ExecutableReport = Readonly<NativeElf>;
+
+/** Says what hypervisor is there, what is missing and how to fix it. Makes no VM that outlives it. */
+export function probe(): HypervisorReport {
+  return native().probe();
+}
+
+/**
+ * Says what is in an executable, without running it.
+ *
+ * @throws AmpouleError `ERR_AMPOULE_INVALID_GUEST` with what is wrong and what to do.
+ */
+export function inspectExecutable(executable: Uint8Array): ExecutableReport {
+  const { elf, error } = native().inspectElf(executable);
+  if (error !== undefined) throw fromNative(error);
+  return elf as NativeElf;
+}

@@ -1,0 +1,182 @@
+/** The functions of `sandbox.call` and `sandbox.callSync`. */
+import { AmpouleError } from "../errors.js";
+import type { TypedFunction } from "../interface.js";
+import {
+  type CallOptions,
+  checkKeys,
+  checkSignal,
+  describeType,
+  invalid,
+  resolveTimes,
+  type Times,
+} from "../options.js";
+import { ArgumentsCodec, ItemCodec } from "../values/message.js";
+import { Mismatch } from "../values/mismatch.js";
+import { MessageTooLarge } from "../values/writer.js";
+import { tooLarge } from "./host.js";
+import { stage, staging } from "./staging.js";
+import type { Driver, Ending, Request } from "./steps.js";
+
+const CALL_OPTION_KEYS = ["timeoutMs", "cpuTimeMs", "signal"] as const;
+
+type Function_ = (...args: unknown[]) => unknown;
+
+/** One export of a guest, ready to be called. */
+class Export {
+  readonly name: string;
+  readonly #id: number;
+  readonly #driver: Driver;
+  readonly #defaults: Request<unknown>;
+  readonly #arguments: ArgumentsCodec;
+  readonly #result: ItemCodec;
+  readonly #returnsNothing: boolean;
+
+  constructor(driver: Driver, id: number, declared: TypedFunction, times: Times) {
+    this.name = declared.name;
+    this.#id = id;
+    this.#driver = driver;
+    this.#arguments = new ArgumentsCodec(declared.parameters);
+    this.#result = new ItemCodec(declared.resultShape);
+    this.#returnsNothing = declared.resultShape.kind === "null";
+    this.#defaults = {
+      what: this.name,
+      times,
+      signal: undefined,
+      finish: (ending) => this.#finish(ending),
+    };
+  }
+
+  /** Calls and waits on this thread. */
+  readonly callSync: Function_ = (...args) => {
+    const request = this.#request(args);
+    this.#driver.refuseIfBusy();
+    const length = this.#stage(args);
+    // A getter among the arguments may have used the sandbox.
+    this.#driver.refuseIfBusy();
+    return this.#driver.runSync(request, this.#id, length);
+  };
+
+  /** Calls, after the calls before it. Never throws: what is wrong is a rejection. */
+  readonly call: Function_ = async (...args) => {
+    const request = this.#request(args);
+    this.#driver.refuseIfUnusable();
+    const length = this.#stage(args);
+    // Staged arguments are only safe if the call begins now.
+    const queued = this.#driver.isIdle ? undefined : staging(length).slice(0, length);
+    return this.#driver.run(request, this.#id, length, queued);
+  };
+
+  #request(args: readonly unknown[]): Request<unknown> {
+    const expected = this.#arguments.names.length;
+    if (args.length === expected) return this.#defaults;
+    if (args.length !== expected + 1) throw this.#wrongCount(args.length);
+    const options = args[expected];
+    if (options === undefined) return this.#defaults;
+    // Most often what stands in the place of the options is one argument too many.
+    if (typeof options !== "object" || options === null || Array.isArray(options)) {
+      throw this.#wrongCount(args.length);
+    }
+    checkKeys(options, "options", CALL_OPTION_KEYS);
+    const { signal, ...times } = options as CallOptions;
+    checkSignal(signal);
+    if (signal?.aborted) {
+      throw new AmpouleError("ERR_AMPOULE_ABORTED", `${this.name} was aborted before it began`, {
+        cause: signal.reason,
+      });
+    }
+    return {
+      ...this.#defaults,
+      times: resolveTimes(times, this.#defaults.times, "options."),
+      signal,
+    };
+  }
+
+  #wrongCount(count: number): AmpouleError {
+    const { names } = this.#arguments;
+    const list = names.length === 0 ? "" : ` (${names.join(", ")})`;
+    const takes = `${names.length} argument${names.length === 1 ? "" : "s"}${list}`;
+    return new AmpouleError(
+      "ERR_AMPOULE_ARGUMENT",
+      `${this.name}: takes ${takes} and call options, got ${count} arguments`,
+      { details: { function: this.name } },
+    );
+  }
+
+  #stage(args: readonly unknown[]): number {
+    let problem: number | { parameter: string; text: string };
+    const limit = this.#driver.messageBytes;
+    try {
+      problem = stage(limit, (writer) => this.#arguments.write(args, writer));
+    } catch (error) {
+      if (error instanceof MessageTooLarge) throw tooLarge(`${this.name}: the arguments`, limit);
+      throw error;
+    }
+    if (typeof problem === "number") return problem;
+    throw new AmpouleError("ERR_AMPOULE_ARGUMENT", `${this.name}: ${problem.text}`, {
+      details: { function: this.name, parameter: problem.parameter },
+    });
+  }
+
+  #finish(ending: Ending): unknown {
+    if (ending.kind !== "return") throw new Error(`unexpected ending ${ending.kind}`);
+    const { length } = ending;
+    const value = this.#result.read(staging(length), length);
+    if (value instanceof Mismatch) {
+      throw new AmpouleError("ERR_AMPOULE_RESULT", `${this.name}: the result ${value}`, {
+        details: { function: this.name },
+      });
+    }
+    return this.#returnsNothing ? undefined : value;
+  }
+}
+
+/** Names that JavaScript, promises and test tools look for on any object. */
+const PROBES = new Set(
+  "then catch finally toJSON toString valueOf constructor inspect nodeType tagName asymmetricMatch $$typeof @@__IMMUTABLE_ITERABLE__@@ @@__IMMUTABLE_RECORD__@@ prototype hasAttribute length name calls".split(
+    " ",
+  ),
+);
+
+/** An object that a function table inherits from, and that explains names which are not there. */
+function explainer(names: readonly string[]): object {
+  return new Proxy(Object.create(null) as object, {
+    get(_target, name) {
+      if (typeof name === "symbol" || PROBES.has(name)) return undefined;
+      const list = names.length === 0 ? "no functions" : names.join(", ");
+      throw new AmpouleError(
+        "ERR_AMPOULE_UNKNOWN_FUNCTION",
+        `the guest exports no function ${JSON.stringify(name)}; it exports ${list}`,
+        { details: { function: name, exports: names } },
+      );
+    },
+  });
+}
+
+/** The two function tables of a sandbox, frozen, with one own property for each export. */
+export function functionTables(
+  driver: Driver,
+  exports: readonly TypedFunction[],
+  times: Times,
+): { call: Record<string, Function_>; callSync: Record<string, Function_> } {
+  const missing = explainer(exports.map(({ name }) => name));
+  const call = Object.create(missing) as Record<string, Function_>;
+  const callSync = Object.create(missing) as Record<string, Function_>;
+  for (const [id, declared] of exports.entries()) {
+    const each = new Export(driver, id, declared, times);
+    Object.defineProperty(call, declared.name, { value: each.call, enumerable: true });
+    Object.defineProperty(callSync, declared.name, { value: each.callSync, enumerable: true });
+  }
+  return { call: Object.freeze(call), callSync: Object.freeze(callSync) };
+}
+
+/** Checks the option `hostFunctions`. */
+export function checkHostFunctions(given: unknown): Readonly<Record<string, Function_>> {
+  if (typeof given !== "object" || given === null) {
+    throw invalid("hostFunctions", `must be an object, got ${describeType(given)}`);
+  }
+  for (const [name, value] of Object.entries(given)) {
+    if (typeof value === "function") continue;
+    throw invalid(`hostFunctions.${name}`, `must be a function, got ${describeType(value)}`);
+  }
+  return given as Readonly<Record<string, Function_>>;
+}

@@ -1,0 +1,126 @@
+/** Calling the user's host functions and writing their answers. */
+import { getSystemErrorMap } from "node:util";
+import { AmpouleError } from "../errors.js";
+import type { TypedFunction } from "../interface.js";
+import { ArgumentsCodec, ItemCodec, writeHostError } from "../values/message.js";
+import { MessageTooLarge } from "../values/writer.js";
+import { errorOf, type Thrown } from "./failures.js";
+import { Resumption } from "./native.js";
+import { stage, staging } from "./staging.js";
+
+/** A plain function of the user's. */
+export type HostFunction = (...args: never[]) => unknown;
+
+/** An import of the guest together with the function that implements it. */
+export class Import {
+  readonly name: string;
+  readonly #function: HostFunction;
+  readonly #arguments: ArgumentsCodec;
+  readonly #result: ItemCodec;
+  readonly #returnsNothing: boolean;
+
+  constructor(declared: TypedFunction, implementation: HostFunction) {
+    this.name = declared.name;
+    this.#function = implementation;
+    this.#arguments = new ArgumentsCodec(declared.parameters);
+    this.#result = new ItemCodec(declared.resultShape);
+    this.#returnsNothing = declared.resultShape.kind === "null";
+  }
+
+  /** Reads the guest's arguments out of the staging buffer, or says what is wrong with them. */
+  arguments(length: number): unknown[] | string {
+    const values = this.#arguments.read(staging(length), length);
+    return typeof values === "string" ? `${this.name}: ${values}` : values;
+  }
+
+  /** Calls the function, without `this`. */
+  call(values: unknown[]): unknown {
+    const implementation = this.#function as (...args: unknown[]) => unknown;
+    return implementation(...values);
+  }
+
+  /** Writes the function's result into the staging buffer, or says why it cannot be sent. */
+  answer(result: unknown, messageBytes: number): number | Thrown {
+    // As everywhere in the language, what a function returns for nothing is nobody's business.
+    const value = this.#returnsNothing ? null : result;
+    try {
+      const written = stage(messageBytes, (writer) => this.#result.write(value, writer));
+      if (typeof written === "number") return written;
+      return thrown(new TypeError(`host function ${this.name}: the result ${written}`));
+    } catch (error) {
+      if (error instanceof MessageTooLarge) {
+        return thrown(tooLarge(`host function ${this.name}: the result`, messageBytes));
+      }
+      return thrown(error);
+    }
+  }
+}
+
+/** Writes a host function's failure into the staging buffer. */
+export function stageFailure(message: string, messageBytes: number): number {
+  // Cut so that the report itself always fits: UTF-8 takes at most 3 bytes for each UTF-16 unit.
+  const cut = message.slice(0, Math.floor((messageBytes - 64) / 3));
+  return stage<never>(messageBytes, (writer) => {
+    writeHostError(cut, writer);
+    return undefined;
+  });
+}
+
+/** Wraps what a host function threw, with the message that the guest gets to see: no stack, no path. */
+export function thrown(value: unknown): Thrown {
+  return { value, message: messageOf(value) };
+}
+
+function messageOf(value: unknown): string {
+  if (typeof value !== "object" || value === null)
+    return String(value) || "the host function failed";
+  const { message, errno, syscall } = value as { [key: string]: unknown };
+  // Messages of Node's system errors name paths and addresses of the host.
+  if (typeof syscall === "string" && typeof errno === "number") {
+    const [name, text] = getSystemErrorMap().get(errno) ?? ["system error", `${errno}`];
+    return `${name}: ${text}`;
+  }
+  return typeof message === "string" && message !== "" ? message : "the host function failed";
+}
+
+/** The error for a message that does not fit into the channel. */
+export function tooLarge(what: string, limit: number): AmpouleError {
+  return errorOf(
+    "ERR_AMPOULE_MESSAGE_TOO_LARGE",
+    `${what} does not fit into a message of ${limit} bytes; raise limits.message`,
+    { details: { limitBytes: limit, option: "limits.message" } },
+  );
+}
+
+/** The failure of a function that returned a promise where nothing can wait for it. */
+export function asyncMistake(what: string): AmpouleError {
+  return new AmpouleError(
+    "ERR_AMPOULE_ASYNC_HOST_FUNCTION",
+    `${what} returned a promise during callSync; use call`,
+  );
+}
+
+/** Whether `value` is a promise, of whatever realm. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    typeof (value as { then?: unknown }).then === "function"
+  );
+}
+
+/** Resumption and payload length of an answer. */
+export type Answer = readonly [resumption: number, length: number];
+
+/** Writes `result`, or the failure to do so, and returns how to resume with it. */
+export function answerWith(
+  target: Import,
+  result: unknown,
+  messageBytes: number,
+  remember: (failure: Thrown) => void,
+): Answer {
+  const written = target.answer(result, messageBytes);
+  if (typeof written === "number") return [Resumption.hostReturn, written];
+  remember(written);
+  return [Resumption.hostError, stageFailure(written.message, messageBytes)];
+}

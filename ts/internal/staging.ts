@@ -1,0 +1,69 @@
+/**
+ * The staging buffer of this JavaScript thread, through which payloads reach and leave the native
+ * side, and the writers that fill it.
+ */
+import { Writer } from "../values/writer.js";
+import { native } from "./native.js";
+
+const EMPTY: Uint8Array = new Uint8Array(0);
+const INITIAL_BYTES = 64 * 1024;
+
+let buffer = EMPTY;
+
+/** The staging buffer with at least `minimumBytes`; what stood in a smaller one may be gone. */
+export function staging(minimumBytes: number): Uint8Array {
+  if (buffer.length < minimumBytes || buffer.length === 0) {
+    buffer = native().staging(Math.max(minimumBytes, INITIAL_BYTES));
+  }
+  return buffer;
+}
+
+/** A writer into the staging buffer, until somebody else needs it. */
+class Stage {
+  #evicted = false;
+  readonly writer: Writer = new Writer(EMPTY, (minimum) =>
+    this.#evicted ? new Uint8Array(minimum) : staging(minimum),
+  );
+
+  begin(limit: number): Writer {
+    this.#evicted = false;
+    this.writer.begin(staging(0), limit);
+    return this.writer;
+  }
+
+  /** Goes on in memory of its own. */
+  evict(): void {
+    this.#evicted = true;
+    this.writer.bytes = this.writer.bytes.slice();
+  }
+
+  /** Puts the message into the staging buffer, if it is not there. */
+  finish(): number {
+    const { bytes, position } = this.writer;
+    if (this.#evicted) staging(position).set(bytes.subarray(0, position));
+    return position;
+  }
+}
+
+const first = new Stage();
+let open: Stage | undefined;
+
+/**
+ * Lets `write` write a message of at most `limit` bytes and returns its length; the message then
+ * stands in the staging buffer. If `write` returns a problem, that is returned instead.
+ */
+export function stage<Problem extends object | string>(
+  limit: number,
+  write: (writer: Writer) => Problem | undefined,
+): number | Problem {
+  const outer = open;
+  // A getter of the user's may call a sandbox in the middle of its object being written.
+  outer?.evict();
+  const mine = outer === undefined ? first : new Stage();
+  open = mine;
+  try {
+    return write(mine.begin(limit)) ?? mine.finish();
+  } finally {
+    open = outer;
+  }
+}

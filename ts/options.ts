@@ -1,0 +1,386 @@
+/**
+ * Options: their types, defaults and validation, once for everything that takes them. The native
+ * side checks hard bounds again but knows no default.
+ */
+import { readFile } from "node:fs/promises";
+import type { Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { AmpouleError } from "./errors.js";
+import { formatSize, parseSize, type Size } from "./sizes.js";
+
+/** An executable, or a file for the guest: its bytes, or where to read it. */
+export type FileSource = string | URL | Uint8Array;
+
+/**
+ * Where a guest's output goes: nowhere, to the stream of the same name of this process, to a stream,
+ * or to a function. A function's promise, or a full stream, holds the guest back in asynchronous
+ * calls; in `callSync` nothing can wait.
+ */
+export type OutputOption =
+  | "ignore"
+  | "inherit"
+  | Writable
+  | ((chunk: Uint8Array) => void | Promise<void>);
+
+/** What a guest reads from standard input. `null`: nothing, it is at its end. */
+export type InputOption =
+  | string
+  | Uint8Array
+  | Iterable<Uint8Array>
+  | AsyncIterable<Uint8Array>
+  | null;
+
+/** Bounds on time, for one call or for the start of a guest. */
+export interface TimeLimits {
+  /**
+   * Wall-clock milliseconds from the moment the call begins (not while it is queued), time in host
+   * functions included. `Infinity` for none.
+   * @defaultValue 30000
+   */
+  readonly timeoutMs?: number;
+  /**
+   * Milliseconds that the guest itself may compute; time in host functions does not count.
+   * @defaultValue Infinity
+   */
+  readonly cpuTimeMs?: number;
+}
+
+/** Bounds on everything a guest can make grow. */
+export interface Limits extends TimeLimits {
+  /** Largest message in each direction: arguments, results, host calls. At most 256MiB. @defaultValue "4MiB" */
+  readonly message?: Size;
+  /** The guest's stack. @defaultValue "8MiB" */
+  readonly stack?: Size;
+  /** Bytes of stdout and stderr together during one call. `Infinity` for none. @defaultValue "64MiB" */
+  readonly output?: Size;
+  /** Host functions the guest may call during one call. `Infinity` for none. @defaultValue 100000 */
+  readonly hostCalls?: number;
+  /** Levels to which a value may nest. At most 64. @defaultValue 64 */
+  readonly depth?: number;
+}
+
+/** Options that {@link run} and `Sandbox.create` share. */
+export interface GuestOptions {
+  /** Memory of the guest: everything it loads, allocates and stacks. At most 64GiB. @defaultValue "256MiB" */
+  readonly memory?: Size;
+  readonly limits?: Limits;
+  /** Arguments after the program's name. @defaultValue [] */
+  readonly args?: readonly string[];
+  /** The guest's whole environment; nothing is inherited. @defaultValue {} */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Read-only files the guest can open, by absolute path: bytes, or a file of the host to read now. */
+  readonly files?: Readonly<Record<string, FileSource>>;
+  /** @defaultValue null */
+  readonly stdin?: InputOption;
+  /** Name for messages, and the program's own name (`argv[0]`). @defaultValue the file's name, else "guest" */
+  readonly name?: string;
+  /** Cancels; what is running then is stopped at once. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of one call, given as an extra last argument. */
+export interface CallOptions extends TimeLimits {
+  /** Cancels the call. While queued this has no effect on the sandbox; a running call poisons it. */
+  readonly signal?: AbortSignal;
+}
+
+/** The defaults of all options. */
+export const DEFAULTS = Object.freeze({
+  memory: 256 * 1024 ** 2,
+  message: 4 * 1024 ** 2,
+  stack: 8 * 1024 ** 2,
+  output: 64 * 1024 ** 2,
+  hostCalls: 100_000,
+  depth: 64,
+  timeoutMs: 30_000,
+  cpuTimeMs: Number.POSITIVE_INFINITY,
+});
+
+const MEMORY_MIN = 1024 ** 2;
+const MEMORY_MAX = 64 * 1024 ** 3;
+const MESSAGE_MAX = 256 * 1024 ** 2;
+const MESSAGE_MIN = 1024;
+const STACK_MIN = 64 * 1024;
+const DEPTH_MAX = 64;
+
+/** {@link TimeLimits} with nothing left open. */
+export interface Times {
+  readonly timeoutMs: number;
+  readonly cpuTimeMs: number;
+}
+
+/** {@link GuestOptions} checked, completed, and with every file read. */
+export interface ResolvedGuest {
+  readonly name: string;
+  readonly executable: Uint8Array;
+  readonly arguments: string[];
+  readonly environment: string[];
+  readonly files: { path: string; contents: Uint8Array }[];
+  readonly memoryBytes: number;
+  readonly stackBytes: number;
+  readonly messageBytes: number;
+  readonly outputBytes: number;
+  readonly hostCalls: number;
+  readonly valueDepth: number;
+  readonly times: Times;
+  readonly stdin: InputOption;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The error for an option that is not valid. */
+export function invalid(option: string, problem: string, cause?: unknown): AmpouleError {
+  return new AmpouleError("ERR_AMPOULE_INVALID_ARGUMENT", `option ${option} ${problem}`, {
+    ...(cause === undefined ? {} : { cause }),
+    details: { option },
+  });
+}
+
+/** Says what `value` is, for messages: its type, and the value when that is short. */
+export function describeType(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "an array";
+  if (value instanceof Uint8Array) return `${value.byteLength} bytes`;
+  switch (typeof value) {
+    case "string":
+      return `string (${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)})`;
+    case "number":
+    case "boolean":
+      return `${typeof value} (${value})`;
+    case "bigint":
+      return `bigint (${value}n)`;
+    case "object":
+      return "an object";
+    default:
+      return typeof value;
+  }
+}
+
+/** Refuses anything but a plain options object with known keys. */
+export function checkKeys(value: unknown, where: string, known: readonly string[]): void {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw invalid(where, `must be an object, got ${describeType(value)}`);
+  }
+  for (const key of Object.keys(value)) {
+    if (known.includes(key)) continue;
+    throw invalid(
+      where === "object" ? key : `${where}.${key}`,
+      `is not known; known are ${known.join(", ")}`,
+    );
+  }
+}
+
+/** Checks the two time limits of `given`, taking what is absent from `defaults`. */
+export function resolveTimes(given: TimeLimits, defaults: Times, where: string): Times {
+  const { timeoutMs = defaults.timeoutMs, cpuTimeMs = defaults.cpuTimeMs } = given;
+  for (const [name, value] of [
+    ["timeoutMs", timeoutMs],
+    ["cpuTimeMs", cpuTimeMs],
+  ] as const) {
+    // `>` is false for NaN, and for what is no number at all.
+    if (typeof value !== "number" || !(value > 0)) {
+      throw invalid(
+        where + name,
+        `must be a positive number of milliseconds, got ${describeType(value)}`,
+      );
+    }
+  }
+  return { timeoutMs, cpuTimeMs };
+}
+
+/** Checks that `signal` is an `AbortSignal`, from whatever realm. */
+export function checkSignal(signal: unknown): asserts signal is AbortSignal | undefined {
+  if (
+    signal !== undefined &&
+    (typeof signal !== "object" ||
+      signal === null ||
+      typeof (signal as AbortSignal).aborted !== "boolean" ||
+      typeof (signal as AbortSignal).addEventListener !== "function")
+  ) {
+    throw invalid("signal", `must be an AbortSignal, got ${describeType(signal)}`);
+  }
+}
+
+/** The keys of {@link GuestOptions}. */
+export const GUEST_OPTION_KEYS = [
+  "memory",
+  "limits",
+  "args",
+  "env",
+  "files",
+  "stdin",
+  "name",
+  "signal",
+] as const satisfies readonly (keyof GuestOptions)[];
+
+const LIMIT_KEYS = [
+  "timeoutMs",
+  "cpuTimeMs",
+  "message",
+  "stack",
+  "output",
+  "hostCalls",
+  "depth",
+] as const satisfies readonly (keyof Limits)[];
+
+/** Checks `options`, fills in the defaults and reads the executable and all files. */
+export async function resolveGuest(
+  guest: FileSource,
+  options: GuestOptions,
+): Promise<ResolvedGuest> {
+  const { limits = {}, args = [], env = {}, files = {}, stdin = null, signal } = options;
+  checkKeys(limits, "limits", LIMIT_KEYS);
+  checkSignal(signal);
+  const resolved = {
+    name: resolveName(guest, options.name),
+    arguments: resolveArguments(args),
+    environment: resolveEnvironment(env),
+    memoryBytes: size(options.memory ?? DEFAULTS.memory, "memory", MEMORY_MIN, MEMORY_MAX),
+    stackBytes: size(limits.stack ?? DEFAULTS.stack, "limits.stack", STACK_MIN, MEMORY_MAX),
+    messageBytes: size(
+      limits.message ?? DEFAULTS.message,
+      "limits.message",
+      MESSAGE_MIN,
+      MESSAGE_MAX,
+    ),
+    outputBytes: unbounded(limits.output)
+      ? Number.POSITIVE_INFINITY
+      : size(limits.output ?? DEFAULTS.output, "limits.output", 0, Infinity),
+    hostCalls: resolveCount(limits.hostCalls ?? DEFAULTS.hostCalls, "limits.hostCalls"),
+    valueDepth: resolveDepth(limits.depth ?? DEFAULTS.depth),
+    times: resolveTimes(limits, DEFAULTS, "limits."),
+    stdin: resolveInput(stdin),
+    signal,
+  };
+  const paths = checkPaths(files);
+  const [executable, ...contents] = await Promise.all([
+    load(guest, "guest", signal),
+    ...paths.map((path) => load(files[path], `files[${JSON.stringify(path)}]`, signal)),
+  ]);
+  return {
+    ...resolved,
+    executable,
+    files: paths.map((path, index) => ({ path, contents: contents[index] as Uint8Array })),
+  };
+}
+
+function unbounded(value: unknown): boolean {
+  return value === Number.POSITIVE_INFINITY;
+}
+
+function size(value: unknown, option: string, minimum: number, maximum: number): number {
+  const bytes = parseSize(value);
+  if (typeof bytes === "string") throw invalid(option, bytes);
+  if (bytes < minimum || bytes > maximum) {
+    const range = `between ${formatSize(minimum)} and ${formatSize(maximum)}`;
+    throw invalid(option, `must be ${range}, got ${JSON.stringify(value)}`);
+  }
+  return bytes;
+}
+
+function resolveCount(value: unknown, option: string): number {
+  if (
+    typeof value !== "number" ||
+    !(unbounded(value) || (Number.isSafeInteger(value) && value >= 0))
+  ) {
+    throw invalid(option, `must be a non-negative integer or Infinity, got ${describeType(value)}`);
+  }
+  return value;
+}
+
+function resolveDepth(value: unknown): number {
+  if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= DEPTH_MAX) {
+    return value;
+  }
+  const range = `an integer between 1 and ${DEPTH_MAX}`;
+  throw invalid("limits.depth", `must be ${range}, got ${describeType(value)}`);
+}
+
+function resolveName(guest: FileSource, name: unknown): string {
+  if (name === undefined) {
+    const path = guest instanceof Uint8Array ? "guest" : String(guest);
+    return path.slice(path.lastIndexOf("/") + 1) || "guest";
+  }
+  if (typeof name !== "string" || name === "") {
+    throw invalid("name", `must be a non-empty string, got ${describeType(name)}`);
+  }
+  return checkNoNul(name, "name");
+}
+
+function checkNoNul(text: string, option: string): string {
+  if (text.includes("\0")) throw invalid(option, "must not contain a NUL character");
+  return text;
+}
+
+function resolveArguments(args: unknown): string[] {
+  if (!Array.isArray(args)) throw invalid("args", `must be an array, got ${describeType(args)}`);
+  return args.map((argument: unknown, index) => {
+    if (typeof argument === "string") return checkNoNul(argument, `args[${index}]`);
+    throw invalid(`args[${index}]`, `must be a string, got ${describeType(argument)}`);
+  });
+}
+
+function resolveEnvironment(env: unknown): string[] {
+  if (typeof env !== "object" || env === null) {
+    throw invalid("env", `must be an object, got ${describeType(env)}`);
+  }
+  return Object.entries(env).map(([name, value]: [string, unknown]) => {
+    const option = `env[${JSON.stringify(name)}]`;
+    if (typeof value !== "string") {
+      throw invalid(option, `must be a string, got ${describeType(value)}`);
+    }
+    if (name === "" || name.includes("=")) throw invalid(option, "is not a valid name");
+    return checkNoNul(`${name}=${value}`, option);
+  });
+}
+
+function checkPaths(files: unknown): string[] {
+  if (typeof files !== "object" || files === null) {
+    throw invalid("files", `must be an object, got ${describeType(files)}`);
+  }
+  return Object.keys(files).map((path) => {
+    const segments = path.split("/");
+    const plain = segments.slice(1).every((part) => part !== "" && part !== "." && part !== "..");
+    if (segments[0] !== "" || segments.length < 2 || !plain) {
+      throw invalid(
+        `files[${JSON.stringify(path)}]`,
+        'must be an absolute path without ".." or "//"',
+      );
+    }
+    return checkNoNul(path, "files");
+  });
+}
+
+function resolveInput(stdin: unknown): InputOption {
+  const usable =
+    stdin === null ||
+    typeof stdin === "string" ||
+    (typeof stdin === "object" &&
+      (stdin instanceof Uint8Array || Symbol.asyncIterator in stdin || Symbol.iterator in stdin));
+  if (!usable) {
+    const accepted = "null, a string, a Uint8Array or an (async) iterable of Uint8Array";
+    throw invalid("stdin", `must be ${accepted}, got ${describeType(stdin)}`);
+  }
+  return stdin as InputOption;
+}
+
+async function load(
+  source: unknown,
+  option: string,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  if (source instanceof Uint8Array) return source;
+  if (typeof source !== "string" && !(source instanceof URL)) {
+    throw invalid(
+      option,
+      `must be a path, a file URL or a Uint8Array, got ${describeType(source)}`,
+    );
+  }
+  try {
+    const path = typeof source === "string" ? source : fileURLToPath(source);
+    return await readFile(path, signal === undefined ? {} : { signal });
+  } catch (cause) {
+    // The caller reports an abort in its own words.
+    if (signal?.aborted) throw cause;
+    throw invalid(option, `cannot be read: ${(cause as Error).message}`, cause);
+  }
+}

@@ -1,0 +1,80 @@
+import { AmpouleError } from "./errors.js";
+import { makeDriver, unlessAborted } from "./internal/create.js";
+import { Capture, openSink, type Sink } from "./internal/streams.js";
+import {
+  checkKeys,
+  type FileSource,
+  GUEST_OPTION_KEYS,
+  type GuestOptions,
+  type OutputOption,
+  resolveGuest,
+} from "./options.js";
+import { type SandboxStatistics, statisticsOf } from "./statistics.js";
+
+/** Options of {@link run}. `limits.timeoutMs` and `limits.cpuTimeMs` bound the whole run. */
+export interface RunOptions extends GuestOptions {
+  /** `"capture"` collects the output for the result. @defaultValue "capture" */
+  readonly stdout?: OutputOption | "capture";
+  /** `"capture"` collects the output for the result. @defaultValue "capture" */
+  readonly stderr?: OutputOption | "capture";
+}
+
+/** How a program ended. */
+export interface RunResult {
+  /** The program's exit code; `null` when a signal ended it. */
+  readonly exitCode: number | null;
+  /** Name of the signal that ended the program, such as `"SIGABRT"`; `null` when it exited. */
+  readonly signal: string | null;
+  /** What it wrote to stdout; empty unless captured. */
+  readonly stdout: Uint8Array;
+  /** What it wrote to stderr; empty unless captured. */
+  readonly stderr: Uint8Array;
+  readonly statistics: SandboxStatistics;
+}
+
+const OPTION_KEYS = ["stdout", "stderr", ...GUEST_OPTION_KEYS] as const;
+
+/**
+ * Runs a static x86-64 Linux program from start to end in a micro-VM of its own: arguments, input
+ * and files go in, output and exit code come out. The program needs no SDK and reaches nothing else.
+ *
+ * A program that exits with a code other than 0, or by a signal, is a result and not an error.
+ *
+ * @throws AmpouleError `ERR_AMPOULE_NO_HYPERVISOR`, `ERR_AMPOULE_INVALID_GUEST`,
+ * `ERR_AMPOULE_INVALID_ARGUMENT`, `ERR_AMPOULE_GUEST_FAULT`, `ERR_AMPOULE_ABORTED` and the limits.
+ */
+export async function run(executable: FileSource, options: RunOptions = {}): Promise<RunResult> {
+  checkKeys(options, "options", OPTION_KEYS);
+  const captures = { stdout: new Capture(), stderr: new Capture() };
+  const sink = (name: "stdout" | "stderr"): Sink => {
+    const option = options[name] ?? "capture";
+    return option === "capture" ? captures[name].sink : openSink(option, name);
+  };
+  const sinks = { stdout: sink("stdout"), stderr: sink("stderr") };
+  const guest = await unlessAborted(resolveGuest(executable, options), options.signal, "run");
+  const driver = makeDriver(guest, false, sinks);
+  try {
+    const { exitCode, signal } = await driver.start({
+      what: `program ${JSON.stringify(guest.name)}`,
+      times: guest.times,
+      signal: guest.signal,
+      finish: (ending) => {
+        if (ending.kind === "exited") {
+          const { code, signal } = ending;
+          return { exitCode: signal === null ? code : null, signal };
+        }
+        const message = "a program without a channel claims to serve calls";
+        throw new AmpouleError("ERR_AMPOULE_PROTOCOL", message);
+      },
+    });
+    return {
+      exitCode,
+      signal,
+      stdout: captures.stdout.bytes(),
+      stderr: captures.stderr.bytes(),
+      statistics: statisticsOf(driver.statistics()),
+    };
+  } finally {
+    await driver.close();
+  }
+}

@@ -1,0 +1,41 @@
+import type { NativeStatistics } from "./internal/native.js";
+
+/** What a sandbox has done since it was made. */
+export interface SandboxStatistics {
+  /** Calls of guest functions. */
+  readonly calls: number;
+  /** Host functions that the guest called. */
+  readonly hostCalls: number;
+  /** Times the virtual CPU was left, whatever for. A call without host functions costs one. */
+  readonly exits: number;
+  /** Exits that gave the guest memory it touched for the first time. */
+  readonly pageFaults: number;
+  /** System calls by name. Those that the personality does not know are answered with `ENOSYS`. */
+  readonly systemCalls: Readonly<Record<string, number>>;
+  /** Names of the system calls made that the personality does not know. */
+  readonly unknownSystemCalls: readonly string[];
+  /** Payload bytes of messages to the guest. */
+  readonly bytesToGuest: number;
+  /** Payload bytes of messages from the guest. */
+  readonly bytesFromGuest: number;
+  /** Bytes written to stdout and stderr. */
+  readonly outputBytes: number;
+  /** Milliseconds inside the guest, host functions and waiting excluded. */
+  readonly guestTimeMs: number;
+  /** Bytes of guest memory in use, page tables included. */
+  readonly memoryBytes: number;
+}
+
+/** The public form of the native counters. */
+export function statisticsOf(from: NativeStatistics): SandboxStatistics {
+  const { systemCalls, ...counters } = from;
+  return Object.freeze({
+    ...counters,
+    systemCalls: Object.freeze(
+      Object.fromEntries(systemCalls.map(({ name, count }) => [name, count])),
+    ),
+    unknownSystemCalls: Object.freeze(
+      systemCalls.filter(({ answered }) => !answered).map(({ name }) => name),
+    ),
+  });
+}
