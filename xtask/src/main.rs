@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod codegen;
+mod documents;
 mod fuzz;
 mod guests;
 mod process;
@@ -18,7 +19,8 @@ usage: cargo xtask <task>
 
 tasks:
   guests    build every guest: the Rust ones and guests/c/*.c
-  codegen   regenerate code and documents from their sources (needs flatc)
+  codegen   regenerate code from schemas (needs flatc)
+  docs      regenerate the parts of pages that are copies
   tidy      check the house rules; one line for each finding
   fuzz [--seconds N] [TARGET]...
             run libFuzzer (needs cargo-fuzz); --entry-points: the targets' ordinary tests
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.as_slice() {
         ["guests"] => guests::build_all(),
         ["codegen"] => codegen::run(),
+        ["docs"] => documents::run(),
         ["tidy"] => tidy::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         [] | ["help" | "--help" | "-h"] => {

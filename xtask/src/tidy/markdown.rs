@@ -2,6 +2,7 @@
 
 use super::code::numbered;
 use super::{Findings, SourceFile};
+use crate::documents::{block, copies};
 use std::collections::{HashMap, HashSet};
 
 /// The pages from which every other page must be reachable.
@@ -34,6 +35,24 @@ pub(super) fn pages_are_reachable(files: &[SourceFile], findings: &mut Findings)
     for page in pages(files) {
         if page.path.starts_with("docs/") && !reached.contains(&page.path) {
             findings.add(page, 1, "no page leads here, link it from docs/README.md");
+        }
+    }
+}
+
+/// A block that is marked as a copy equals its file.
+pub(super) fn examples_are_copies(files: &[SourceFile], findings: &mut Findings) {
+    for page in pages(files) {
+        for copy in copies(&page.text) {
+            let file = files.iter().find(|file| file.path == copy.path);
+            let message = match (file, copy.fences) {
+                (None, _) => format!("there is no {}, mend the mark", copy.path),
+                (_, None) => "no fenced block follows, add one or remove the mark".to_owned(),
+                (Some(file), Some(fences)) if block(&page.text, fences) != file.text => {
+                    format!("not the text of {}, run `cargo xtask docs`", copy.path)
+                }
+                _ => continue,
+            };
+            findings.add(page, copy.line, message);
         }
     }
 }
@@ -183,7 +202,7 @@ fn anchors(page: &SourceFile) -> HashSet<String> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{assert_clean, assert_finding};
-    use super::{links_resolve, pages_are_reachable};
+    use super::{examples_are_copies, links_resolve, pages_are_reachable};
 
     #[test]
     fn links_lead_to_files_directories_and_headings() {
@@ -217,5 +236,14 @@ mod tests {
             "docs/b.md:1",
             "no page leads here",
         );
+    }
+
+    #[test]
+    fn a_stale_example_is_a_finding() {
+        let page = ("docs/a.md", "<!-- file: b.js -->\n```js\nrun();\n```\n");
+        assert_clean(examples_are_copies, &[page, ("b.js", "run();\n")]);
+        let edited = ("b.js", "ran();\n");
+        assert_finding(examples_are_copies, &[page, edited], "docs/a.md:1", "not the text of b.js");
+        assert_finding(examples_are_copies, &[page], "docs/a.md:1", "there is no b.js");
     }
 }

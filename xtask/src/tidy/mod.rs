@@ -58,6 +58,7 @@ const RULES: &[Rule] = &[
     files::are_not_too_long,
     files::name_no_machine,
     generated::is_fresh,
+    markdown::examples_are_copies,
     markdown::links_resolve,
     markdown::pages_are_reachable,
     rust::allows_have_reasons,
