@@ -1,0 +1,172 @@
+//! From a path to what it names.
+
+use super::{Files, Object};
+use crate::errno::Errno;
+use crate::files::system::{Kind, NAME_MAX, Node};
+use crate::guest::{Arguments, read_path};
+use ampoule_memory::AddressSpace;
+
+/// `AT_FDCWD`: relative paths start at the current directory.
+pub(crate) const AT_FDCWD: i32 = -100;
+/// Linux' `MAXSYMLINKS`.
+const LINKS_MAX: u32 = 40;
+
+/// What a path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A node of the file system.
+    Node(Node),
+    /// `/proc/self/fd/N` itself, a magic link.
+    DescriptorLink(usize),
+    /// What `/proc/self/fd/N` leads to: the open descriptor `N`.
+    Descriptor(usize),
+}
+
+/// What to do with a symbolic link in the last place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Last {
+    Follow,
+    Keep,
+}
+
+impl Files {
+    /// Finds what `path` names, starting at `base` unless the path is absolute.
+    ///
+    /// # Errors
+    /// `ENOENT` for an empty path and for names that do not exist, `ENOTDIR`, `ELOOP`,
+    /// `ENAMETOOLONG`.
+    pub(crate) fn resolve(&self, base: Node, path: &[u8], last: Last) -> Result<Found, Errno> {
+        if path.is_empty() {
+            return Err(Errno::ENOENT);
+        }
+        let mut at = if path.starts_with(b"/") { self.system.root() } else { base };
+        // Names still to be walked, the next one at the end.
+        let mut rest: Vec<Vec<u8>> = names(path);
+        let wants_directory = path.ends_with(b"/") || path.ends_with(b"/.");
+        let mut links = 0;
+        while let Some(name) = rest.pop() {
+            let follow = !rest.is_empty() || wants_directory || last == Last::Follow;
+            match self.system.status(at).kind {
+                _ if name == b"." => {}
+                Kind::Directory | Kind::Descriptors if name == b".." => at = self.system.parent(at),
+                _ if name.len() > NAME_MAX => return Err(Errno::ENAMETOOLONG),
+                Kind::Directory => {
+                    let node = self.system.lookup(at, &name).ok_or(Errno::ENOENT)?;
+                    match self.system.target(node) {
+                        Some(target) if follow => {
+                            links += 1;
+                            if links > LINKS_MAX {
+                                return Err(Errno::ELOOP);
+                            }
+                            if target.starts_with(b"/") {
+                                at = self.system.root();
+                            }
+                            rest.append(&mut names(target));
+                        }
+                        _ => at = node,
+                    }
+                }
+                Kind::Descriptors => {
+                    let number = self.open_number(&name).ok_or(Errno::ENOENT)?;
+                    if !follow {
+                        return Ok(Found::DescriptorLink(number));
+                    }
+                    match self.description(number)?.object {
+                        Object::Directory(node) | Object::File(node) => at = node,
+                        _ if rest.is_empty() && !wants_directory => {
+                            return Ok(Found::Descriptor(number));
+                        }
+                        _ => return Err(Errno::ENOTDIR),
+                    }
+                }
+                _ => return Err(Errno::ENOTDIR),
+            }
+        }
+        let kind = self.system.status(at).kind;
+        if wants_directory && !matches!(kind, Kind::Directory | Kind::Descriptors) {
+            return Err(Errno::ENOTDIR);
+        }
+        Ok(Found::Node(at))
+    }
+
+    /// Finds the directory in which the last component of `path` stands.
+    pub(crate) fn resolve_parent(&self, base: Node, path: &[u8]) -> Result<(), Errno> {
+        if path.is_empty() {
+            return Err(Errno::ENOENT);
+        }
+        let trimmed = without_end_slashes(path);
+        let Some(slash) = trimmed.iter().rposition(|&byte| byte == b'/') else { return Ok(()) };
+        let directory = &trimmed[..=slash];
+        self.resolve(base, directory, Last::Follow).map(drop)
+    }
+
+    /// Where relative paths start for this descriptor argument.
+    ///
+    /// # Errors
+    /// `EBADF`, `ENOTDIR`. An absolute path does not look at the descriptor at all.
+    pub(crate) fn base(&self, descriptor: i32, path: &[u8]) -> Result<Node, Errno> {
+        if descriptor == AT_FDCWD || path.starts_with(b"/") {
+            return Ok(self.directory);
+        }
+        match self.description_of(descriptor)?.object {
+            Object::Directory(node) => Ok(node),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    /// The absolute path of a node.
+    pub(crate) fn path(&self, node: Node) -> Vec<u8> {
+        let mut names = Vec::new();
+        let mut at = node;
+        while at != self.system.root() {
+            names.push(self.system.name(at));
+            at = self.system.parent(at);
+        }
+        let mut path = Vec::new();
+        for name in names.iter().rev() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        if path.is_empty() {
+            path.push(b'/');
+        }
+        path
+    }
+
+    /// The open descriptor that `name` is the decimal number of.
+    fn open_number(&self, name: &[u8]) -> Option<usize> {
+        if name.len() > 1 && name.starts_with(b"0") || !name.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let number = std::str::from_utf8(name).ok()?.parse().ok()?;
+        self.description(number).is_ok().then_some(number)
+    }
+}
+
+/// The names of a path, in reverse order.
+fn names(path: &[u8]) -> Vec<Vec<u8>> {
+    let parts = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
+    let mut names: Vec<Vec<u8>> = parts.map(<[u8]>::to_vec).collect();
+    names.reverse();
+    names
+}
+
+/// The path without the slashes at its end.
+fn without_end_slashes(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
+    &path[..end]
+}
+
+/// Reads the path whose address is argument `index`; relative to the descriptor in argument
+/// `descriptor`, or to the current directory when that is `None`.
+pub(crate) fn path_argument(
+    files: &Files,
+    space: &mut AddressSpace,
+    arguments: &Arguments,
+    descriptor: Option<usize>,
+    index: usize,
+) -> Result<(Node, Vec<u8>), Errno> {
+    let path = read_path(space, arguments.get(index))?;
+    let base = descriptor.map_or(AT_FDCWD, |at| arguments.int(at));
+    Ok((files.base(base, &path)?, path))
+}

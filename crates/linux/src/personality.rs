@@ -1,0 +1,176 @@
+//! The state of one guest's Linux, and the way from a system call to its handler.
+
+use crate::answer::Answer;
+use crate::clock::Clock;
+use crate::files::{Files, OutputStream};
+use crate::guest::{Arguments, low_half};
+use crate::memory::Layout;
+use crate::process::Process;
+use crate::signals::{Dispositions, SignalState};
+use crate::table::{self, Counts, SystemCallCount, Treatment};
+use ampoule_memory::AddressSpace;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::sync::Arc;
+
+/// A system call as the registers have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SystemCall {
+    /// `rax`. As in Linux its lower half counts.
+    pub number: u64,
+    /// `rdi`, `rsi`, `rdx`, `r10`, `r8`, `r9`.
+    pub arguments: [u64; 6],
+}
+
+/// One guest's Linux: plain data, a function of its start, the input it was given and its clock.
+///
+/// Nothing in here refers to a file, socket, process or memory of the host. A clone continues on
+/// its own from the same state; give it other random bytes with [`Personality::reseed`].
+#[derive(Debug, Clone)]
+pub struct Personality {
+    /// Contexts of threads; there is one so far.
+    threads: Vec<Thread>,
+    /// The thread whose system call is answered: an index into `threads`.
+    current: usize,
+    pub(crate) process: Process,
+    pub(crate) dispositions: Dispositions,
+    pub(crate) layout: Layout,
+    pub(crate) files: Files,
+    pub(crate) random: Random,
+    pub(crate) clock: Arc<dyn Clock>,
+    counts: Counts,
+}
+
+/// What belongs to one thread of the guest.
+#[derive(Debug, Clone)]
+pub(crate) struct Thread {
+    pub(crate) name: [u8; 16],
+    pub(crate) fs_base: u64,
+    pub(crate) signals: SignalState,
+    pub(crate) parked: Parked,
+}
+
+/// How far a call came that is made again; all zero while none is parked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Parked {
+    /// Bytes of a write that are in the output buffer already.
+    pub(crate) written: u64,
+    /// When a sleep ends, on the monotonic clock.
+    pub(crate) until: Option<u64>,
+}
+
+/// The generator behind `getrandom`, `/dev/urandom` and `AT_RANDOM`.
+#[derive(Debug, Clone)]
+pub(crate) struct Random(ChaCha20Rng);
+
+impl Random {
+    fn new(seed: [u8; 32]) -> Self {
+        Self(ChaCha20Rng::from_seed(seed))
+    }
+
+    pub(crate) fn fill(&mut self, out: &mut [u8]) {
+        self.0.fill_bytes(out);
+    }
+}
+
+impl Personality {
+    pub(crate) fn new(
+        name: [u8; 16],
+        layout: Layout,
+        files: Files,
+        seed: [u8; 32],
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let stack_bytes = layout.stack.end - layout.stack.start;
+        let signals = SignalState::new();
+        let thread = Thread { name, fs_base: 0, signals, parked: Parked::default() };
+        Self {
+            threads: vec![thread],
+            current: 0,
+            process: Process::new(stack_bytes),
+            dispositions: Dispositions::new(),
+            layout,
+            files,
+            random: Random::new(seed),
+            clock,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Answers a system call. See [`Answer`] for what the caller does then.
+    ///
+    /// A call that is repeated because its answer was to park is counted once.
+    pub fn system_call(&mut self, space: &mut AddressSpace, call: &SystemCall) -> Answer {
+        let number = low_half(call.number);
+        let arguments = Arguments(call.arguments);
+        let entry = table::lookup(number);
+        let outcome = match entry.map(|entry| entry.treatment) {
+            Some(Treatment::Answered(handler)) => handler(self, space, &arguments),
+            Some(Treatment::Refused(errno)) => Err(errno),
+            Some(Treatment::Absent) | None => Err(crate::Errno::ENOSYS),
+        };
+        let answer = outcome.unwrap_or_else(|errno| Answer::Return(errno.as_result()));
+        if !answer.is_parked() {
+            self.thread_mut().parked = Parked::default();
+            self.counts.add(number);
+        }
+        answer
+    }
+
+    /// Appends bytes to standard input.
+    pub fn provide_input(&mut self, bytes: Vec<u8>) {
+        self.files.input.extend(bytes);
+    }
+
+    /// Ends standard input: after what was provided, reads return 0.
+    pub fn end_input(&mut self) {
+        self.files.input_ended = true;
+    }
+
+    /// Takes what the guest wrote to a stream since the last time.
+    pub fn take_output(&mut self, stream: OutputStream) -> Vec<u8> {
+        std::mem::take(self.files.output(stream))
+    }
+
+    /// Bytes that wait in both output streams; never above [`crate::Start::output_high_water`].
+    #[must_use]
+    pub fn pending_output(&self) -> usize {
+        self.files.pending_output()
+    }
+
+    /// System calls made so far, by name, in order of their numbers.
+    pub fn counts(&self) -> impl Iterator<Item = SystemCallCount> {
+        self.counts.iter()
+    }
+
+    /// The end of the heap, as `brk` has it.
+    #[must_use]
+    pub const fn program_break(&self) -> u64 {
+        self.layout.break_now
+    }
+
+    /// Requests for memory that were refused with `ENOMEM` because the guest's memory ran out.
+    #[must_use]
+    pub const fn refused_for_memory(&self) -> u64 {
+        self.layout.out_of_memory
+    }
+
+    /// Replaces the random generator, so that a restored guest does not repeat what its image's
+    /// other guests draw.
+    pub fn reseed(&mut self, seed: [u8; 32]) {
+        self.random = Random::new(seed);
+    }
+
+    /// Replaces the clock.
+    pub fn set_clock(&mut self, clock: Arc<dyn Clock>) {
+        self.clock = clock;
+    }
+
+    pub(crate) fn thread(&self) -> &Thread {
+        &self.threads[self.current]
+    }
+
+    pub(crate) fn thread_mut(&mut self) -> &mut Thread {
+        &mut self.threads[self.current]
+    }
+}
