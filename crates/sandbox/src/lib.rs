@@ -1,1 +1,33 @@
-//! Sandboxes: loader, calls, host functions, limits, executor.
+//! Sandboxes: a guest in a VM of its own, driven as a resumable machine.
+//!
+//! - [`Sandbox`] runs until it needs its driver and says why in a [`Step`]; nothing in it waits for
+//!   a host function.
+//! - [`Control`] stops one from any thread; [`Budget`] bounds a call in time.
+//! - [`Driven`] is a sandbox with its driver: the calling thread or the [executor](Driven::submit).
+//! - [`Stop`] is why a guest ended; [`Stop::failure`] maps each reason to its public error code.
+//!
+//! Defaults and user-facing validation live in the TypeScript API; the hard limits are checked here.
+#![forbid(unsafe_code)]
+
+mod channel;
+mod config;
+mod control;
+mod elf;
+mod error;
+mod executor;
+mod image;
+mod sandbox;
+mod statistics;
+mod stop;
+mod symbols;
+mod watchdog;
+
+pub use ampoule_hypervisor::{Availability, Probe, probe};
+pub use config::{Budget, Config, ConfigError, File, Limits};
+pub use control::{Control, StopRequest};
+pub use elf::{ElfError, ElfKind, Program};
+pub use error::{CallError, CreateError, Failure};
+pub use executor::{Driven, Phase};
+pub use sandbox::{Resumption, Sandbox, State, Step};
+pub use statistics::Statistics;
+pub use stop::{AbortReport, Fault, Location, Stop};

@@ -1,0 +1,180 @@
+//! The host's half of the channel.
+
+use ampoule_abi::channel::{
+    Area, ControlPage, GuestMessage, HEADER_SIZE, HostMessage, MAGIC, MessageHeader,
+};
+use ampoule_abi::layout::{CHANNEL_BASE, CHANNEL_PHYSICAL_BASE, PAGE_SIZE};
+use ampoule_abi::version;
+use ampoule_memory::{
+    AddressSpace, MapError, Mapping, OutOfBounds, PhysicalAddress, Protection, round_up_to_page,
+};
+use std::io;
+use std::mem::offset_of;
+use std::sync::Arc;
+
+/// Bytes of each area that are made present at once; a larger message takes its faults.
+const PREFAULTED: u64 = 4 * PAGE_SIZE;
+
+/// Shared memory with a guest, and the number of the last message in either direction.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    mapping: Arc<Mapping>,
+    to_guest: Area,
+    to_host: Area,
+    sequence: u32,
+}
+
+/// A message of the guest's, its header checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) kind: GuestMessage,
+    pub(crate) function: u32,
+    pub(crate) length: u64,
+}
+
+/// A doorbell without a valid message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HeaderError {
+    #[error("message number {found} where {expected} was due")]
+    Sequence { expected: u32, found: u32 },
+    #[error("unknown message kind {found}")]
+    Kind { found: u32 },
+    #[error("message of {length} bytes in an area of {capacity}")]
+    Length { length: u64, capacity: u64 },
+}
+
+/// What the guest needs to read the time by itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ClockParameters {
+    pub(crate) tsc_frequency: u64,
+    pub(crate) epoch_tsc: u64,
+    pub(crate) epoch_wall: u64,
+}
+
+impl Channel {
+    /// Shared memory for messages of up to `message_bytes`.
+    pub(crate) fn new(message_bytes: u64) -> io::Result<Self> {
+        let size = message_bytes
+            .checked_add(HEADER_SIZE)
+            .and_then(round_up_to_page)
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        let to_guest = Area { offset: PAGE_SIZE, size };
+        let to_host = Area { offset: PAGE_SIZE + size, size };
+        let mapping = Mapping::anonymous(to_host.offset + size)?;
+        mapping.populate(0, PAGE_SIZE + PREFAULTED.min(size))?;
+        mapping.populate(to_host.offset, PREFAULTED.min(size))?;
+        Ok(Self { mapping: Arc::new(mapping), to_guest, to_host, sequence: 0 })
+    }
+
+    pub(crate) const fn mapping(&self) -> &Arc<Mapping> {
+        &self.mapping
+    }
+
+    /// Shows the channel to the guest: the control page and the host's area read-only.
+    pub(crate) fn map_into(&self, space: &mut AddressSpace) -> Result<(), MapError> {
+        let physical = |offset| PhysicalAddress::new(CHANNEL_PHYSICAL_BASE + offset);
+        space.attach(physical(0), Arc::clone(&self.mapping));
+        let writable_from = self.to_host.offset;
+        space.map_attached(CHANNEL_BASE, writable_from, physical(0), Protection::READ)?;
+        space.map_attached(
+            CHANNEL_BASE + writable_from,
+            self.to_host.size,
+            physical(writable_from),
+            Protection::READ_WRITE,
+        )
+    }
+
+    /// Fills the control page.
+    pub(crate) fn describe(&self, clock: ClockParameters) -> Result<(), OutOfBounds> {
+        let words = [
+            (offset_of!(ControlPage, magic), MAGIC),
+            (offset_of!(ControlPage, abi_version), u64::from(version::CURRENT)),
+            (offset_of!(ControlPage, features), 0),
+            (offset_of!(ControlPage, to_guest), self.to_guest.offset),
+            (offset_of!(ControlPage, to_guest) + 8, self.to_guest.size),
+            (offset_of!(ControlPage, to_host), self.to_host.offset),
+            (offset_of!(ControlPage, to_host) + 8, self.to_host.size),
+            (offset_of!(ControlPage, tsc_frequency), clock.tsc_frequency),
+            (offset_of!(ControlPage, epoch_tsc), clock.epoch_tsc),
+            (offset_of!(ControlPage, epoch_wall), clock.epoch_wall),
+        ];
+        words.iter().try_for_each(|&(at, value)| self.mapping.write_u64(at as u64, value))
+    }
+
+    /// Largest payload in either direction, in bytes.
+    pub(crate) const fn capacity(&self) -> u64 {
+        self.to_guest.size - HEADER_SIZE
+    }
+
+    /// Leaves a message for the guest. Cost: one copy.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] when `payload` is larger than [`Self::capacity`]; nothing is sent then.
+    pub(crate) fn send(
+        &mut self,
+        kind: HostMessage,
+        function: u32,
+        payload: &[u8],
+    ) -> Result<(), OutOfBounds> {
+        let length = payload.len() as u64;
+        if length > self.capacity() {
+            let available = self.capacity();
+            return Err(OutOfBounds { offset: 0, length, available });
+        }
+        let next = self.sequence.wrapping_add(1);
+        let mut header = [0_u8; size_of::<MessageHeader>()];
+        put(&mut header, offset_of!(MessageHeader, sequence), &next.to_le_bytes());
+        put(&mut header, offset_of!(MessageHeader, kind), &(kind as u32).to_le_bytes());
+        put(&mut header, offset_of!(MessageHeader, function), &function.to_le_bytes());
+        put(&mut header, offset_of!(MessageHeader, length), &length.to_le_bytes());
+        // The guest is stopped and sees both together.
+        self.mapping.write(self.to_guest.offset + HEADER_SIZE, payload)?;
+        self.mapping.write(self.to_guest.offset, &header)?;
+        self.sequence = next;
+        Ok(())
+    }
+
+    /// Reads and checks the header of the guest's message, once.
+    pub(crate) fn receive(&mut self) -> Result<Received, HeaderError> {
+        let mut header = [0_u8; size_of::<MessageHeader>()];
+        // The area lies inside the mapping by construction, so this cannot fail.
+        let read = self.mapping.read(self.to_host.offset, &mut header);
+        debug_assert!(read.is_ok(), "the area lies inside the mapping");
+        let word = |at: usize| u32::from_le_bytes(take(&header, at));
+        let expected = self.sequence.wrapping_add(1);
+        let found = word(offset_of!(MessageHeader, sequence));
+        if found != expected {
+            return Err(HeaderError::Sequence { expected, found });
+        }
+        let found = word(offset_of!(MessageHeader, kind));
+        let kind = GuestMessage::from_wire(found).ok_or(HeaderError::Kind { found })?;
+        let length = u64::from_le_bytes(take(&header, offset_of!(MessageHeader, length)));
+        if length > self.capacity() {
+            return Err(HeaderError::Length { length, capacity: self.capacity() });
+        }
+        self.sequence = expected;
+        Ok(Received { kind, function: word(offset_of!(MessageHeader, function)), length })
+    }
+
+    /// Copies the payload of a message that [`Self::receive`] announced into `out`.
+    pub(crate) fn payload(
+        &self,
+        received: &Received,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OutOfBounds> {
+        let available = self.capacity();
+        let too_long = OutOfBounds { offset: 0, length: received.length, available };
+        out.resize(usize::try_from(received.length).map_err(|_| too_long)?, 0);
+        self.mapping.read(self.to_host.offset + HEADER_SIZE, out)
+    }
+}
+
+fn put(header: &mut [u8], at: usize, bytes: &[u8]) {
+    header[at..at + bytes.len()].copy_from_slice(bytes);
+}
+
+fn take<const N: usize>(header: &[u8], at: usize) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&header[at..at + N]);
+    bytes
+}

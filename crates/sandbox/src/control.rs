@@ -1,0 +1,184 @@
+//! Stopping a sandbox from any thread.
+
+use crate::stop::Stop;
+use crate::watchdog;
+use ampoule_hypervisor::Kicker;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// Why the owner stops a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopRequest {
+    /// `sandbox.kill()`.
+    Killed,
+    /// An abort signal.
+    Aborted,
+    /// `sandbox.close()`.
+    Closed,
+}
+
+/// A handle that stops a sandbox from any thread, at once and without blocking.
+#[derive(Debug, Clone, Default)]
+pub struct Control(Arc<Inner>);
+
+/// What is told when a stop was requested while nobody drives the sandbox.
+pub(crate) trait Waker: Send + Sync + std::fmt::Debug {
+    fn wake(&self);
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Inner {
+    /// Mirrors "`state.stop` is set", for the look before each run.
+    stop_pending: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stop: Option<Stop>,
+    kicker: Option<Kicker>,
+    waker: Option<Weak<dyn Waker>>,
+    /// When the current call runs out of wall-clock time, and the limit that says so.
+    deadline: Option<(Instant, Duration)>,
+    /// When the guest can have used up its CPU time at the earliest.
+    cpu_check: Option<Instant>,
+    /// The time for which the watchdog has an entry for this sandbox.
+    watched: Option<Instant>,
+}
+
+impl Control {
+    /// A handle for a sandbox to be made with [`crate::Sandbox::create`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks the sandbox to stop. The first reason counts.
+    ///
+    /// A running guest is kicked; a waiting one is woken; one that nobody drives is poisoned when
+    /// it is next used.
+    pub fn stop(&self, request: StopRequest) {
+        self.0.stop(match request {
+            StopRequest::Killed => Stop::Killed,
+            StopRequest::Aborted => Stop::Aborted,
+            StopRequest::Closed => Stop::Closed,
+        });
+    }
+
+    /// Whether a stop was requested that has not been acted on.
+    #[must_use]
+    pub fn stop_is_pending(&self) -> bool {
+        self.0.stop_pending.load(Ordering::Acquire)
+    }
+
+    /// The reason for which to stop, once.
+    pub(crate) fn take_stop(&self) -> Option<Stop> {
+        if !self.stop_is_pending() {
+            return None;
+        }
+        self.0.stop_pending.store(false, Ordering::Release);
+        self.0.state.lock().stop.take()
+    }
+
+    pub(crate) fn attach_kicker(&self, kicker: Kicker) {
+        let mut state = self.0.state.lock();
+        if state.stop.is_some() {
+            kicker.kick();
+        }
+        state.kicker = Some(kicker);
+    }
+
+    pub(crate) fn attach_waker(&self, waker: Weak<dyn Waker>) {
+        self.0.state.lock().waker = Some(waker);
+    }
+
+    /// Starts the wall clock of a call.
+    pub(crate) fn arm(&self, limit: Option<Duration>) {
+        let deadline = limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
+        let mut state = self.0.state.lock();
+        state.deadline = deadline;
+        self.watch(&mut state);
+    }
+
+    /// Asks for a kick when this much CPU time can have passed; `None` takes that back.
+    pub(crate) fn arm_cpu_check(&self, remaining: Option<Duration>) {
+        let mut state = self.0.state.lock();
+        state.cpu_check = remaining.and_then(|remaining| Instant::now().checked_add(remaining));
+        self.watch(&mut state);
+    }
+
+    /// Ends the clocks of a call that is over. A timeout that struck meanwhile is forgotten, because
+    /// the call made it in time.
+    pub(crate) fn disarm(&self) {
+        let mut state = self.0.state.lock();
+        state.deadline = None;
+        state.cpu_check = None;
+        if matches!(state.stop, Some(Stop::Timeout { .. })) {
+            state.stop = None;
+            self.0.stop_pending.store(false, Ordering::Release);
+        }
+    }
+
+    /// Makes sure that the watchdog looks in time. An entry that is due earlier serves as well: the
+    /// watchdog then looks in vain once and re-enters it, so that in the steady state of short calls
+    /// with long limits nothing is entered and no thread is woken.
+    fn watch(&self, state: &mut State) {
+        let Some(due) = state.due() else { return };
+        if state.watched.is_none_or(|watched| due < watched) {
+            state.watched = Some(due);
+            watchdog::watch(due, Arc::downgrade(&self.0));
+        }
+    }
+}
+
+impl State {
+    fn due(&self) -> Option<Instant> {
+        [self.deadline.map(|(at, _)| at), self.cpu_check].into_iter().flatten().min()
+    }
+}
+
+impl Inner {
+    fn stop(&self, stop: Stop) {
+        let waker = {
+            let mut state = self.state.lock();
+            if state.stop.is_none() {
+                state.stop = Some(stop);
+            }
+            self.stop_pending.store(true, Ordering::Release);
+            if let Some(kicker) = &state.kicker {
+                kicker.kick();
+            }
+            state.waker.as_ref().and_then(Weak::upgrade)
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Acts on what is due at `now` and returns when to look again. `entry` is the time of the
+    /// watchdog's entry: one that an earlier entry replaced is not renewed.
+    pub(crate) fn check(&self, now: Instant, entry: Instant) -> Option<Instant> {
+        let timed_out = {
+            let mut state = self.state.lock();
+            if state.cpu_check.is_some_and(|at| at <= now) {
+                // The runner looks at the CPU clock and arms the next check.
+                state.cpu_check = None;
+                if let Some(kicker) = &state.kicker {
+                    kicker.kick();
+                }
+            }
+            state.deadline.take_if(|(at, _)| *at <= now)
+        };
+        if let Some((_, limit)) = timed_out {
+            self.stop(Stop::Timeout { limit });
+        }
+        let mut state = self.state.lock();
+        if state.watched != Some(entry) {
+            return None;
+        }
+        state.watched = state.due();
+        state.watched
+    }
+}

@@ -1,0 +1,111 @@
+//! Loaded executables, shared between the sandboxes that run them.
+
+use crate::elf::{ElfError, Program};
+use crate::error::CreateError;
+use ampoule_abi::layout::PAGE_SIZE;
+use ampoule_hypervisor::ring3::SystemPages;
+use ampoule_memory::{AddressSpace, MapError, Protection, SealedSpace, round_up_to_page};
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
+
+/// An executable loaded into a sealed address space.
+#[derive(Debug)]
+pub(crate) struct Image {
+    pub(crate) executable: Arc<[u8]>,
+    pub(crate) program: Program,
+    pub(crate) system_pages: SystemPages,
+    space: SealedSpace,
+    memory_bytes: u64,
+}
+
+/// Images in use. Comparing bytes instead of digests costs less (a difference shows early) and
+/// cannot be fooled.
+static IMAGES: Mutex<Vec<Weak<Image>>> = Mutex::new(Vec::new());
+
+impl Image {
+    /// The image of `executable` in `memory_bytes` of memory: one in use, or a new one.
+    ///
+    /// Cost: a comparison with the executables in use; the first time, a copy of the segments.
+    pub(crate) fn get(executable: &Arc<[u8]>, memory_bytes: u64) -> Result<Arc<Self>, CreateError> {
+        let matches = |image: &Arc<Self>| {
+            image.memory_bytes == memory_bytes && image.executable == *executable
+        };
+        let candidates: Vec<_> = {
+            let mut images = IMAGES.lock();
+            images.retain(|image| image.strong_count() > 0);
+            images.iter().filter_map(Weak::upgrade).collect()
+        };
+        if let Some(image) = candidates.into_iter().find(matches) {
+            return Ok(image);
+        }
+        let image = Arc::new(Self::load(Arc::clone(executable), memory_bytes)?);
+        IMAGES.lock().push(Arc::downgrade(&image));
+        Ok(image)
+    }
+
+    /// A new address space over the image.
+    pub(crate) fn instantiate(&self) -> Result<AddressSpace, CreateError> {
+        self.space.instantiate().map_err(|source| CreateError::Memory { source })
+    }
+
+    fn load(executable: Arc<[u8]>, memory_bytes: u64) -> Result<Self, CreateError> {
+        let program = Program::parse(&executable)?;
+        let too_small = |_| CreateError::GuestTooLarge { memory: memory_bytes };
+        let mut space =
+            AddressSpace::new(memory_bytes).map_err(|source| CreateError::Memory { source })?;
+        let system_pages = SystemPages::install(&mut space).map_err(too_small)?;
+        load_segments(&program, &executable, &mut space).map_err(|error| match error {
+            LoadError::TooLarge => CreateError::GuestTooLarge { memory: memory_bytes },
+            LoadError::Elf(error) => CreateError::Executable(error),
+        })?;
+        let space = space.seal().map_err(|source| CreateError::Memory { source })?;
+        Ok(Self { executable, program, system_pages, space, memory_bytes })
+    }
+}
+
+enum LoadError {
+    TooLarge,
+    Elf(ElfError),
+}
+
+impl From<MapError> for LoadError {
+    fn from(_: MapError) -> Self {
+        // The program was checked, so what is left is that memory does not suffice.
+        Self::TooLarge
+    }
+}
+
+fn load_segments(
+    program: &Program,
+    executable: &[u8],
+    space: &mut AddressSpace,
+) -> Result<(), LoadError> {
+    let mut mapped_end = 0;
+    let mut previous = Protection::NONE;
+    for segment in &program.segments {
+        let first_page = segment.address & !(PAGE_SIZE - 1);
+        let end =
+            round_up_to_page(segment.address + segment.memory_size).ok_or(LoadError::TooLarge)?;
+        let start = first_page.max(mapped_end);
+        if start < end {
+            space.map(start, end - start, segment.protection)?;
+        }
+        let bytes = usize::try_from(segment.file_offset)
+            .ok()
+            .zip(usize::try_from(segment.file_size).ok())
+            .and_then(|(from, length)| executable.get(from..)?.get(..length))
+            .ok_or(LoadError::Elf(ElfError::Truncated { what: "a segment" }))?;
+        space.load(segment.address, bytes).map_err(|_| LoadError::TooLarge)?;
+        if first_page < mapped_end {
+            let both = Protection {
+                read: previous.read || segment.protection.read,
+                write: previous.write || segment.protection.write,
+                execute: previous.execute || segment.protection.execute,
+            };
+            space.protect(first_page, PAGE_SIZE, both)?;
+        }
+        previous = segment.protection;
+        mapped_end = mapped_end.max(end);
+    }
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! Running the guest and answering what it asks.
+
+use super::{Sandbox, State, Step, Wait};
+use crate::stop::{AbortReport, Stop};
+use crate::symbols::Symbols;
+use ampoule_abi::channel::GuestMessage;
+use ampoule_abi::version;
+use ampoule_hypervisor::ring3::{Trap, Violation};
+use ampoule_linux::{Answer, SystemCall};
+use ampoule_wire::failure::{Abort, GuestError};
+use ampoule_wire::interface::Interface;
+use ampoule_wire::value::{Limits, validate};
+use std::time::{Duration, Instant};
+
+/// Sleeps below this are slept here: a trip through the driver would take longer.
+const SHORT_SLEEP: Duration = Duration::from_millis(1);
+
+impl Sandbox {
+    /// Runs until the driver is needed. Blocks the calling thread for as long as the guest computes;
+    /// [`crate::Control`] ends it from elsewhere.
+    ///
+    /// To be called after a successful `begin_start`, `begin_call` or `resume`; at any other time
+    /// it answers [`Step::Stopped`] when the sandbox is poisoned or a stop is pending.
+    pub fn run(&mut self) -> Step {
+        match self.drive() {
+            Ok(step) => step,
+            Err(stop) => {
+                self.poison(stop);
+                Step::Stopped
+            }
+        }
+    }
+
+    fn drive(&mut self) -> Result<Step, Stop> {
+        loop {
+            if let Some(stop) = self.control.take_stop() {
+                return Err(stop);
+            }
+            if self.state != State::Busy {
+                return match &self.state {
+                    State::Poisoned(stop) => Err(stop.clone()),
+                    _ => Err(Stop::Killed),
+                };
+            }
+            let step = match self.parked.take() {
+                Some(call) => self.system_call(call)?,
+                None => match self.enter_guest()? {
+                    Trap::Doorbell => Some(self.receive()?),
+                    Trap::SystemCall { number, arguments } => {
+                        self.system_call(SystemCall { number, arguments })?
+                    }
+                    Trap::Exception(exception) => {
+                        self.repair(&exception)?;
+                        None
+                    }
+                    Trap::Violation(violation) => {
+                        return Err(Stop::Fault(self.violation(&violation)));
+                    }
+                    Trap::Kicked => None,
+                },
+            };
+            if let Some(step) = step {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// Lets the guest run until its next trap, on its CPU-time account.
+    fn enter_guest(&mut self) -> Result<Trap, Stop> {
+        let meter = match self.call.budget.cpu {
+            Some(limit) => {
+                let remaining = limit.saturating_sub(self.call.cpu);
+                if remaining.is_zero() {
+                    return Err(Stop::CpuTime { limit });
+                }
+                self.control.arm_cpu_check(Some(remaining));
+                Some(thread_cpu_time())
+            }
+            None => None,
+        };
+        let entered = Instant::now();
+        let trap = self.machine.run(&self.space);
+        self.statistics.guest_time += entered.elapsed();
+        self.statistics.exits += 1;
+        if let Some(before) = meter {
+            self.call.cpu += thread_cpu_time().saturating_sub(before);
+            self.control.arm_cpu_check(None);
+        }
+        trap.map_err(|error| Stop::Hypervisor { message: error.to_string() })
+    }
+
+    /// Takes the message that the doorbell announced.
+    fn receive(&mut self) -> Result<Step, Stop> {
+        let protocol = |what: String| Stop::Protocol { what };
+        let Some(channel) = &mut self.channel else {
+            // A plain program has no doorbell.
+            let port = u16::from(ampoule_abi::port::DOORBELL);
+            return Err(Stop::Fault(self.violation(&Violation::Port { port })));
+        };
+        let received = channel.receive().map_err(|error| protocol(error.to_string()))?;
+        channel
+            .payload(&received, &mut self.message)
+            .map_err(|error| protocol(error.to_string()))?;
+        self.statistics.bytes_from_guest += received.length;
+        let limits = Limits { depth: self.limits.value_depth };
+        let is_ready = self.interface.is_some();
+        match received.kind {
+            GuestMessage::Ready if !is_ready => {
+                let interface = Interface::decode(&self.message)
+                    .map_err(|error| protocol(format!("its interface is invalid: {error}")))?;
+                if !version::is_compatible(version::CURRENT, interface.abi_version) {
+                    return Err(Stop::Incompatible { guest: interface.abi_version });
+                }
+                self.interface = Some(interface);
+                self.finish(Step::Ready)
+            }
+            GuestMessage::Return if is_ready => {
+                validate(&self.message, &limits)
+                    .map_err(|error| protocol(format!("its result is invalid: {error}")))?;
+                self.finish(Step::Return)
+            }
+            GuestMessage::Error if is_ready => {
+                GuestError::decode(&self.message, &limits)
+                    .map_err(|error| protocol(format!("its error is invalid: {error}")))?;
+                self.finish(Step::GuestError)
+            }
+            GuestMessage::HostCall => self.host_call(received.function, &limits),
+            GuestMessage::Abort => {
+                let abort = Abort::decode(&self.message, &limits)
+                    .map_err(|error| protocol(format!("its abort is invalid: {error}")))?;
+                Err(self.out_of_memory().unwrap_or_else(|| Stop::Abort(self.report(abort))))
+            }
+            kind => Err(protocol(format!("message {kind:?} out of turn"))),
+        }
+    }
+
+    fn host_call(&mut self, function: u32, limits: &Limits) -> Result<Step, Stop> {
+        let protocol = |what: String| Stop::Protocol { what };
+        // While it initialises, a guest has not said yet what it imports.
+        let imports = self.interface.as_ref().map_or(0, |interface| interface.imports.len());
+        if usize::try_from(function).is_ok_and(|function| function >= imports) {
+            return Err(protocol(format!("call of import {function} of {imports}")));
+        }
+        validate(&self.message, limits)
+            .map_err(|error| protocol(format!("its arguments are invalid: {error}")))?;
+        self.statistics.host_calls += 1;
+        self.call.host_calls += 1;
+        if self.call.host_calls > self.limits.host_calls {
+            return Err(Stop::HostCallLimit { limit: self.limits.host_calls });
+        }
+        Ok(self.wait(Wait::HostCall, Step::HostCall { function }))
+    }
+
+    /// Answers a system call; `None` lets the guest go on.
+    fn system_call(&mut self, call: SystemCall) -> Result<Option<Step>, Stop> {
+        let pending_before = self.personality.pending_output();
+        let answer = self.personality.system_call(&mut self.space, &call);
+        self.account_output(pending_before)?;
+        if answer.is_parked() {
+            self.parked = Some(call);
+        }
+        match answer {
+            Answer::Return(value) => self.machine.return_from_system_call(value),
+            Answer::SetFsBase(base) => {
+                self.machine.set_fs_base(base);
+                self.machine.return_from_system_call(0);
+            }
+            Answer::Exit { code } => return self.exit(code, None).map(Some),
+            Answer::Killed { signal } => {
+                return self.exit(128 + i32::from(signal), Some(signal)).map(Some);
+            }
+            Answer::Deadlock { waiting_for } => return Err(Stop::Deadlock { waiting_for }),
+            Answer::NeedInput { wanted } => {
+                return Ok(Some(self.wait(Wait::Input, Step::Input { wanted })));
+            }
+            Answer::OutputFull => return Ok(Some(self.wait(Wait::Driver, Step::Output))),
+            Answer::Sleep { nanoseconds } => {
+                let duration = Duration::from_nanos(nanoseconds);
+                if duration >= SHORT_SLEEP {
+                    return Ok(Some(self.wait(Wait::Driver, Step::Sleep { duration })));
+                }
+                std::thread::sleep(duration);
+            }
+        }
+        Ok(None)
+    }
+
+    fn account_output(&mut self, pending_before: usize) -> Result<(), Stop> {
+        let written = self.personality.pending_output().saturating_sub(pending_before) as u64;
+        self.statistics.output_bytes += written;
+        self.call.output += written;
+        if self.call.output > self.limits.output_bytes {
+            return Err(Stop::OutputLimit { limit: self.limits.output_bytes });
+        }
+        Ok(())
+    }
+
+    /// The program ended: what a plain program does, and a guest with functions must not.
+    fn exit(&mut self, code: i32, signal: Option<u8>) -> Result<Step, Stop> {
+        if self.channel.is_some() {
+            let ended = Stop::Exited { code, signal };
+            return Err(if signal.is_some() {
+                self.out_of_memory().unwrap_or(ended)
+            } else {
+                ended
+            });
+        }
+        self.control.disarm();
+        self.state = State::Ended;
+        Ok(Step::Exited { code, signal })
+    }
+
+    /// The reason behind the guest's giving up, when memory was refused during this call.
+    fn out_of_memory(&self) -> Option<Stop> {
+        let refused = self.personality.refused_for_memory() > self.call.out_of_memory_before;
+        refused.then(|| Stop::MemoryLimit { limit: self.space.capacity_bytes() })
+    }
+
+    fn finish(&mut self, step: Step) -> Result<Step, Stop> {
+        self.control.disarm();
+        self.state = State::Ready;
+        Ok(step)
+    }
+
+    fn wait(&mut self, wait: Wait, step: Step) -> Step {
+        self.state = State::Waiting(wait);
+        step
+    }
+
+    fn report(&self, abort: Abort) -> AbortReport {
+        let symbols = Symbols::read(&self.image.executable, &self.image.program);
+        AbortReport {
+            message: abort.message,
+            file: abort.file,
+            line: abort.line,
+            column: abort.column,
+            backtrace: abort.backtrace.into_iter().map(|at| symbols.locate(at)).collect(),
+        }
+    }
+}
+
+/// CPU time of the calling thread.
+fn thread_cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(seconds, nanoseconds)
+}

@@ -1,0 +1,29 @@
+//! What a sandbox has done so far.
+
+use ampoule_linux::SystemCallCount;
+use std::time::Duration;
+
+/// Counters of one sandbox since it was made. None is ever reset.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Statistics {
+    /// Calls of guest functions that were begun.
+    pub calls: u64,
+    /// Calls of host functions by the guest.
+    pub host_calls: u64,
+    /// Times the virtual CPU was left, whatever for.
+    pub exits: u64,
+    /// Exits that were page faults which gave the guest fresh memory.
+    pub page_faults: u64,
+    /// Payload bytes of messages to the guest.
+    pub bytes_to_guest: u64,
+    /// Payload bytes of messages from the guest.
+    pub bytes_from_guest: u64,
+    /// Bytes the guest wrote to standard output and error.
+    pub output_bytes: u64,
+    /// Wall-clock time inside the guest, host functions and waiting excluded.
+    pub guest_time: Duration,
+    /// Bytes of guest memory in use, page tables included.
+    pub memory_bytes: u64,
+    /// System calls that the guest made, by name.
+    pub system_calls: Vec<SystemCallCount>,
+}

@@ -1,0 +1,155 @@
+//! Stopping: kills, limits and closing, from every state and from other threads.
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use ampoule_sandbox::{Budget, CallError, Phase, Resumption, State, Step, Stop, StopRequest};
+use ampoule_testkit::kvm_is_available;
+use std::time::Duration;
+use support::{arguments, call, driven, functions, ready};
+
+/// Waits for the next announcement and takes its step.
+#[expect(clippy::unwrap_used, reason = "test support: failing loudly is the point")]
+fn next(driven: &ampoule_sandbox::Driven, told: &std::sync::mpsc::Receiver<()>) -> Option<Step> {
+    loop {
+        told.recv().unwrap();
+        if let Some(step) = driven.take_step() {
+            return step;
+        }
+    }
+}
+
+#[test]
+fn a_sandbox_starts_calls_and_closes_on_the_executor() {
+    if !kvm_is_available() {
+        return;
+    }
+    let (driven, told) = driven(functions("testing"));
+    driven.start(Budget::default()).unwrap();
+    assert_eq!(next(&driven, &told), Some(Step::Ready));
+    let add = driven.inspect(|sandbox| support::export(sandbox, "add")).unwrap();
+    driven.call(add, &arguments(&(1, 2)), Budget::default()).unwrap();
+    assert_eq!(next(&driven, &told), Some(Step::Return));
+    assert_eq!(driven.inspect(|sandbox| support::result::<i32>(sandbox)), Some(3));
+    driven.close();
+    assert_eq!(next(&driven, &told), None);
+    assert!(matches!(
+        driven.call(add, &arguments(&(1, 2)), Budget::default()),
+        Err(CallError::State { .. })
+    ));
+}
+
+#[test]
+fn a_creation_that_fails_is_told_as_a_step() {
+    let mut config = functions("testing");
+    config.executable = b"not an executable".to_vec().into();
+    let (driven, told) = driven(config);
+    driven.start(Budget::default()).unwrap();
+    assert_eq!(next(&driven, &told), Some(Step::Stopped));
+    assert_eq!(driven.failure().unwrap().code, "ERR_AMPOULE_INVALID_GUEST");
+}
+
+#[test]
+fn a_deadline_strikes_while_a_host_function_is_pending() {
+    if !kvm_is_available() {
+        return;
+    }
+    let (driven, told) = driven(functions("testing"));
+    driven.start(Budget::default()).unwrap();
+    assert_eq!(next(&driven, &told), Some(Step::Ready));
+    let sum = driven.inspect(|sandbox| support::export(sandbox, "sum_via_host")).unwrap();
+    let budget = Budget { wall: Some(Duration::from_millis(30)), cpu: None };
+    driven.call(sum, &arguments(&(3,)), budget).unwrap();
+    assert!(matches!(next(&driven, &told), Some(Step::HostCall { .. })));
+    assert_eq!(next(&driven, &told), Some(Step::Stopped));
+    assert_eq!(driven.failure().unwrap().code, "ERR_AMPOULE_TIMEOUT");
+    // The host function's late result is of no interest any more.
+    driven.resume(Resumption::HostReturn(&arguments(&1))).unwrap();
+    driven.close();
+    assert_eq!(next(&driven, &told), None);
+}
+
+#[test]
+fn kills_at_random_moments_always_end_the_call_with_the_right_reason() {
+    if !kvm_is_available() {
+        return;
+    }
+    // A small generator: the moments have to differ, not to be unpredictable.
+    let mut seed = 1_u64;
+    for round in 0..200 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let (driven, told) = driven(functions("testing"));
+        driven.start(Budget::default()).unwrap();
+        let control = driven.control().clone();
+        let delay = Duration::from_micros((seed >> 33) % 4000);
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(delay);
+            control.stop(StopRequest::Killed);
+        });
+        let mut step = next(&driven, &told);
+        while step != Some(Step::Stopped) {
+            match step {
+                Some(Step::HostCall { .. }) => {
+                    driven.resume(Resumption::HostReturn(&arguments(&1))).unwrap();
+                }
+                _ => {
+                    let name = ["add", "spin_forever", "sum_via_host"][round % 3];
+                    let values = match name {
+                        "add" => arguments(&(1, 2)),
+                        "spin_forever" => arguments(&[0_u8; 0]),
+                        _ => arguments(&(1000,)),
+                    };
+                    let function = driven.inspect(|s| support::export(s, name)).unwrap();
+                    match driven.call(function, &values, Budget::default()) {
+                        Ok(()) => {}
+                        Err(CallError::Poisoned(Stop::Killed)) => break,
+                        Err(other) => panic!("{other:?}"),
+                    }
+                }
+            }
+            step = next(&driven, &told);
+        }
+        killer.join().unwrap();
+        assert_eq!(driven.failure().unwrap().code, "ERR_AMPOULE_KILLED", "round {round}");
+        driven.close();
+        assert_eq!(next(&driven, &told), None);
+        assert_eq!(driven.phase(), Phase::Closed);
+    }
+}
+
+#[test]
+fn memory_output_and_host_calls_are_limited() {
+    if !kvm_is_available() {
+        return;
+    }
+    let mut sandbox = ready("testing");
+    let step = call(&mut sandbox, "zeros", &(u32::MAX,), Budget::default());
+    assert_eq!(step, Step::Stopped, "{:?}", sandbox.state());
+    assert!(
+        matches!(sandbox.state(), State::Poisoned(Stop::MemoryLimit { .. })),
+        "{:?}",
+        sandbox.state()
+    );
+
+    let mut sandbox = ready("testing");
+    let mut step = call(&mut sandbox, "sum_via_host", &(2000,), Budget::default());
+    while let Step::HostCall { .. } = step {
+        sandbox.resume(Resumption::HostReturn(&arguments(&1))).unwrap();
+        step = sandbox.run();
+    }
+    assert_eq!(sandbox.state(), &State::Poisoned(Stop::HostCallLimit { limit: 1000 }));
+}
+
+#[test]
+fn a_sandbox_that_is_dropped_unused_leaves_nothing() {
+    if !kvm_is_available() {
+        return;
+    }
+    let count = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = count();
+    for _ in 0..50 {
+        drop(ready("testing"));
+    }
+    // Other tests of this process open and close files meanwhile; a leak would be 100 or more.
+    assert!(count() < before + 50);
+}
