@@ -6,8 +6,10 @@
 //! ordinary test run covers the same entry points.
 #![forbid(unsafe_code)]
 
+pub mod elf;
 pub mod failure;
 pub mod interface;
+pub mod system_calls;
 pub mod value;
 
 /// A fuzz target.
@@ -19,11 +21,26 @@ pub struct Target {
     pub check: fn(&[u8]),
     /// Inputs to start from.
     pub seeds: fn() -> Vec<Vec<u8>>,
+    /// How many mutations of each seed an ordinary test run tries: what takes about a second.
+    pub mutations: usize,
 }
 
-/// All fuzz targets.
-pub const TARGETS: &[Target] = &[
-    Target { name: "failure", check: failure::check, seeds: failure::seeds },
-    Target { name: "interface", check: interface::check, seeds: interface::seeds },
-    Target { name: "value", check: value::check, seeds: value::seeds },
-];
+macro_rules! targets {
+    ($($name:ident $mutations:literal)*) => {
+        /// All fuzz targets.
+        pub const TARGETS: &[Target] = &[$(Target {
+            name: stringify!($name),
+            check: $name::check,
+            seeds: $name::seeds,
+            mutations: $mutations,
+        }),*];
+    };
+}
+
+targets! {
+    elf 20_000
+    failure 20_000
+    interface 20_000
+    system_calls 2_000
+    value 20_000
+}

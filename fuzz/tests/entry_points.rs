@@ -4,9 +4,6 @@ use ampoule_fuzz::TARGETS;
 use std::fs;
 use std::path::Path;
 
-/// Mutations of each seed; a second or two for all targets.
-const MUTATIONS: usize = 20_000;
-
 /// SplitMix64: repeatable, and good enough to choose what to break.
 struct Random(u64);
 
@@ -55,7 +52,7 @@ fn entry_points_survive_mutated_seeds() {
         for (index, seed) in (target.seeds)().into_iter().enumerate() {
             (target.check)(&seed);
             let mut random = Random(index as u64);
-            for _ in 0..MUTATIONS {
+            for _ in 0..target.mutations {
                 let mut input = seed.clone();
                 mutate(&mut input, &mut random);
                 (target.check)(&input);
