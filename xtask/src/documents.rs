@@ -1,11 +1,14 @@
-//! `cargo xtask docs`: the parts of pages that are copies.
+//! `cargo xtask docs`: what stands in the pages and comes from elsewhere.
 //!
-//! An example in a page is a file that tests run. In the page it is a fenced block behind
+//! The list of system calls is written from the personality's own table. An example in a page is a file that tests run. In the page it is a fenced block behind
 //! `<!-- file: path -->`; this task fills the block, and `cargo xtask tidy` compares.
 
 use crate::repository::{self, SourceFile};
 use anyhow::{Context, Result};
 use std::fs;
+
+/// The page that is generated as a whole.
+pub(crate) const SYSTEM_CALLS: &str = "docs/system-calls.md";
 
 const MARK_START: &str = "<!-- file: ";
 const MARK_END: &str = " -->";
@@ -44,9 +47,10 @@ pub(crate) fn block(page: &str, fences: (usize, usize)) -> String {
     page.lines().skip(open).take(close - open - 1).map(|line| format!("{line}\n")).collect()
 }
 
-/// Fills every marked block of every page.
+/// Writes the generated page and fills every marked block of every page.
 pub(crate) fn run() -> Result<()> {
     let root = repository::root();
+    fs::write(root.join(SYSTEM_CALLS), ampoule_linux::documentation())?;
     let files = repository::files(&root)?;
     for page in files.iter().filter(|file| file.extension() == "md") {
         let filled = filled(page, &files)?;

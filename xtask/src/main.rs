@@ -20,7 +20,7 @@ usage: cargo xtask <task>
 tasks:
   guests    build every guest: the Rust ones and guests/c/*.c
   codegen   regenerate code from schemas (needs flatc)
-  docs      regenerate the parts of pages that are copies
+  docs      write the list of system calls and fill the pages' examples
   tidy      check the house rules; one line for each finding
   fuzz [--seconds N] [TARGET]...
             run libFuzzer (needs cargo-fuzz); --entry-points: the targets' ordinary tests

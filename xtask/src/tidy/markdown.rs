@@ -2,7 +2,7 @@
 
 use super::code::numbered;
 use super::{Findings, SourceFile};
-use crate::documents::{block, copies};
+use crate::documents::{SYSTEM_CALLS, block, copies};
 use std::collections::{HashMap, HashSet};
 
 /// The pages from which every other page must be reachable.
@@ -53,6 +53,15 @@ pub(super) fn examples_are_copies(files: &[SourceFile], findings: &mut Findings)
                 _ => continue,
             };
             findings.add(page, copy.line, message);
+        }
+    }
+}
+
+/// The list of system calls is that of the personality's table.
+pub(super) fn system_calls_are_current(files: &[SourceFile], findings: &mut Findings) {
+    for page in files.iter().filter(|file| file.path == SYSTEM_CALLS) {
+        if page.text != ampoule_linux::documentation() {
+            findings.add(page, 1, "not what crates/linux says, run `cargo xtask docs`");
         }
     }
 }
@@ -202,7 +211,9 @@ fn anchors(page: &SourceFile) -> HashSet<String> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{assert_clean, assert_finding};
-    use super::{examples_are_copies, links_resolve, pages_are_reachable};
+    use super::{
+        examples_are_copies, links_resolve, pages_are_reachable, system_calls_are_current,
+    };
 
     #[test]
     fn links_lead_to_files_directories_and_headings() {
@@ -245,5 +256,18 @@ mod tests {
         let edited = ("b.js", "ran();\n");
         assert_finding(examples_are_copies, &[page, edited], "docs/a.md:1", "not the text of b.js");
         assert_finding(examples_are_copies, &[page], "docs/a.md:1", "there is no b.js");
+    }
+
+    #[test]
+    fn a_stale_list_of_system_calls_is_a_finding() {
+        let current = ampoule_linux::documentation();
+        assert_clean(system_calls_are_current, &[("docs/system-calls.md", &current)]);
+        let stale = [("docs/system-calls.md", "# System calls")];
+        assert_finding(
+            system_calls_are_current,
+            &stale,
+            "docs/system-calls.md:1",
+            "cargo xtask docs",
+        );
     }
 }

@@ -61,6 +61,7 @@ const RULES: &[Rule] = &[
     markdown::examples_are_copies,
     markdown::links_resolve,
     markdown::pages_are_reachable,
+    markdown::system_calls_are_current,
     rust::allows_have_reasons,
     rust::unsafe_is_contained,
     time::tests_do_not_wait_for_the_clock,
