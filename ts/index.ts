@@ -33,7 +33,7 @@ export type {
   JsonSchema,
   ParameterDescription,
 } from "./interface.js";
-export type { SandboxState } from "./internal/steps.js";
+export type { SandboxState } from "./internal/run.js";
 export {
   type CallOptions,
   DEFAULTS,

@@ -1,13 +1,13 @@
 import { fromNative } from "./internal/failures.js";
 import { type NativeElf, type NativeProbe, native } from "./internal/native.js";
 
-/** What this machine offers, check by check. */
+/** What this machine offers. */
 export type HypervisorReport = Readonly<NativeProbe>;
 
 /** What is in an executable. */
 export type ExecutableReport = Readonly<NativeElf>;
 
-/** Says what hypervisor is there, what is missing and how to fix it. Makes no VM that outlives it. */
+/** Says what hypervisor is there, what is missing and how to fix it. */
 export function probe(): HypervisorReport {
   return native().probe();
 }

@@ -119,6 +119,7 @@ export interface ResolvedGuest {
   readonly memoryBytes: number;
   readonly stackBytes: number;
   readonly messageBytes: number;
+  /** `Infinity` for no limit, as with `hostCalls`. */
   readonly outputBytes: number;
   readonly hostCalls: number;
   readonly valueDepth: number;

@@ -13,7 +13,8 @@ import { exited } from "./internal/failures.js";
 import { checkHostFunctions, functionTables } from "./internal/functions.js";
 import { Import } from "./internal/host.js";
 import { native, StopReason } from "./internal/native.js";
-import { type Driver, driverOf, type SandboxState } from "./internal/steps.js";
+import type { SandboxState } from "./internal/run.js";
+import { type Driver, driverOf } from "./internal/steps.js";
 import { openSink } from "./internal/streams.js";
 import {
   checkKeys,

@@ -1,8 +1,8 @@
 /** What `Sandbox.create` and `run` share: making the native sandbox and its driver. */
 import { AmpouleError } from "../errors.js";
 import type { ResolvedGuest } from "../options.js";
-import { fromNative } from "./failures.js";
 import { native } from "./native.js";
+import { listen } from "./running.js";
 import { Driver } from "./steps.js";
 import { Input, type Sink } from "./streams.js";
 
@@ -13,14 +13,26 @@ export function makeDriver(
   sinks: { readonly stdout: Sink; readonly stderr: Sink },
 ): Driver {
   refuseAborted(guest.signal, `guest ${JSON.stringify(guest.name)}`);
-  const { times: _times, stdin, signal: _signal, ...config } = guest;
-  const { handle, error } = native().create({ ...config, channel });
-  if (error !== undefined) throw fromNative(error);
-  return new Driver({
-    handle: handle as number,
+  listen();
+  const { messageBytes, outputBytes, hostCalls } = guest;
+  const handle = native().create({
     name: guest.name,
-    messageBytes: guest.messageBytes,
-    input: new Input(stdin),
+    executable: guest.executable,
+    arguments: guest.arguments,
+    environment: guest.environment,
+    files: guest.files,
+    memoryBytes: guest.memoryBytes,
+    stackBytes: guest.stackBytes,
+    valueDepth: guest.valueDepth,
+    ...(channel ? { messageBytes } : {}),
+    ...(Number.isFinite(outputBytes) ? { outputBytes } : {}),
+    ...(Number.isFinite(hostCalls) ? { hostCalls } : {}),
+  });
+  return new Driver({
+    handle,
+    name: guest.name,
+    messageBytes,
+    input: new Input(guest.stdin),
     ...sinks,
   });
 }

@@ -1,5 +1,6 @@
 /** Makes the public errors out of what the native side and the guest report. */
 import { constants } from "node:os";
+import { getSystemErrorMap } from "node:util";
 import type { ErrorCode } from "../error-codes.js";
 import {
   AmpouleError,
@@ -94,4 +95,70 @@ function isAsyncMistake(value: unknown): value is AmpouleError {
 export function exited(code: number, signal: string | null, when: string): GuestExitedError {
   const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`;
   return new GuestExitedError(`the guest ${how} ${when}`, signal === null ? code : null, signal);
+}
+
+/** Wraps what a host function threw, with the message that the guest gets to see: no stack, no path. */
+export function thrown(value: unknown): Thrown {
+  return { value, message: messageOf(value) };
+}
+
+function messageOf(value: unknown): string {
+  if (typeof value !== "object" || value === null)
+    return String(value) || "the host function failed";
+  const { message, errno, syscall } = value as { [key: string]: unknown };
+  // Messages of Node's system errors name paths and addresses of the host.
+  if (typeof syscall === "string" && typeof errno === "number") {
+    const [name, text] = getSystemErrorMap().get(errno) ?? ["system error", `${errno}`];
+    return `${name}: ${text}`;
+  }
+  return typeof message === "string" && message !== "" ? message : "the host function failed";
+}
+
+/** An error of the sandbox `name`: what it is or was. */
+export function sandboxError(
+  name: string,
+  code: ErrorCode,
+  what: string,
+  cause: unknown = null,
+): AmpouleError {
+  const options = cause === null ? {} : { cause };
+  return new AmpouleError(code, `sandbox ${JSON.stringify(name)} ${what}`, options);
+}
+
+/** Puts what this side knows into an error that the native side reports of a synchronous call. */
+export function worded(
+  error: AmpouleError,
+  name: string,
+  { what, signal }: { readonly what: string; readonly signal: AbortSignal | undefined },
+): AmpouleError {
+  switch (error.code) {
+    case "ERR_AMPOULE_ABORTED":
+      return abortedError(what, signal);
+    case "ERR_AMPOULE_KILLED":
+      return sandboxError(name, error.code, "was killed");
+    case "ERR_AMPOULE_CLOSED":
+      return sandboxError(name, error.code, "was closed during the call");
+    default:
+      return error;
+  }
+}
+
+/** The error of a call that its signal stopped. */
+export function abortedError(what: string, signal: AbortSignal | undefined): AmpouleError {
+  const message = `${what} was aborted by its signal`;
+  return new AmpouleError("ERR_AMPOULE_ABORTED", message, { cause: signal?.reason });
+}
+
+/** The error of an output handler or an input source that failed. */
+export function sourceError(what: "output" | "stdin", cause: unknown): AmpouleError {
+  if (cause instanceof AmpouleError) return cause;
+  const text = what === "stdin" ? "the stdin source failed" : "the output handler failed";
+  const message = `${text}: ${thrown(cause).message}`;
+  return new AmpouleError("ERR_AMPOULE_HOST_FUNCTION", message, { cause });
+}
+
+/** The error of a defect of Ampoule's own. */
+export function internalError(cause: unknown): AmpouleError {
+  const message = `internal error: ${cause instanceof Error ? cause.message : String(cause)}`;
+  return new AmpouleError("ERR_AMPOULE_HYPERVISOR", message, { cause });
 }

@@ -14,8 +14,9 @@ import { ArgumentsCodec, ItemCodec } from "../values/message.js";
 import { Mismatch } from "../values/mismatch.js";
 import { MessageTooLarge } from "../values/writer.js";
 import { tooLarge } from "./host.js";
+import type { Ending, Request } from "./run.js";
 import { stage, staging } from "./staging.js";
-import type { Driver, Ending, Request } from "./steps.js";
+import type { Driver } from "./steps.js";
 
 const CALL_OPTION_KEYS = ["timeoutMs", "cpuTimeMs", "signal"] as const;
 

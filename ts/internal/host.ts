@@ -1,10 +1,9 @@
 /** Calling the user's host functions and writing their answers. */
-import { getSystemErrorMap } from "node:util";
 import { AmpouleError } from "../errors.js";
 import type { TypedFunction } from "../interface.js";
 import { ArgumentsCodec, ItemCodec, writeHostError } from "../values/message.js";
 import { MessageTooLarge } from "../values/writer.js";
-import { errorOf, type Thrown } from "./failures.js";
+import { errorOf, type Thrown, thrown } from "./failures.js";
 import { Resumption } from "./native.js";
 import { stage, staging } from "./staging.js";
 
@@ -64,23 +63,6 @@ export function stageFailure(message: string, messageBytes: number): number {
     writeHostError(cut, writer);
     return undefined;
   });
-}
-
-/** Wraps what a host function threw, with the message that the guest gets to see: no stack, no path. */
-export function thrown(value: unknown): Thrown {
-  return { value, message: messageOf(value) };
-}
-
-function messageOf(value: unknown): string {
-  if (typeof value !== "object" || value === null)
-    return String(value) || "the host function failed";
-  const { message, errno, syscall } = value as { [key: string]: unknown };
-  // Messages of Node's system errors name paths and addresses of the host.
-  if (typeof syscall === "string" && typeof errno === "number") {
-    const [name, text] = getSystemErrorMap().get(errno) ?? ["system error", `${errno}`];
-    return `${name}: ${text}`;
-  }
-  return typeof message === "string" && message !== "" ? message : "the host function failed";
 }
 
 /** The error for a message that does not fit into the channel. */

@@ -14,7 +14,7 @@ export interface NativeFailure {
   details: ErrorDetails;
 }
 
-/** What `create` needs: everything resolved, sizes in bytes. `Infinity` stands for no limit. */
+/** What `create` needs: everything resolved, sizes in bytes. */
 export interface NativeConfig {
   name: string;
   executable: Uint8Array;
@@ -23,15 +23,16 @@ export interface NativeConfig {
   files: { path: string; contents: Uint8Array }[];
   memoryBytes: number;
   stackBytes: number;
-  messageBytes: number;
-  outputBytes: number;
-  hostCalls: number;
+  /** Absent: the guest gets no channel and runs as a plain program. */
+  messageBytes?: number;
+  /** Absent: no limit. */
+  outputBytes?: number;
+  /** Absent: no limit. */
+  hostCalls?: number;
   valueDepth: number;
-  /** Whether the guest gets a channel; without one it runs as a plain program. */
-  channel: boolean;
 }
 
-/** Counters of one sandbox since its creation. */
+/** Counters of one sandbox since it was made. */
 export interface NativeStatistics {
   calls: number;
   hostCalls: number;
@@ -47,18 +48,31 @@ export interface NativeStatistics {
 
 /** What this machine offers. */
 export interface NativeProbe {
-  backend: string;
+  /** The device that was tried. */
+  device: string;
+  /** Whether a hypervisor can be used. */
   usable: boolean;
-  checks: { name: string; outcome: "ok" | "warning" | "failed"; detail: string; remedy: string }[];
+  /** What was found, as a sentence. */
+  finding: string;
+  /** What to do about it; empty when nothing needs doing. */
+  remedy: string;
+  /** Features of the processor that guests get. */
+  features: { name: string; present: boolean }[];
+  /** Whether the Microsoft Hypervisor's device exists; Ampoule cannot use it yet. */
+  mshvPresent: boolean;
+  /** CPUs that this process may run on. */
+  cpus: number;
 }
 
-/** What is in an ELF file. */
+/** What is in an executable. */
 export interface NativeElf {
+  /** `"fixed"`: loaded at the addresses in the file; `"position-independent"`: anywhere. */
   kind: string;
+  /** Address of the first instruction, as `0x...`. */
   entry: string;
-  segments: { address: string; memoryBytes: number; fileBytes: number; protection: string }[];
-  symbols: boolean;
-  memoryBytes: number;
+  /** First address behind what is loaded, as `0x...`. */
+  end: string;
+  fileBytes: number;
 }
 
 /** The binding's functions. */
@@ -68,8 +82,18 @@ export interface Native {
    * if it has at least `minimumBytes`, else another one; a payload that did not fit is then in it.
    */
   staging(minimumBytes: number): Uint8Array;
-  create(config: NativeConfig): { handle?: number; error?: NativeFailure };
-  startAsync(handle: number, timeoutMs: number, cpuTimeMs: number): void;
+  /** Makes a sandbox of this thread; `onStep` must have been called. The VM is made by the start. */
+  create(config: NativeConfig): number;
+  /** Like the next two: `false` says that it was refused and `stopped` tells why. */
+  startAsync(handle: number, timeoutMs: number, cpuTimeMs: number): boolean;
+  callAsync(
+    handle: number,
+    functionId: number,
+    length: number,
+    timeoutMs: number,
+    cpuTimeMs: number,
+  ): boolean;
+  resumeAsync(handle: number, resumption: number, length: number): boolean;
   callSync(
     handle: number,
     functionId: number,
@@ -78,19 +102,11 @@ export interface Native {
     cpuTimeMs: number,
   ): number;
   resumeSync(handle: number, resumption: number, length: number): number;
-  callAsync(
-    handle: number,
-    functionId: number,
-    length: number,
-    timeoutMs: number,
-    cpuTimeMs: number,
-  ): void;
-  resumeAsync(handle: number, resumption: number, length: number): void;
   /** The handler is called with a handle whenever `takeStep` has something for it. */
   onStep(handler: (handle: number) => void): void;
   takeStep(handle: number): number;
   takeOutput(handle: number, stream: number): Uint8Array;
-  /** Why a `stopped` step happened. */
+  /** Why a `stopped` step happened, or why the last operation was refused. */
   stopped(handle: number): NativeFailure;
   /** How the program ended, after an `exited` step; the number of the signal that did it, or 0. */
   exit(handle: number): { code: number; signal: number };
@@ -99,8 +115,12 @@ export interface Native {
    * also when the host has yet to answer the step before.
    */
   kill(handle: number, reason: number): void;
+  /** Whether a stop was asked for that has not been acted on. */
+  isStopping(handle: number): boolean;
   interfaceJson(handle: number): string;
-  statistics(handle: number): NativeStatistics;
+  /** `null` while the sandbox runs or does not exist. */
+  statistics(handle: number): NativeStatistics | null;
+  /** Ends and frees a sandbox. When it is gone, its step is `closed`. */
   close(handle: number): void;
   probe(): NativeProbe;
   inspectElf(executable: Uint8Array): { elf?: NativeElf; error?: NativeFailure };
@@ -121,6 +141,12 @@ export const Step = {
   input: 5,
   exited: 6,
   stopped: 7,
+  /** Resume with `continue` after as many milliseconds as the length says. */
+  sleep: 8,
+  /** The sandbox is gone; its handle is void. */
+  closed: 9,
+  /** Nothing has happened. */
+  none: 10,
 } as const;
 
 /** How a step is answered. */
@@ -144,7 +170,7 @@ export const stepKind = (step: number): number => (step % LOW) & 0xf;
 export const stepHasOutput = (step: number): boolean => ((step % LOW) & 0x10) !== 0;
 /** The host function of a `hostCall`. */
 export const stepFunction = (step: number): number => (step % LOW) >>> 5;
-/** Payload bytes in the staging buffer, or bytes wanted of an `input`. */
+/** Payload bytes in the staging buffer, bytes wanted of an `input`, milliseconds of a `sleep`. */
 export const stepLength = (step: number): number => (step - (step % LOW)) / LOW;
 
 let loaded: Native | undefined;

@@ -4,11 +4,22 @@
  * {@link Driver.run} goes on whenever the native side has a step.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { ErrorCode } from "../error-codes.js";
+import { setTimeout } from "node:timers/promises";
 import { AmpouleError } from "../errors.js";
-import type { Times } from "../options.js";
 import { readError } from "../values/message.js";
-import { exited, fromGuest, fromNative, signalName, type Thrown } from "./failures.js";
+import {
+  abortedError,
+  exited,
+  fromGuest,
+  fromNative,
+  internalError,
+  sandboxError,
+  signalName,
+  sourceError,
+  type Thrown,
+  thrown,
+  worded,
+} from "./failures.js";
 import {
   type Answer,
   answerWith,
@@ -16,7 +27,6 @@ import {
   type Import,
   isThenable,
   stageFailure,
-  thrown,
 } from "./host.js";
 import {
   type NativeStatistics,
@@ -29,57 +39,28 @@ import {
   stepKind,
   stepLength,
 } from "./native.js";
+import { type Ending, NOTHING_DONE, type Request, type Run, type SandboxState } from "./run.js";
+import { enter, leave, targetOf } from "./running.js";
 import { isInside, runInScope } from "./scope.js";
 import { staging } from "./staging.js";
-import type { Input, Sink } from "./streams.js";
+import { type Input, Outputs, type Sink } from "./streams.js";
 
-/** Where a sandbox is in its life. */
-export type SandboxState = "starting" | "ready" | "running" | "poisoned" | "closed";
+/** Nobody ever wakes this: waiting for it is how a thread sleeps. */
+const SLEEPER = new Int32Array(new SharedArrayBuffer(4));
+/** How long a sleep may overlook that the sandbox was stopped. */
+const SLICE_MS = 10;
 
-/** What ends a run well. `length` bytes of payload stand in the staging buffer. */
-export type Ending =
-  | { readonly kind: "ready" }
-  | { readonly kind: "return"; readonly length: number }
-  | { readonly kind: "exited"; readonly code: number; readonly signal: string | null };
-
-/** One start or call. */
-export interface Request<T> {
-  /** Names the run in messages: `guest "x"` or `greet`. */
-  readonly what: string;
-  readonly times: Times;
-  readonly signal: AbortSignal | undefined;
-  /** Turns the ending into the value to resolve with. Throws what to reject with. */
-  finish(ending: Ending): T;
-}
-
-/** An asynchronous run, queued or in progress. */
-interface Run extends Request<unknown> {
-  readonly begin: () => void;
-  readonly resolve: (value: never) => void;
-  readonly reject: (error: unknown) => void;
-  /** Enters the async context of the caller. */
-  readonly inContext: <R>(body: () => R) => R;
-  readonly stopListening: () => void;
-  thrown: Thrown | undefined;
-  /** The error that somebody on this thread has decided on; whatever the guest does now is void. */
-  verdict: AmpouleError | undefined;
-  /** Counts the times the host was waited for; a late answer has an old number. */
-  turn: number;
-}
-
-/** Sandboxes with an asynchronous run in progress, by handle: what keeps them from collection. */
-const running = new Map<number, Driver>();
-let listening = false;
-
-function listen(): void {
-  if (listening) return;
-  listening = true;
-  native().onStep((handle) => running.get(handle)?.step());
-}
-
-/** The driver of a sandbox of this thread that has an asynchronous run in progress. */
+/** The driver of a sandbox of this thread with which something asynchronous is going on. */
 export function driverOf(handle: number): Driver | undefined {
-  return running.get(handle);
+  const target = targetOf(handle);
+  return target instanceof Driver ? target : undefined;
+}
+
+/** Whether the guest goes on only when the host has done something. */
+function needsHost(kind: number): boolean {
+  return (
+    kind === Step.hostCall || kind === Step.output || kind === Step.input || kind === Step.sleep
+  );
 }
 
 /** How a sandbox's driver is made. */
@@ -103,33 +84,38 @@ export class Driver {
   /** The guest's imports, by number; known once the guest is ready. */
   imports: readonly Import[] = [];
 
-  readonly #sinks: readonly [Sink, Sink];
+  readonly #outputs: Outputs;
   readonly #input: Input;
   readonly #queue: Run[] = [];
   #run: Run | undefined;
   #runningSync = false;
-  #settled: Promise<void> = Promise.resolve();
-  #released = false;
-  #finalStatistics: NativeStatistics | undefined;
+  #closed: Promise<void> | undefined;
+  #gone: (() => void) | undefined;
+  #finalStatistics: NativeStatistics = NOTHING_DONE;
 
   constructor(options: DriverOptions) {
     this.handle = options.handle;
     this.name = options.name;
     this.messageBytes = options.messageBytes;
-    this.#sinks = [options.stdout, options.stderr];
+    this.#outputs = new Outputs(options.handle, [options.stdout, options.stderr]);
     this.#input = options.input;
   }
 
   /** Throws if no call can be made now, and none can be queued. */
   refuseIfUnusable(): void {
-    if (this.state === "closed") throw this.#error("ERR_AMPOULE_CLOSED", "is closed");
+    if (this.state === "closed") throw sandboxError(this.name, "ERR_AMPOULE_CLOSED", "is closed");
     if (this.state === "poisoned") {
       const why = this.failure?.code ?? "an earlier failure";
-      throw this.#error("ERR_AMPOULE_POISONED", `cannot be used since ${why}`, this.failure);
+      throw sandboxError(
+        this.name,
+        "ERR_AMPOULE_POISONED",
+        `cannot be used since ${why}`,
+        this.failure,
+      );
     }
     if (this.#runningSync || isInside(this)) {
       const what = "waits for the host function that calls it";
-      throw this.#error("ERR_AMPOULE_REENTRANT", what);
+      throw sandboxError(this.name, "ERR_AMPOULE_REENTRANT", what);
     }
   }
 
@@ -137,7 +123,8 @@ export class Driver {
   refuseIfBusy(): void {
     this.refuseIfUnusable();
     if (this.state !== "ready") {
-      throw this.#error(
+      throw sandboxError(
+        this.name,
         "ERR_AMPOULE_BUSY",
         "runs another call; await it, or use call, which queues",
       );
@@ -149,7 +136,7 @@ export class Driver {
     return this.#run === undefined && !this.#runningSync;
   }
 
-  /** Starts the guest. */
+  /** Makes the VM and starts the guest. */
   start<T>(request: Request<T>): Promise<T> {
     const { timeoutMs, cpuTimeMs } = request.times;
     return this.#enqueue(request, () => native().startAsync(this.handle, timeoutMs, cpuTimeMs));
@@ -168,11 +155,11 @@ export class Driver {
     const { timeoutMs, cpuTimeMs } = request.times;
     return this.#enqueue(request, () => {
       if (queued !== undefined) staging(length).set(queued);
-      native().callAsync(this.handle, functionId, length, timeoutMs, cpuTimeMs);
+      return native().callAsync(this.handle, functionId, length, timeoutMs, cpuTimeMs);
     });
   }
 
-  #enqueue<T>(request: Request<T>, begin: () => void): Promise<T> {
+  #enqueue<T>(request: Request<T>, begin: () => boolean): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const { signal } = request;
       const run: Run = {
@@ -199,39 +186,28 @@ export class Driver {
     if (!this.isIdle) return;
     const run = this.#queue.shift();
     if (run === undefined) return;
-    listen();
     this.#run = run;
     if (this.state === "ready") this.state = "running";
-    running.set(this.handle, this);
-    this.#settled = new Promise((resolve) => {
-      const { stopListening } = run;
-      // Both ways of settling come through here exactly once.
-      Object.assign(run, {
-        stopListening: () => {
-          stopListening();
-          resolve();
-        },
-      });
-    });
-    run.begin();
+    enter(this.handle, this);
+    if (!run.begin()) this.#fail(run, fromNative(native().stopped(this.handle)));
   }
 
-  /** Handles the step that the native side has for the run in progress. */
+  /** Handles the step that the native side has. */
   step(): void {
-    const run = this.#run;
-    if (run === undefined) return;
-    let step: number;
-    try {
-      step = native().takeStep(this.handle);
-    } catch (error) {
-      this.#fail(run, this.#internal(error));
+    const step = native().takeStep(this.handle);
+    const kind = stepKind(step);
+    if (kind === Step.none) return;
+    if (kind === Step.closed) {
+      leave(this.handle);
+      this.#gone?.();
       return;
     }
+    const run = this.#run;
+    if (run === undefined) return;
     if (run.verdict !== undefined) {
       this.#fail(run, run.verdict);
       return;
     }
-    const kind = stepKind(step);
     const length = stepLength(step);
     // The payload is read before anything of the user's runs: that may use the staging buffer.
     if (kind === Step.hostCall) {
@@ -242,6 +218,17 @@ export class Driver {
       this.#afterOutput(run, step, () => this.#resume(run, [Resumption.continue, 0]));
     } else if (kind === Step.input) {
       this.#afterOutput(run, step, () => this.#provideInput(run));
+    } else if (kind === Step.sleep) {
+      const asleep = (): void =>
+        this.#wait(
+          run,
+          setTimeout(length, undefined, { ref: false }),
+          () => {
+            this.#resume(run, [Resumption.continue, 0]);
+          },
+          () => {},
+        );
+      this.#afterOutput(run, step, asleep);
     } else {
       this.#end(run, step);
     }
@@ -255,7 +242,7 @@ export class Driver {
     } catch (problem) {
       error = problem;
     }
-    const broken = this.#drain(step);
+    const broken = this.#outputs.drain(stepHasOutput(step));
     if (broken !== undefined && !isThenable(broken)) error ??= broken.error;
     // What is written last may be ahead of a full stream; nobody is held back by that any more.
     if (stepKind(step) === Step.stopped || stepKind(step) === Step.exited) {
@@ -290,30 +277,10 @@ export class Driver {
 
   /** Hands pending output on and then goes on with `next`, later if a stream is full. */
   #afterOutput(run: Run, step: number, next: () => void): void {
-    const wait = this.#drain(step);
+    const wait = this.#outputs.drain(stepHasOutput(step));
     if (wait === undefined) next();
     else if (!isThenable(wait)) this.#breakOff(run, wait.error);
-    else
-      this.#wait(run, wait, next, (error) =>
-        this.#breakOff(run, this.#sourceError("output", error)),
-      );
-  }
-
-  /** Writes pending output. Returns a promise to wait for, or what went wrong. */
-  #drain(step: number): Promise<unknown> | { error: AmpouleError } | undefined {
-    if (!stepHasOutput(step)) return undefined;
-    const waits: Promise<void>[] = [];
-    for (const [index, sink] of this.#sinks.entries()) {
-      const chunk = native().takeOutput(this.handle, index + 1);
-      if (chunk.length === 0) continue;
-      try {
-        const wait = sink(chunk);
-        if (isThenable(wait)) waits.push(Promise.resolve(wait));
-      } catch (error) {
-        return { error: this.#sourceError("output", error) };
-      }
-    }
-    return waits.length === 0 ? undefined : Promise.all(waits);
+    else this.#wait(run, wait, next, (error) => this.#breakOff(run, sourceError("output", error)));
   }
 
   #hostCall(run: Run, target: Import | undefined, values: unknown[] | string): void {
@@ -359,7 +326,7 @@ export class Driver {
         chunk === null ? [Resumption.endOfInput, 0] : [Resumption.input, chunk.length],
       );
     };
-    const fail = (error: unknown): void => this.#breakOff(run, this.#sourceError("stdin", error));
+    const fail = (error: unknown): void => this.#breakOff(run, sourceError("stdin", error));
     try {
       const chunk = run.inContext(() => this.#input.next());
       if (isThenable(chunk))
@@ -394,10 +361,8 @@ export class Driver {
 
   #resume(run: Run, [resumption, length]: Answer): void {
     if (run.verdict !== undefined) return;
-    try {
-      native().resumeAsync(this.handle, resumption, length);
-    } catch (error) {
-      this.#fail(run, this.#internal(error));
+    if (!native().resumeAsync(this.handle, resumption, length)) {
+      this.#fail(run, fromNative(native().stopped(this.handle), run.thrown));
     }
   }
 
@@ -415,10 +380,7 @@ export class Driver {
   }
 
   #abort(run: Run): void {
-    const { signal, what } = run;
-    const error = new AmpouleError("ERR_AMPOULE_ABORTED", `${what} was aborted by its signal`, {
-      cause: signal?.reason,
-    });
+    const error = abortedError(run.what, run.signal);
     if (this.#run === run) {
       this.#interrupt(run, StopReason.aborted, error);
       return;
@@ -432,7 +394,7 @@ export class Driver {
   /** Stops whatever runs and poisons the sandbox. */
   kill(): void {
     if (this.state === "closed" || this.state === "poisoned") return;
-    const error = this.#error("ERR_AMPOULE_KILLED", "was killed");
+    const error = sandboxError(this.name, "ERR_AMPOULE_KILLED", "was killed");
     if (this.#run !== undefined) {
       this.#interrupt(this.#run, StopReason.killed, error);
       return;
@@ -441,34 +403,37 @@ export class Driver {
     if (!this.#runningSync) this.#poison(error);
   }
 
-  /** Releases the native sandbox; what runs is stopped first. Resolves when it is released. */
-  async close(): Promise<void> {
-    if (this.state !== "closed") {
+  /** Ends the sandbox; what runs is stopped first. Resolves when the VM is gone. */
+  close(): Promise<void> {
+    this.#closed ??= new Promise((resolve) => {
+      this.#gone = resolve;
       this.state = "closed";
       this.#input.close();
-      this.#rejectQueue(() => this.#error("ERR_AMPOULE_CLOSED", "was closed"));
+      this.#rejectQueue(() => sandboxError(this.name, "ERR_AMPOULE_CLOSED", "was closed"));
       if (this.#run !== undefined) {
-        const error = this.#error("ERR_AMPOULE_CLOSED", "was closed during the call");
+        const error = sandboxError(this.name, "ERR_AMPOULE_CLOSED", "was closed during the call");
         this.#interrupt(this.#run, StopReason.closed, error);
       } else if (this.#runningSync) {
         native().kill(this.handle, StopReason.closed);
       } else {
         this.#release();
       }
-    }
-    await this.#settled;
+    });
+    return this.#closed;
   }
 
+  /** Gives the native sandbox up, once nothing runs in it. */
   #release(): void {
-    if (this.#released) return;
-    this.#released = true;
-    this.#finalStatistics = native().statistics(this.handle);
+    this.#finalStatistics = native().statistics(this.handle) ?? NOTHING_DONE;
+    enter(this.handle, this);
     native().close(this.handle);
   }
 
-  /** The sandbox's counters; after it is released, their last values. */
+  /** The sandbox's counters; while it runs and after it is closed, their last values. */
   statistics(): NativeStatistics {
-    return this.#finalStatistics ?? native().statistics(this.handle);
+    if (this.state === "closed") return this.#finalStatistics;
+    this.#finalStatistics = native().statistics(this.handle) ?? this.#finalStatistics;
+    return this.#finalStatistics;
   }
 
   #poison(error: AmpouleError): void {
@@ -478,7 +443,7 @@ export class Driver {
     this.#input.close();
     const why = this.failure;
     this.#rejectQueue(() =>
-      this.#error("ERR_AMPOULE_POISONED", `cannot be used since ${why.code}`, why),
+      sandboxError(this.name, "ERR_AMPOULE_POISONED", `cannot be used since ${why.code}`, why),
     );
   }
 
@@ -495,7 +460,7 @@ export class Driver {
   }
 
   #settle(run: Run, report: () => void): void {
-    running.delete(this.handle);
+    leave(this.handle);
     this.#run = undefined;
     if (this.state === "running" || this.state === "starting") this.state = "ready";
     if (this.state === "closed") this.#release();
@@ -519,7 +484,7 @@ export class Driver {
       step = native().callSync(this.handle, functionId, length, times.timeoutMs, times.cpuTimeMs);
       for (;;) {
         const kind = stepKind(step);
-        if (kind === Step.hostCall || kind === Step.output || kind === Step.input) {
+        if (needsHost(kind)) {
           const [resumption, size] = this.#answerSync(step, memory);
           step = native().resumeSync(this.handle, resumption, size);
         } else {
@@ -544,6 +509,10 @@ export class Driver {
     if (kind !== Step.hostCall) {
       this.#drainSync(step);
       if (kind === Step.output) return [Resumption.continue, 0];
+      if (kind === Step.sleep) {
+        this.#sleepSync(stepLength(step));
+        return [Resumption.continue, 0];
+      }
       const chunk = this.#input.next();
       if (isThenable(chunk)) {
         chunk.then(undefined, () => {});
@@ -574,8 +543,17 @@ export class Driver {
     }
   }
 
+  /** Keeps the thread as long as the guest wants to sleep, looking for a kill from elsewhere. */
+  #sleepSync(milliseconds: number): void {
+    const end = performance.now() + milliseconds;
+    for (let left = milliseconds; left > 0; left = end - performance.now()) {
+      Atomics.wait(SLEEPER, 0, 0, Math.min(left, SLICE_MS));
+      if (native().isStopping(this.handle)) return;
+    }
+  }
+
   #drainSync(step: number): void {
-    const broken = this.#drain(step);
+    const broken = this.#outputs.drain(stepHasOutput(step));
     if (broken === undefined) return;
     // Nothing can wait here. A failure that arrives later has nobody to report to.
     if (isThenable(broken)) broken.then(undefined, () => {});
@@ -585,51 +563,17 @@ export class Driver {
   /** The error of a call on this thread, after the state has been brought in line with it. */
   #syncFailure(problem: unknown, step: number, request: Request<unknown>): unknown {
     const kind = stepKind(step);
-    const error = problem instanceof AmpouleError ? problem : this.#internal(problem);
+    const error = problem instanceof AmpouleError ? problem : internalError(problem);
     if (kind === Step.stopped || kind === Step.exited) {
-      const final = this.#worded(error, request);
+      const final = worded(error, this.name, request);
       this.#poison(final);
       return final;
     }
-    if (kind === Step.hostCall || kind === Step.output || kind === Step.input) {
+    if (needsHost(kind)) {
       // Broken off in the middle: the guest waits for an answer that will never come.
       native().kill(this.handle, StopReason.aborted);
       this.#poison(error);
     }
     return error;
-  }
-
-  /** Puts what this side knows into an error that the native side reports. */
-  #worded(error: AmpouleError, { what, signal }: Request<unknown>): AmpouleError {
-    switch (error.code) {
-      case "ERR_AMPOULE_ABORTED":
-        return new AmpouleError(error.code, `${what} was aborted by its signal`, {
-          cause: signal?.reason,
-        });
-      case "ERR_AMPOULE_KILLED":
-        return this.#error(error.code, "was killed");
-      case "ERR_AMPOULE_CLOSED":
-        return this.#error(error.code, "was closed during the call");
-      default:
-        return error;
-    }
-  }
-
-  #sourceError(what: "output" | "stdin", cause: unknown): AmpouleError {
-    if (cause instanceof AmpouleError) return cause;
-    const text = what === "stdin" ? "the stdin source failed" : "the output handler failed";
-    return new AmpouleError("ERR_AMPOULE_HOST_FUNCTION", `${text}: ${thrown(cause).message}`, {
-      cause,
-    });
-  }
-
-  #error(code: ErrorCode, what: string, cause?: unknown): AmpouleError {
-    const options = cause === undefined || cause === null ? {} : { cause };
-    return new AmpouleError(code, `sandbox ${JSON.stringify(this.name)} ${what}`, options);
-  }
-
-  #internal(cause: unknown): AmpouleError {
-    const message = `internal error: ${cause instanceof Error ? cause.message : String(cause)}`;
-    return new AmpouleError("ERR_AMPOULE_HYPERVISOR", message, { cause });
   }
 }

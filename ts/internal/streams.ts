@@ -1,6 +1,9 @@
 /** Where a guest's output goes, and where its input comes from. */
 import type { Writable } from "node:stream";
+import type { AmpouleError } from "../errors.js";
 import { describeType, type InputOption, invalid, type OutputOption } from "../options.js";
+import { sourceError } from "./failures.js";
+import { native } from "./native.js";
 
 /** Takes chunks of output. A promise asks to wait before the guest goes on. */
 export type Sink = (chunk: Uint8Array) => void | Promise<void>;
@@ -28,6 +31,34 @@ function writeTo(stream: Writable, chunk: Uint8Array): void | Promise<void> {
     };
     stream.on("drain", done).on("close", done).on("error", done);
   });
+}
+
+/** The two outputs of one sandbox. */
+export class Outputs {
+  readonly #handle: number;
+  readonly #sinks: readonly [stdout: Sink, stderr: Sink];
+
+  constructor(handle: number, sinks: readonly [stdout: Sink, stderr: Sink]) {
+    this.#handle = handle;
+    this.#sinks = sinks;
+  }
+
+  /** Hands on what is pending. Returns a promise to wait for, or what went wrong. */
+  drain(isPending: boolean): Promise<unknown> | { error: AmpouleError } | undefined {
+    if (!isPending) return undefined;
+    const waits: Promise<void>[] = [];
+    for (const [index, sink] of this.#sinks.entries()) {
+      const chunk = native().takeOutput(this.#handle, index + 1);
+      if (chunk.length === 0) continue;
+      try {
+        const wait = sink(chunk);
+        if (wait !== undefined) waits.push(Promise.resolve(wait));
+      } catch (error) {
+        return { error: sourceError("output", error) };
+      }
+    }
+    return waits.length === 0 ? undefined : Promise.all(waits);
+  }
 }
 
 /** Collects a stream's chunks. */

@@ -1,1 +1,13 @@
-//! The Node.js binding: conversion between JavaScript and the sandbox crate, no policy.
+//! The Node.js binding: converts between JavaScript and the sandbox crate and does nothing else.
+//!
+//! No defaults and no policy live here. Failures cross as data (`Failure`), and one TypeScript
+//! function throws. Payloads cross through one staging buffer for each JavaScript thread
+//! ([`staging`]), steps as one number ([`steps`]); `ts/internal/native.ts` is the other side.
+#![deny(unsafe_code)]
+
+pub mod config;
+pub mod environment;
+pub mod report;
+pub mod sandbox;
+mod staging;
+pub mod steps;

@@ -1,0 +1,97 @@
+//! Making sandboxes: the options, converted.
+
+use crate::environment;
+use ampoule_sandbox::{Budget, Config, File, Limits};
+use napi::bindgen_prelude::Uint8Array;
+use napi::{Error, Result};
+use napi_derive::napi;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a sandbox is made of, everything resolved; sizes in bytes.
+#[napi(object, object_to_js = false)]
+pub struct NativeConfig {
+    /// `argv[0]`.
+    pub name: String,
+    /// The ELF file.
+    pub executable: Uint8Array,
+    /// Arguments behind the name.
+    pub arguments: Vec<String>,
+    /// `NAME=value`.
+    pub environment: Vec<String>,
+    /// Read-only files.
+    pub files: Vec<NativeFile>,
+    /// Guest memory.
+    pub memory_bytes: i64,
+    /// Its stack.
+    pub stack_bytes: i64,
+    /// Largest message; absent for a plain program without a channel.
+    pub message_bytes: Option<i64>,
+    /// Output during one call; absent for no limit.
+    pub output_bytes: Option<i64>,
+    /// Host calls during one call; absent for no limit.
+    pub host_calls: Option<i64>,
+    /// Levels to which a value may nest.
+    pub value_depth: u32,
+}
+
+/// A read-only file of a guest.
+#[napi(object, object_to_js = false)]
+pub struct NativeFile {
+    /// Absolute path.
+    pub path: String,
+    /// Its bytes.
+    pub contents: Uint8Array,
+}
+
+/// Makes a sandbox and returns its handle; the virtual machine is made when it is started.
+#[napi]
+pub fn create(config: NativeConfig) -> Result<f64> {
+    let handle = environment::add(Config {
+        executable: Arc::from(&*config.executable),
+        name: config.name,
+        arguments: config.arguments.into_iter().map(String::into_bytes).collect(),
+        environment: config.environment.into_iter().map(String::into_bytes).collect(),
+        files: config
+            .files
+            .into_iter()
+            .map(|file| File { path: file.path.into_bytes(), contents: Arc::from(&*file.contents) })
+            .collect(),
+        memory_bytes: unsigned(config.memory_bytes)?,
+        stack_bytes: unsigned(config.stack_bytes)?,
+        message_bytes: config.message_bytes.map(unsigned).transpose()?,
+        limits: Limits {
+            host_calls: bound(config.host_calls)?,
+            output_bytes: bound(config.output_bytes)?,
+            value_depth: usize::try_from(config.value_depth).unwrap_or(usize::MAX),
+        },
+    })?;
+    Ok(number(handle))
+}
+
+fn bound(limit: Option<i64>) -> Result<u64> {
+    limit.map_or(Ok(u64::MAX), unsigned)
+}
+
+fn unsigned(value: i64) -> Result<u64> {
+    u64::try_from(value).map_err(|_| Error::from_reason(format!("{value} is negative")))
+}
+
+/// A count as a JavaScript number, exact up to 2^53.
+#[expect(clippy::cast_precision_loss, reason = "no counter gets to 2^53")]
+pub(crate) const fn number(value: i64) -> f64 {
+    value as f64
+}
+
+/// A count as a JavaScript number, exact up to 2^53.
+#[expect(clippy::cast_precision_loss, reason = "no counter gets to 2^53")]
+pub(crate) const fn count(value: u64) -> f64 {
+    value as f64
+}
+
+/// Milliseconds as JavaScript has them; infinity is no limit.
+pub(crate) fn budget(timeout_ms: f64, cpu_time_ms: f64) -> Budget {
+    // Infinity, and whatever else is no duration, is none.
+    let limit = |milliseconds: f64| Duration::try_from_secs_f64(milliseconds / 1000.0).ok();
+    Budget { wall: limit(timeout_ms), cpu: limit(cpu_time_ms) }
+}

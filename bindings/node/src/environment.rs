@@ -1,0 +1,151 @@
+//! What belongs to one JavaScript thread: its staging buffer, its sandboxes, its step handler.
+
+use crate::staging::Staging;
+use ampoule_sandbox::{Config, Control, Driven, Failure};
+use napi::bindgen_prelude::{Function, Unknown};
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, Error, Result, Status};
+use napi_derive::napi;
+use parking_lot::Mutex;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Tells JavaScript that a sandbox has a step. Weak: it never keeps the process alive.
+type StepHandler = ThreadsafeFunction<i64, (), i64, Status, false, true>;
+
+/// A sandbox of this thread.
+pub(crate) struct Entry {
+    pub(crate) driven: Arc<Driven>,
+    /// Why the last operation was not accepted, for `stopped`.
+    pub(crate) refusal: RefCell<Option<Failure>>,
+    /// How the program ended.
+    pub(crate) exit: RefCell<(i32, u8)>,
+}
+
+#[derive(Default)]
+struct Environment {
+    staging: Option<Staging>,
+    /// A payload that did not fit into the staging buffer.
+    waiting: Vec<u8>,
+    handler: Option<Arc<StepHandler>>,
+    sandboxes: HashMap<i64, Rc<Entry>>,
+}
+
+thread_local! {
+    static HERE: RefCell<Environment> = RefCell::default();
+}
+
+/// The sandboxes of all threads, to stop them from anywhere. Handles are never used twice.
+static EVERYWHERE: Mutex<Option<HashMap<i64, Control>>> = Mutex::new(None);
+static NEXT_HANDLE: AtomicI64 = AtomicI64::new(1);
+
+/// The staging buffer with at least `minimum_bytes`; a payload that waits for it is put there.
+#[napi]
+pub fn staging(env: &Env, minimum_bytes: u32) -> Result<Unknown<'_>> {
+    HERE.with_borrow_mut(|here| {
+        let minimum = usize::try_from(minimum_bytes).unwrap_or(usize::MAX).max(1);
+        if here.staging.as_ref().is_none_or(|staging| staging.len() < minimum)
+            && let Some(old) = here.staging.replace(Staging::new(env, minimum)?)
+        {
+            old.release(env)?;
+        }
+        let Some(staging) = &mut here.staging else {
+            return Err(Error::from_reason("there is no staging buffer"));
+        };
+        let waiting = std::mem::take(&mut here.waiting);
+        staging.put(&waiting);
+        staging.array(env)
+    })
+}
+
+/// Sets the function that is called with a handle whenever `takeStep` has something for it.
+#[napi]
+pub fn on_step(env: &Env, handler: Function<'_, i64, ()>) -> Result<()> {
+    let handler = handler
+        .build_threadsafe_function::<i64>()
+        .callee_handled::<false>()
+        .weak::<true>()
+        .build()?;
+    let first = HERE.with_borrow_mut(|here| here.handler.replace(Arc::new(handler)).is_none());
+    if first {
+        env.add_env_cleanup_hook((), |()| leave())?;
+    }
+    Ok(())
+}
+
+/// The thread's JavaScript ends: whatever it left running is stopped and freed by the runners.
+fn leave() {
+    let left = HERE.with_borrow_mut(std::mem::take);
+    for (handle, entry) in left.sandboxes {
+        forget(handle);
+        entry.driven.close();
+    }
+}
+
+fn forget(handle: i64) {
+    if let Some(everywhere) = &mut *EVERYWHERE.lock() {
+        everywhere.remove(&handle);
+    }
+}
+
+/// Makes a sandbox of this thread and returns its handle.
+pub(crate) fn add(config: Config) -> Result<i64> {
+    HERE.with_borrow_mut(|here| {
+        let Some(handler) = here.handler.clone() else {
+            return Err(Error::from_reason("onStep comes before create"));
+        };
+        let handle = NEXT_HANDLE.fetch_add(1, Ordering::Relaxed);
+        let driven = Driven::new(
+            config,
+            Box::new(move || {
+                // The only failure is a thread whose JavaScript has ended: nobody is left to tell.
+                let _ = handler.call(handle, ThreadsafeFunctionCallMode::NonBlocking);
+            }),
+        );
+        EVERYWHERE.lock().get_or_insert_default().insert(handle, driven.control().clone());
+        let entry = Entry { driven, refusal: RefCell::default(), exit: RefCell::default() };
+        here.sandboxes.insert(handle, Rc::new(entry));
+        Ok(handle)
+    })
+}
+
+/// The sandbox of this thread with that handle.
+pub(crate) fn entry(handle: i64) -> Result<Rc<Entry>> {
+    HERE.with_borrow(|here| here.sandboxes.get(&handle).cloned())
+        .ok_or_else(|| Error::from_reason(format!("there is no sandbox {handle} on this thread")))
+}
+
+/// Drops a sandbox that is closed.
+pub(crate) fn remove(handle: i64) {
+    forget(handle);
+    HERE.with_borrow_mut(|here| here.sandboxes.remove(&handle));
+}
+
+/// How to stop a sandbox of any thread, if it still exists.
+pub(crate) fn control(handle: i64) -> Option<Control> {
+    EVERYWHERE.lock().as_ref()?.get(&handle).cloned()
+}
+
+/// Lets `read` see the first `length` bytes of the staging buffer.
+pub(crate) fn with_staged<T>(length: u32, read: impl FnOnce(&[u8]) -> T) -> T {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    // Taken out meanwhile, so that nothing can replace the buffer while it is borrowed.
+    let staging = HERE.with_borrow_mut(|here| here.staging.take());
+    let result = read(staging.as_ref().map_or(&[], |staging| staging.bytes(length)));
+    HERE.with_borrow_mut(|here| here.staging = staging);
+    result
+}
+
+/// Puts `payload` into the staging buffer, or keeps it until that has grown.
+pub(crate) fn put(payload: &[u8]) {
+    HERE.with_borrow_mut(|here| {
+        let fits = here.staging.as_mut().is_some_and(|staging| staging.put(payload));
+        here.waiting.clear();
+        if !fits {
+            here.waiting.extend_from_slice(payload);
+        }
+    });
+}

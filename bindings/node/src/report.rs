@@ -1,0 +1,131 @@
+//! Failures, the probe and what is in an executable: data for people.
+
+use crate::config::count;
+use ampoule_sandbox::{ElfKind, Failure, Program};
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+use serde_json::{Value, json};
+
+/// A failure as data.
+#[napi(object, object_from_js = false)]
+pub struct NativeFailure {
+    /// One of the public codes.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// Facts by name.
+    #[napi(ts_type = "Record<string, unknown>")]
+    pub details: Value,
+}
+
+impl From<Failure> for NativeFailure {
+    fn from(from: Failure) -> Self {
+        Self { code: from.code.to_owned(), message: from.message, details: from.details }
+    }
+}
+
+impl NativeFailure {
+    /// For a question that has no answer: nothing has failed.
+    pub(crate) fn unknown() -> Self {
+        Self {
+            code: "ERR_AMPOULE_HYPERVISOR".to_owned(),
+            message: "the sandbox stopped without a reason".to_owned(),
+            details: json!({}),
+        }
+    }
+}
+
+/// What this machine offers.
+#[napi(object, object_from_js = false)]
+pub struct NativeProbe {
+    /// The device that was tried.
+    pub device: String,
+    /// Whether a hypervisor can be used.
+    pub usable: bool,
+    /// What was found, as a sentence.
+    pub finding: String,
+    /// What to do about it; empty when nothing needs doing.
+    pub remedy: String,
+    /// Features of the processor that guests get.
+    pub features: Vec<NativeFeature>,
+    /// Whether the Microsoft Hypervisor's device exists.
+    pub mshv_present: bool,
+    /// CPUs that this process may run on.
+    pub cpus: u32,
+}
+
+/// A feature of the processor.
+#[napi(object, object_from_js = false)]
+pub struct NativeFeature {
+    /// Its usual name.
+    pub name: String,
+    /// Whether guests have it.
+    pub present: bool,
+}
+
+/// Says what hypervisor there is.
+#[napi]
+#[must_use]
+pub fn probe() -> NativeProbe {
+    let probe = ampoule_sandbox::probe();
+    NativeProbe {
+        device: probe.device.display().to_string(),
+        usable: probe.availability == ampoule_sandbox::Availability::Available,
+        finding: probe.availability.to_string(),
+        remedy: probe.availability.remedy().to_owned(),
+        features: probe
+            .features
+            .iter()
+            .map(|&(name, present)| NativeFeature { name: name.to_owned(), present })
+            .collect(),
+        mshv_present: probe.mshv_present,
+        cpus: u32::try_from(probe.cpus).unwrap_or(u32::MAX),
+    }
+}
+
+/// What is in an executable, or why it cannot be a guest.
+#[napi(object, object_from_js = false)]
+pub struct NativeInspection {
+    /// What is in it.
+    pub elf: Option<NativeElf>,
+    /// Why it cannot be a guest.
+    pub error: Option<NativeFailure>,
+}
+
+/// What is in an executable.
+#[napi(object, object_from_js = false)]
+pub struct NativeElf {
+    /// `"fixed"` or `"position-independent"`.
+    pub kind: String,
+    /// Address of the first instruction, as `0x...`.
+    pub entry: String,
+    /// First address behind the highest segment, as `0x...`.
+    pub end: String,
+    /// Bytes of the file.
+    pub file_bytes: f64,
+}
+
+/// Says what is in an executable.
+#[napi]
+#[must_use]
+pub fn inspect_elf(executable: Uint8Array) -> NativeInspection {
+    match Program::parse(&executable) {
+        Ok(program) => NativeInspection {
+            elf: Some(NativeElf {
+                kind: match program.kind {
+                    ElfKind::Fixed => "fixed",
+                    ElfKind::PositionIndependent => "position-independent",
+                }
+                .to_owned(),
+                entry: format!("{:#x}", program.entry),
+                end: format!("{:#x}", program.break_start),
+                file_bytes: count(u64::try_from(executable.len()).unwrap_or(u64::MAX)),
+            }),
+            error: None,
+        },
+        Err(error) => {
+            let failure = ampoule_sandbox::CreateError::from(error).failure();
+            NativeInspection { elf: None, error: Some(failure.into()) }
+        }
+    }
+}

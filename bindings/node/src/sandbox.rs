@@ -1,0 +1,111 @@
+//! Looking at a sandbox: its interface, its output, its counters.
+
+use crate::config::count;
+use crate::environment::entry;
+use ampoule_linux::OutputStream;
+use ampoule_sandbox::Statistics;
+use napi::bindgen_prelude::Uint8Array;
+use napi::{Error, Result};
+use napi_derive::napi;
+
+/// How a program ended.
+#[napi(object, object_from_js = false)]
+pub struct NativeExit {
+    /// Exit status.
+    pub code: i32,
+    /// The signal that ended it, or 0.
+    pub signal: u32,
+}
+
+/// Counters of one sandbox since it was made.
+#[napi(object, object_from_js = false)]
+#[derive(Default)]
+pub struct NativeStatistics {
+    /// Calls of guest functions.
+    pub calls: f64,
+    /// Calls of host functions.
+    pub host_calls: f64,
+    /// Times the virtual CPU was left.
+    pub exits: f64,
+    /// Of those, page faults that gave fresh memory.
+    pub page_faults: f64,
+    /// By name, with whether the personality knows the call.
+    pub system_calls: Vec<NativeSystemCall>,
+    /// Payload bytes to the guest.
+    pub bytes_to_guest: f64,
+    /// Payload bytes from the guest.
+    pub bytes_from_guest: f64,
+    /// Bytes of output.
+    pub output_bytes: f64,
+    /// Time inside the guest.
+    pub guest_time_ms: f64,
+    /// Guest memory in use.
+    pub memory_bytes: f64,
+}
+
+/// How often a system call was made.
+#[napi(object, object_from_js = false)]
+pub struct NativeSystemCall {
+    /// Its name.
+    pub name: String,
+    /// How often.
+    pub count: f64,
+    /// Whether the personality knows it.
+    pub answered: bool,
+}
+
+impl From<Statistics> for NativeStatistics {
+    fn from(from: Statistics) -> Self {
+        Self {
+            calls: count(from.calls),
+            host_calls: count(from.host_calls),
+            exits: count(from.exits),
+            page_faults: count(from.page_faults),
+            system_calls: from
+                .system_calls
+                .into_iter()
+                .map(|call| NativeSystemCall {
+                    name: call.name.into(),
+                    count: count(call.count),
+                    answered: call.answered,
+                })
+                .collect(),
+            bytes_to_guest: count(from.bytes_to_guest),
+            bytes_from_guest: count(from.bytes_from_guest),
+            output_bytes: count(from.output_bytes),
+            guest_time_ms: from.guest_time.as_secs_f64() * 1000.0,
+            memory_bytes: count(from.memory_bytes),
+        }
+    }
+}
+
+/// What the guest exports and imports, as JSON.
+#[napi]
+pub fn interface_json(handle: i64) -> Result<String> {
+    entry(handle)?
+        .driven
+        .inspect(|sandbox| sandbox.interface().map(|interface| interface.to_json()))
+        .flatten()
+        .ok_or_else(|| Error::from_reason("the guest is not ready"))
+}
+
+/// Takes what the guest wrote to stream 1 or 2.
+#[napi]
+pub fn take_output(handle: i64, stream: u32) -> Result<Uint8Array> {
+    let stream = if stream == 2 { OutputStream::Stderr } else { OutputStream::Stdout };
+    let bytes = entry(handle)?.driven.inspect(|sandbox| sandbox.take_output(stream));
+    Ok(bytes.unwrap_or_default().into())
+}
+
+/// How the program ended, after an `exited` step.
+#[napi]
+pub fn exit(handle: i64) -> Result<NativeExit> {
+    let (code, signal) = *entry(handle)?.exit.borrow();
+    Ok(NativeExit { code, signal: u32::from(signal) })
+}
+
+/// The counters; absent while the sandbox runs or before it exists.
+#[napi]
+pub fn statistics(handle: i64) -> Result<Option<NativeStatistics>> {
+    Ok(entry(handle)?.driven.inspect(|sandbox| sandbox.statistics().into()))
+}

@@ -1,0 +1,207 @@
+//! Steps: starting, calling, resuming, and the numbers that say what came of it.
+//!
+//! A step is one number: kind in 4 bits, "output is pending" in 1, the host function in 16, and a
+//! length in 32: of the payload in the staging buffer, of the input wanted, or milliseconds to sleep.
+
+use crate::config::budget;
+use crate::environment::{self, Entry, entry, put, with_staged};
+use crate::report::NativeFailure;
+use ampoule_sandbox::{CallError, Failure, Resumption, Step, StopRequest};
+use napi::Result;
+use napi_derive::napi;
+
+mod kind {
+    pub(super) const READY: u32 = 0;
+    pub(super) const RETURN: u32 = 1;
+    pub(super) const GUEST_ERROR: u32 = 2;
+    pub(super) const HOST_CALL: u32 = 3;
+    pub(super) const OUTPUT: u32 = 4;
+    pub(super) const INPUT: u32 = 5;
+    pub(super) const EXITED: u32 = 6;
+    pub(super) const STOPPED: u32 = 7;
+    pub(super) const SLEEP: u32 = 8;
+    pub(super) const CLOSED: u32 = 9;
+    pub(super) const NONE: u32 = 10;
+}
+
+const OUTPUT_PENDING: u32 = 1 << 4;
+const FUNCTION_SHIFT: u32 = 5;
+const LENGTH_FACTOR: f64 = 2_097_152.0;
+
+fn number(kind: u32, length: usize) -> f64 {
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    f64::from(length).mul_add(LENGTH_FACTOR, f64::from(kind))
+}
+
+/// Makes the virtual machine and starts the guest. `false`: refused, `stopped` says why.
+#[napi]
+pub fn start_async(handle: i64, timeout_ms: f64, cpu_time_ms: f64) -> Result<bool> {
+    let entry = entry(handle)?;
+    Ok(accepted(&entry, entry.driven.start(budget(timeout_ms, cpu_time_ms))))
+}
+
+/// Calls an export with the staged arguments on a runner. `false`: refused, `stopped` says why.
+#[napi]
+pub fn call_async(
+    handle: i64,
+    function_id: u32,
+    length: u32,
+    timeout_ms: f64,
+    cpu_time_ms: f64,
+) -> Result<bool> {
+    let entry = entry(handle)?;
+    let budget = budget(timeout_ms, cpu_time_ms);
+    Ok(accepted(&entry, with_staged(length, |bytes| entry.driven.call(function_id, bytes, budget))))
+}
+
+/// Resumes on a runner, with the staged payload. `false`: refused, `stopped` says why.
+#[napi]
+pub fn resume_async(handle: i64, resumption: u32, length: u32) -> Result<bool> {
+    let entry = entry(handle)?;
+    Ok(accepted(
+        &entry,
+        with_staged(length, |bytes| entry.driven.resume(resume_with(resumption, bytes))),
+    ))
+}
+
+/// Calls an export with the staged arguments on this thread, up to the next step.
+#[napi]
+pub fn call_sync(
+    handle: i64,
+    function_id: u32,
+    length: u32,
+    timeout_ms: f64,
+    cpu_time_ms: f64,
+) -> Result<f64> {
+    let entry = entry(handle)?;
+    let budget = budget(timeout_ms, cpu_time_ms);
+    let step = with_staged(length, |bytes| entry.driven.call_here(function_id, bytes, budget));
+    Ok(came_to(&entry, step))
+}
+
+/// Resumes on this thread, with the staged payload, up to the next step.
+#[napi]
+pub fn resume_sync(handle: i64, resumption: u32, length: u32) -> Result<f64> {
+    let entry = entry(handle)?;
+    let step =
+        with_staged(length, |bytes| entry.driven.resume_here(resume_with(resumption, bytes)));
+    Ok(came_to(&entry, step))
+}
+
+const fn resume_with(resumption: u32, payload: &[u8]) -> Resumption<'_> {
+    match resumption {
+        0 => Resumption::HostReturn(payload),
+        1 => Resumption::HostError(payload),
+        2 => Resumption::Input(payload),
+        3 => Resumption::EndOfInput,
+        _ => Resumption::Continue,
+    }
+}
+
+fn accepted(entry: &Entry, result: std::result::Result<(), CallError>) -> bool {
+    *entry.refusal.borrow_mut() = result.as_ref().err().map(refused);
+    result.is_ok()
+}
+
+fn came_to(entry: &Entry, result: std::result::Result<Step, CallError>) -> f64 {
+    match result {
+        Ok(step) => describe(entry, step),
+        Err(error) => {
+            *entry.refusal.borrow_mut() = Some(refused(&error));
+            number(kind::STOPPED, 0)
+        }
+    }
+}
+
+/// A sandbox that was stopped between two calls is refused for that reason, and not for another.
+fn refused(error: &CallError) -> Failure {
+    match error {
+        CallError::Poisoned(stop) => stop.failure(),
+        _ => error.failure(),
+    }
+}
+
+/// The step that the step handler was told of; its payload goes into the staging buffer.
+#[napi]
+pub fn take_step(handle: i64) -> Result<f64> {
+    let Ok(entry) = entry(handle) else { return Ok(number(kind::NONE, 0)) };
+    match entry.driven.take_step() {
+        None => Ok(number(kind::NONE, 0)),
+        Some(None) => {
+            environment::remove(handle);
+            Ok(number(kind::CLOSED, 0))
+        }
+        Some(Some(step)) => Ok(describe(&entry, step)),
+    }
+}
+
+/// Encodes a step and brings its payload over.
+fn describe(entry: &Entry, step: Step) -> f64 {
+    let mut has_output = false;
+    let length = entry.driven.inspect(|sandbox| {
+        has_output = sandbox.has_output();
+        match step {
+            Step::Return | Step::GuestError | Step::HostCall { .. } => {
+                put(sandbox.message());
+                sandbox.message().len()
+            }
+            _ => 0,
+        }
+    });
+    let length = length.unwrap_or(0);
+    let flag = if has_output { OUTPUT_PENDING } else { 0 };
+    match step {
+        Step::Ready => number(kind::READY | flag, 0),
+        Step::Return => number(kind::RETURN | flag, length),
+        Step::GuestError => number(kind::GUEST_ERROR | flag, length),
+        Step::HostCall { function } => {
+            number(kind::HOST_CALL | flag | (function & 0xffff) << FUNCTION_SHIFT, length)
+        }
+        Step::Output => number(kind::OUTPUT | flag, 0),
+        Step::Input { wanted } => number(kind::INPUT | flag, wanted),
+        Step::Sleep { duration } => {
+            // Rounded up: the guest must not wake early.
+            let milliseconds = duration.as_nanos().div_ceil(1_000_000);
+            number(kind::SLEEP | flag, usize::try_from(milliseconds).unwrap_or(usize::MAX))
+        }
+        Step::Exited { code, signal } => {
+            *entry.exit.borrow_mut() = (code, signal.unwrap_or(0));
+            number(kind::EXITED | flag, 0)
+        }
+        Step::Stopped => number(kind::STOPPED | flag, 0),
+    }
+}
+
+/// Why the sandbox stopped, or why it did not accept the last operation.
+#[napi]
+pub fn stopped(handle: i64) -> Result<NativeFailure> {
+    let entry = entry(handle)?;
+    let refusal = entry.refusal.borrow_mut().take();
+    Ok(refusal.or_else(|| entry.driven.failure()).map_or_else(NativeFailure::unknown, Into::into))
+}
+
+/// Stops a sandbox of any thread. Reasons: 0 killed, 1 aborted, 2 closed.
+#[napi]
+pub fn kill(handle: i64, reason: u32) {
+    if let Some(control) = environment::control(handle) {
+        control.stop(match reason {
+            1 => StopRequest::Aborted,
+            2 => StopRequest::Closed,
+            _ => StopRequest::Killed,
+        });
+    }
+}
+
+/// Whether a stop was asked for that has not been acted on.
+#[napi]
+#[must_use]
+pub fn is_stopping(handle: i64) -> bool {
+    environment::control(handle).is_some_and(|control| control.stop_is_pending())
+}
+
+/// Ends and frees a sandbox; the step handler is told, and `takeStep` then says `closed`.
+#[napi]
+pub fn close(handle: i64) -> Result<()> {
+    entry(handle)?.driven.close();
+    Ok(())
+}

@@ -1,0 +1,54 @@
+/** What one start or call of a sandbox is. */
+import type { AmpouleError } from "../errors.js";
+import type { Times } from "../options.js";
+import type { Thrown } from "./failures.js";
+import type { NativeStatistics } from "./native.js";
+
+/** Where a sandbox is in its life. */
+export type SandboxState = "starting" | "ready" | "running" | "poisoned" | "closed";
+
+/** What ends a run well. `length` bytes of payload stand in the staging buffer. */
+export type Ending =
+  | { readonly kind: "ready" }
+  | { readonly kind: "return"; readonly length: number }
+  | { readonly kind: "exited"; readonly code: number; readonly signal: string | null };
+
+/** One start or call. */
+export interface Request<T> {
+  /** Names the run in messages: `guest "x"` or `greet`. */
+  readonly what: string;
+  readonly times: Times;
+  readonly signal: AbortSignal | undefined;
+  /** Turns the ending into the value to resolve with. Throws what to reject with. */
+  finish(ending: Ending): T;
+}
+
+/** An asynchronous run, queued or in progress. */
+export interface Run extends Request<unknown> {
+  /** Hands the run to the native side; `false` if that refuses. */
+  readonly begin: () => boolean;
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: unknown) => void;
+  /** Enters the async context of the caller. */
+  readonly inContext: <R>(body: () => R) => R;
+  readonly stopListening: () => void;
+  thrown: Thrown | undefined;
+  /** The error that somebody on this thread has decided on; whatever the guest does now is void. */
+  verdict: AmpouleError | undefined;
+  /** Counts the times the host was waited for; a late answer has an old number. */
+  turn: number;
+}
+
+/** Counters of a sandbox that has not begun. */
+export const NOTHING_DONE: NativeStatistics = Object.freeze({
+  calls: 0,
+  hostCalls: 0,
+  exits: 0,
+  pageFaults: 0,
+  systemCalls: [],
+  bytesToGuest: 0,
+  bytesFromGuest: 0,
+  outputBytes: 0,
+  guestTimeMs: 0,
+  memoryBytes: 0,
+});
