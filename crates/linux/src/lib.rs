@@ -36,3 +36,6 @@ pub use startup::{
     ARGUMENT_MAX, ARGUMENTS_MAX, InitialStack, STACK_MAX, STACK_MIN, Start, StartError, StringList,
 };
 pub use table::{SystemCallCount, documentation};
+
+#[cfg(test)]
+mod tests;

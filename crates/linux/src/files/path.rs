@@ -103,8 +103,11 @@ impl Files {
     /// Where relative paths start for this descriptor argument.
     ///
     /// # Errors
-    /// `EBADF`, `ENOTDIR`. An absolute path does not look at the descriptor at all.
+    /// `ENOENT` for an empty path, `EBADF`, `ENOTDIR`. An absolute path does not look at the descriptor at all.
     pub(crate) fn base(&self, descriptor: i32, path: &[u8]) -> Result<Node, Errno> {
+        if path.is_empty() {
+            return Err(Errno::ENOENT);
+        }
         if descriptor == AT_FDCWD || path.starts_with(b"/") {
             return Ok(self.directory);
         }
