@@ -205,7 +205,11 @@ class Parser {
         });
       }
     }
-    const additional = schema["additionalProperties"];
+    // Maps with other keys than strings are described by the pattern of their keys. Patterns are not
+    // matched; what the values are is known all the same.
+    const patterns = schema["patternProperties"];
+    const byPattern = isObject(patterns) ? Object.values(patterns) : [];
+    const additional = byPattern.length === 1 ? byPattern[0] : schema["additionalProperties"];
     return {
       kind: "object",
       properties,

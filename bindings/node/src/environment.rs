@@ -43,7 +43,7 @@ static EVERYWHERE: Mutex<Option<HashMap<i64, Control>>> = Mutex::new(None);
 static NEXT_HANDLE: AtomicI64 = AtomicI64::new(1);
 
 /// The staging buffer with at least `minimum_bytes`; a payload that waits for it is put there.
-#[napi]
+#[napi(ts_return_type = "Uint8Array")]
 pub fn staging(env: &Env, minimum_bytes: u32) -> Result<Unknown<'_>> {
     HERE.with_borrow_mut(|here| {
         let minimum = usize::try_from(minimum_bytes).unwrap_or(usize::MAX).max(1);
