@@ -276,3 +276,6 @@ fn check_overlaps(segments: &[(usize, Segment)]) -> Result<(), ElfError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -404,3 +404,6 @@ fn getrandom(out: &mut [u8]) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
