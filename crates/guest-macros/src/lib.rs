@@ -37,3 +37,6 @@ fn expand<T: syn::parse::Parse>(
     }
     syn::parse(item).and_then(expand).unwrap_or_else(syn::Error::into_compile_error).into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -290,3 +290,6 @@ pub(crate) fn backtrace(limit: usize) -> Vec<u64> {
     unsafe { _Unwind_Backtrace(step, (&raw mut frames).cast()) };
     frames.addresses
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,6 +143,17 @@ impl fmt::Display for HostError {
 
 impl std::error::Error for HostError {}
 
+/// Keeps what lets the host recognise its own error.
+impl From<HostError> for Error {
+    fn from(error: HostError) -> Self {
+        Self {
+            kind: ErrorDetails::kind(&error),
+            message: error.to_string(),
+            data: ErrorDetails::data(&error),
+        }
+    }
+}
+
 impl ErrorDetails for HostError {
     fn kind(&self) -> String {
         if self.from_host { "HostError".to_owned() } else { self.kind.clone() }
