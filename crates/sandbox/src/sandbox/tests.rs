@@ -128,8 +128,9 @@ fn a_call_and_its_host_call_alternate_numbers() {
 
 #[test]
 fn lies_in_the_channel_are_named() {
-    // Number, kind, import, claimed length, payload, and words of the error.
-    let cases: [(u32, u32, u32, u64, &[u8], &str); 11] = [
+    /// Number, kind, import, claimed length, payload, and words of the error.
+    type Lie = (u32, u32, u32, u64, &'static [u8], &'static str);
+    let cases: [Lie; 11] = [
         (2, 2, 0, 1, &[0xf6], "message number 2 where 3 was due"),
         (0, 2, 0, 1, &[0xf6], "message number 0 where 3 was due"),
         (4, 2, 0, 1, &[0xf6], "message number 4 where 3 was due"),
@@ -229,7 +230,7 @@ fn a_resumption_that_does_not_fit_the_wait_is_refused() {
     assert!(sandbox.resume(Resumption::Continue).is_err());
     assert_eq!(call(&mut sandbox), Step::HostCall { function: 0 });
     assert!(sandbox.resume(Resumption::EndOfInput).is_err());
-    let large = vec![0; 3 * MESSAGE_BYTES as usize];
+    let large = [0; 1 << 16];
     assert!(matches!(
         sandbox.resume(Resumption::HostReturn(&large)),
         Err(CallError::MessageTooLarge { .. })
