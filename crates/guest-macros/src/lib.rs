@@ -1,4 +1,5 @@
 //! Attribute macros of the guest SDK; use them through `ampoule-guest`, which they refer to.
+#![forbid(unsafe_code)]
 
 mod guest_function;
 mod host_function;

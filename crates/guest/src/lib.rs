@@ -36,8 +36,10 @@
 //!
 //! A sandbox is one thread on one virtual CPU. A call makes no system call by itself and leaves the
 //! virtual machine once.
+#![deny(unsafe_code)]
 
 mod bytes;
+#[expect(unsafe_code, reason = "the SDK's one entry to the machine")]
 mod channel;
 mod convert;
 mod error;
