@@ -410,6 +410,10 @@ fn file_tree(
                 .into_bytes(),
         ),
         (b"/sys/devices/system/cpu/online", b"0\n".to_vec()),
+        (b"/sys/devices/system/cpu/possible", b"0\n".to_vec()),
+        // So that the owner of everything has a name (`getpwuid`).
+        (b"/etc/passwd", b"root:x:0:0:root:/:/bin/sh\n".to_vec()),
+        (b"/etc/group", b"root:x:0:\n".to_vec()),
     ];
     for (path, text) in texts {
         let file = File { path: path.to_vec(), contents: text.into() };

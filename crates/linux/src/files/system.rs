@@ -116,12 +116,19 @@ pub(crate) const NAME_MAX: usize = 255;
 ///
 /// Invariants: node 0 is the root; a directory's entries are sorted by name; a node has one parent
 /// and one name, so the tree has no cycles.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MemoryFileSystem {
     nodes: Vec<Inode>,
 }
 
-#[derive(Debug, Clone)]
+/// Without the files' contents, which can be large.
+impl Debug for MemoryFileSystem {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("MemoryFileSystem").field("nodes", &self.nodes.len()).finish()
+    }
+}
+
+#[derive(Clone)]
 struct Inode {
     parent: Node,
     name: Vec<u8>,
@@ -129,7 +136,7 @@ struct Inode {
     content: Content,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Content {
     Directory(Vec<Node>),
     Regular(Arc<[u8]>),

@@ -308,4 +308,6 @@ fn the_users_files_win_over_synthetic_ones() {
     assert_eq!(guest.contents("/proc/meminfo"), b"mine");
     assert_eq!(guest.contents("/dev/null"), b"mine, too");
     assert!(guest.contents("/proc/self/maps").ends_with(b"[stack]\n"));
+    assert_eq!(guest.contents("/sys/devices/system/cpu/online"), b"0\n");
+    assert!(guest.contents("/etc/passwd").starts_with(b"root:"));
 }
