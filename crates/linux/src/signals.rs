@@ -164,6 +164,8 @@ pub(crate) fn kill(
     }
     match arguments.int(0) {
         0 => personality.send(signal),
+        // Every process but the caller: there is none.
+        -1 => Err(Errno::ESRCH),
         process if process.unsigned_abs() == PROCESS_ID => personality.send(signal),
         _ => Err(Errno::ESRCH),
     }

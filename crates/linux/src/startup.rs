@@ -60,8 +60,8 @@ pub struct Start {
 }
 
 impl Default for Start {
-    /// A program without a name, arguments, files or a stack worth mentioning; every caller sets
-    /// what it knows.
+    /// Linux' usual stack of 8 MiB, the host's clock, and nothing else: no name, arguments or files,
+    /// and a seed of zeros. Every caller sets what it knows.
     fn default() -> Self {
         Self {
             executable: Vec::new(),

@@ -18,6 +18,10 @@ pub(crate) const DEVICE_READ_MAX: u64 = (1 << 25) - 1;
 /// Most bytes that one call reads from a file, for the same reason.
 const FILE_READ_MAX: u64 = 256 << 20;
 
+/// Transfers up to this size pass through a smaller buffer: clearing [`CHUNK`] bytes would cost more
+/// than the rest of a write of one line.
+const SMALL: usize = 512;
+
 /// The guest's buffers, in order, with at most [`MAX_TRANSFER`] bytes altogether.
 #[derive(Debug)]
 struct Buffers {
@@ -81,7 +85,14 @@ impl Buffers {
         space: &mut AddressSpace,
         mut source: impl FnMut(u64, &mut [u8]) -> usize,
     ) -> Result<u64, Errno> {
-        let mut chunk = [0; CHUNK];
+        let (mut small, mut large);
+        let chunk: &mut [u8] = if self.total <= SMALL as u64 {
+            small = [0; SMALL];
+            &mut small
+        } else {
+            large = [0; CHUNK];
+            &mut large
+        };
         let mut done = 0;
         for &(base, length) in &self.segments {
             let mut offset = 0;
@@ -114,7 +125,14 @@ impl Buffers {
         limit: usize,
         mut sink: impl FnMut(&[u8]),
     ) -> (u64, bool) {
-        let mut chunk = [0; CHUNK];
+        let (mut small, mut large);
+        let chunk: &mut [u8] = if self.total <= SMALL as u64 {
+            small = [0; SMALL];
+            &mut small
+        } else {
+            large = [0; CHUNK];
+            &mut large
+        };
         let mut left = limit as u64;
         for &(base, length) in &self.segments {
             let mut offset = 0;
