@@ -86,8 +86,8 @@ fn unknown_system_calls() -> u64 {
     wild.iter().filter(|&&number| call(number, &[]) != -38).count() as u64
 }
 
-/// survives: every number up to 600 with all arguments 0, then with all ones, except the calls that
-/// end or block; gives the number of calls made.
+/// GUEST_EXITED: every number up to 600 with all arguments 0, then with all ones, except the calls that
+/// end. One of them waits for what can never happen, which ends the guest.
 #[guest_function]
 fn every_system_call() -> u64 {
     const SELECT: u64 = 23;
@@ -257,7 +257,7 @@ fn unmap_system_pages() -> i64 {
     call(MUNMAP, &[SYSTEM_BASE, 1 << 20])
 }
 
-/// GUEST_FAULT: unmaps everything.
+/// GUEST_FAULT, or survives where the host's pages make that an error: unmaps everything.
 #[guest_function]
 fn unmap_everything() -> String {
     call(MUNMAP, &[0, USER_END]);
@@ -385,7 +385,7 @@ fn signal_others() -> Vec<i64> {
     [2, 99_999, u64::MAX].iter().map(|&process| call(KILL, &[process, 9])).collect()
 }
 
-/// TIMEOUT: waits for another thread, of which there is none.
+/// GUEST_EXITED: waits for another thread, of which there is none, which is recognised.
 #[guest_function]
 fn wait_for_nobody() -> i64 {
     let word = black_box(Box::new(1_u32));

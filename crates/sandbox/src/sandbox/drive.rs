@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// Sleeps below this are slept here: a trip through the driver would take longer.
 const SHORT_SLEEP: Duration = Duration::from_millis(1);
 
+/// Major type of an array (RFC 8949, section 3.1): the upper three bits of an item's first byte.
+const CBOR_ARRAY: u8 = 4;
+
 impl Sandbox {
     /// Runs until the driver is needed. Blocks the calling thread for as long as the guest computes;
     /// [`crate::Control`] ends it from elsewhere.
@@ -143,6 +146,9 @@ impl Sandbox {
         }
         validate(&self.message, limits)
             .map_err(|error| protocol(format!("its arguments are invalid: {error}")))?;
+        if self.message.first().is_none_or(|first| first >> 5 != CBOR_ARRAY) {
+            return Err(protocol("its arguments are not an array".into()));
+        }
         self.statistics.host_calls += 1;
         self.call.host_calls += 1;
         if self.call.host_calls > self.limits.host_calls {

@@ -30,9 +30,14 @@ pub(crate) fn program(executable: Vec<u8>, name: &str, arguments: &[&str]) -> Co
     }
 }
 
-/// Makes and starts a sandbox on this thread.
+/// Makes and starts a sandbox of the guest `name` on this thread.
 pub(crate) fn ready(name: &str) -> Sandbox {
-    let mut sandbox = Sandbox::create(&functions(name), Control::new()).unwrap();
+    start(&functions(name))
+}
+
+/// Makes and starts a sandbox on this thread.
+pub(crate) fn start(config: &Config) -> Sandbox {
+    let mut sandbox = Sandbox::create(config, Control::new()).unwrap();
     sandbox.begin_start(Budget::default()).unwrap();
     assert_eq!(sandbox.run(), Step::Ready, "{:?}", sandbox.state());
     sandbox

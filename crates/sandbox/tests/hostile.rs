@@ -1,0 +1,141 @@
+//! Every act of the hostile guest ends as its documentation says, and never here.
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use ampoule_sandbox::{Budget, Control, Resumption, Sandbox, State, Step};
+use ampoule_testkit::kvm_is_available;
+use serde::Serialize;
+use std::time::Duration;
+use support::{arguments, export, functions, ready};
+
+/// Acts end by themselves or at this deadline. It is long for a slow machine and short for a suite
+/// of a few hundred acts of which a dozen wait for it.
+const DEADLINE: Duration = Duration::from_millis(800);
+/// The longest the driver sleeps at a time; the guest is asked again and tells how much is left.
+const SLEEP_MAX: Duration = Duration::from_millis(5);
+/// Memory small enough to be exhausted before the deadline.
+const MEMORY: u64 = 32 << 20;
+
+/// An act's arguments, for those that take any.
+fn arguments_of(act: &str) -> Vec<u8> {
+    fn one(value: impl Serialize) -> Vec<u8> {
+        arguments(&(value,))
+    }
+    match act {
+        "add" => arguments(&(1, 2)),
+        "any_system_call" => arguments(&(39_u64, [0_u64; 6])),
+        "host_call_unknown" => one(7),
+        "map_flood" => one(2_000),
+        "map_and_fill" => one(1_u64 << 30),
+        "signal_itself" => one(6),
+        "jump_into_system_pages" => one(0x1000),
+        "exit" => one(3),
+        "read_at" | "write_at" | "jump_to" => one(ampoule_abi::layout::SYSTEM_BASE),
+        "unknown_kind" => one(6),
+        _ => arguments(&[0_u8; 0]),
+    }
+}
+
+fn start() -> Sandbox {
+    let mut config = functions("hostile");
+    config.memory_bytes = MEMORY;
+    support::start(&config)
+}
+
+/// How an act ended, in the words of the guest's documentation.
+fn outcome(sandbox: &mut Sandbox, act: &str) -> Result<String, String> {
+    let function = export(sandbox, act);
+    let budget = Budget { wall: Some(DEADLINE), cpu: None };
+    let begun = sandbox.begin_call(function, &arguments_of(act), budget);
+    begun.map_err(|error| error.to_string())?;
+    loop {
+        match sandbox.run() {
+            Step::HostCall { .. } => {
+                let resumed = sandbox.resume(Resumption::HostReturn(&[0xf6]));
+                resumed.map_err(|error| error.to_string())?;
+            }
+            Step::Output => {
+                sandbox.take_output(ampoule_linux::OutputStream::Stdout);
+                sandbox.take_output(ampoule_linux::OutputStream::Stderr);
+                let resumed = sandbox.resume(Resumption::Continue);
+                resumed.map_err(|error| error.to_string())?;
+            }
+            Step::Input { .. } => {
+                let resumed = sandbox.resume(Resumption::EndOfInput);
+                resumed.map_err(|error| error.to_string())?;
+            }
+            Step::Sleep { duration } => {
+                std::thread::sleep(duration.min(SLEEP_MAX));
+                let resumed = sandbox.resume(Resumption::Continue);
+                resumed.map_err(|error| error.to_string())?;
+            }
+            Step::Return => return Ok("survives".into()),
+            Step::GuestError => return Ok("GUEST_ERROR".into()),
+            Step::Stopped => {
+                let State::Poisoned(stop) = sandbox.state() else {
+                    return Err("stopped but not poisoned".into());
+                };
+                let failure = stop.failure();
+                return Ok(failure.code.trim_start_matches("ERR_AMPOULE_").to_owned());
+            }
+            step => return Err(format!("unexpected {step:?}")),
+        }
+    }
+}
+
+#[test]
+fn every_act_ends_as_documented() {
+    if !kvm_is_available() {
+        return;
+    }
+    let interface = ready("hostile").interface().cloned().unwrap();
+    let mut wrong = Vec::new();
+    for function in &interface.exports {
+        let act = &function.name;
+        let documentation = function.documentation.clone().unwrap_or_default();
+        let expected = documentation.split_once(':').map_or(&*documentation, |(ends, _)| ends);
+        let mut sandbox = start();
+        let ended = outcome(&mut sandbox, act);
+        let fits = match &ended {
+            Ok(word) => {
+                documentation.starts_with(word)
+                    || expected.contains(word.as_str())
+                    // Whether a result has its type is checked by the TypeScript API.
+                    || word == "survives" && expected.contains("RESULT")
+            }
+            Err(_) => false,
+        };
+        if !fits {
+            wrong.push(format!("{act}: {ended:?}, but: {expected} ({:?})", sandbox.state()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} acts ended otherwise:\n{}", wrong.len(), wrong.join("\n"));
+    // All that must not have hurt the process.
+    let mut sandbox = ready("hostile");
+    assert_eq!(outcome(&mut sandbox, "ok").as_deref(), Ok("survives"));
+}
+
+#[test]
+fn a_hostile_start_ends_with_a_reason() {
+    if !kvm_is_available() {
+        return;
+    }
+    for (act, codes) in [
+        ("exit", &["GUEST_EXITED"][..]),
+        ("loop", &["TIMEOUT"]),
+        ("panic", &["GUEST_ABORT", "GUEST_EXITED"]),
+        ("fault", &["GUEST_FAULT"]),
+        ("badready", &["PROTOCOL"]),
+        ("hugeready", &["PROTOCOL", "GUEST_ABORT"]),
+    ] {
+        let mut config = functions("hostile");
+        config.environment = vec![format!("HOSTILE_INIT={act}").into_bytes()];
+        let mut sandbox = Sandbox::create(&config, Control::new()).unwrap();
+        sandbox.begin_start(Budget { wall: Some(DEADLINE), cpu: None }).unwrap();
+        assert_eq!(sandbox.run(), Step::Stopped, "{act}");
+        let State::Poisoned(stop) = sandbox.state() else { panic!("{act}: not poisoned") };
+        let code = stop.failure().code.trim_start_matches("ERR_AMPOULE_");
+        assert!(codes.contains(&code), "{act}: {code}");
+    }
+}
