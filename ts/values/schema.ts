@@ -93,7 +93,9 @@ class Parser {
   }
 
   parse(): Shape {
-    const root = this.#shape(this.#root, 0);
+    const title = isObject(this.#root) ? this.#root["title"] : undefined;
+    const shape = this.#shape(this.#root, 0);
+    const root = isNamed(shape) && typeof title === "string" ? this.#named(title, shape) : shape;
     // Definitions are parsed one after the other, not inside each other, so that a recursive type
     // ends at its name.
     for (let next = this.#pending.pop(); next !== undefined; next = this.#pending.pop()) {
@@ -153,7 +155,16 @@ class Parser {
     }
   }
 
+  /** The root as a definition of its own, so that its name is not lost. */
+  #named(name: string, shape: Shape): Shape {
+    const definition = { name, documentation: documentation(this.#root), shape };
+    // A recursive type has met itself and is going to be parsed under this name already.
+    if (!this.#definitions.has("#")) this.#definitions.set("#", definition);
+    return { kind: "reference", definition: this.#definitions.get("#") ?? definition };
+  }
+
   #reference(reference: unknown): Shape {
+    if (reference === "#") return this.#self();
     const prefix = "#/$defs/";
     if (typeof reference !== "string" || !reference.startsWith(prefix)) {
       throw new SchemaError(`has a reference to elsewhere: ${JSON.stringify(reference)}`);
@@ -169,6 +180,19 @@ class Parser {
       definition = { name, documentation: documentation(schema), shape: ANY };
       this.#definitions.set(name, definition);
       this.#pending.push({ definition, schema });
+    }
+    return { kind: "reference", definition };
+  }
+
+  /** A reference to the whole schema: a recursive type at its root. */
+  #self(): Shape {
+    let definition = this.#definitions.get("#");
+    if (definition === undefined) {
+      const title = isObject(this.#root) ? this.#root["title"] : undefined;
+      const name = typeof title === "string" ? title : "Value";
+      definition = { name, documentation: documentation(this.#root), shape: ANY };
+      this.#definitions.set("#", definition);
+      this.#pending.push({ definition, schema: this.#root });
     }
     return { kind: "reference", definition };
   }
@@ -256,6 +280,14 @@ function refuseEmptyCycle(start: Definition): void {
 export function documentation(schema: unknown): string | null {
   const text = isObject(schema) ? schema["description"] : undefined;
   return typeof text === "string" && text !== "" ? text : null;
+}
+
+/** Whether a type is one that people give names to: a struct or an enum. */
+function isNamed(shape: Shape): boolean {
+  return (
+    shape.kind === "object" ||
+    (shape.kind === "union" && !shape.alternatives.some(({ kind }) => kind === "null"))
+  );
 }
 
 function isObject(value: unknown): value is Json {

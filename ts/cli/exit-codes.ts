@@ -1,0 +1,83 @@
+/** Exit codes of the command line, as `timeout`, `env` and container tools use them. */
+import { constants } from "node:os";
+import { AmpouleError, type GuestFaultError } from "../errors.js";
+
+export const ExitCode = {
+  success: 0,
+  /** The guest's function returned an error, or a check found something wrong. */
+  failure: 1,
+  /** The command line is wrong. */
+  usage: 2,
+  /** A time limit was reached. */
+  timeLimit: 124,
+  /** Ampoule could not do it, or stopped the guest for another reason. */
+  ampoule: 125,
+  /** The file is no static x86-64 Linux executable. */
+  notExecutable: 126,
+  /** The file is not there. */
+  notFound: 127,
+} as const;
+
+/** Text for `--help`. */
+export const EXIT_CODES_HELP = `
+Exit codes:
+  0    success
+  1    the guest's function returned an error, or a check failed
+  2    the command line is wrong
+  124  a time limit was reached
+  125  Ampoule itself failed, or stopped the guest for another reason
+  126  the file is not a static x86-64 Linux executable
+  127  the file was not found
+  128+N  (run) signal N ended the program; a processor exception counts as the signal that
+         Linux sends for it, for example 139 for a wild pointer`;
+
+/** The exit code that a signal stands for. */
+export function signalExitCode(name: string): number {
+  const number = (constants.signals as Readonly<Record<string, number>>)[name];
+  return number === undefined ? ExitCode.ampoule : 128 + number;
+}
+
+/** The exit code that an error stands for. */
+export function errorExitCode(error: unknown): number {
+  if (!(error instanceof AmpouleError)) return ExitCode.ampoule;
+  switch (error.code) {
+    case "ERR_AMPOULE_GUEST_ERROR":
+      return ExitCode.failure;
+    case "ERR_AMPOULE_ARGUMENT":
+    case "ERR_AMPOULE_UNKNOWN_FUNCTION":
+    case "ERR_AMPOULE_MISSING_HOST_FUNCTION":
+      return ExitCode.usage;
+    case "ERR_AMPOULE_INVALID_ARGUMENT":
+      return isMissing(error.cause) ? ExitCode.notFound : ExitCode.usage;
+    case "ERR_AMPOULE_INVALID_GUEST":
+      return ExitCode.notExecutable;
+    case "ERR_AMPOULE_TIMEOUT":
+    case "ERR_AMPOULE_CPU_TIME":
+      return ExitCode.timeLimit;
+    default:
+      return ExitCode.ampoule;
+  }
+}
+
+/** The exit code of a program that a fault ended: that of the signal which Linux sends for it. */
+export function faultExitCode(error: GuestFaultError): number {
+  switch (error.fault.vector) {
+    case 0:
+    case 16:
+    case 19:
+      return signalExitCode("SIGFPE");
+    case 1:
+    case 3:
+      return signalExitCode("SIGTRAP");
+    case 6:
+      return signalExitCode("SIGILL");
+    case 17:
+      return signalExitCode("SIGBUS");
+    default:
+      return signalExitCode("SIGSEGV");
+  }
+}
+
+function isMissing(cause: unknown): boolean {
+  return (cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT";
+}

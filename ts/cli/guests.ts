@@ -1,0 +1,190 @@
+/** `ampoule inspect`, `types` and `call`: commands that start a guest. */
+import { readFile, writeFile } from "node:fs/promises";
+import { basename, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { Command } from "commander";
+import { AmpouleError } from "../errors.js";
+import { inspectExecutable } from "../inspect.js";
+import type { FunctionDescription, GuestInterface } from "../interface.js";
+import { DEFAULTS, invalid } from "../options.js";
+import { Sandbox } from "../sandbox.js";
+import { declareGuest } from "../types.js";
+import { Declarations } from "../values/declare.js";
+import { fromJson, toJson } from "../values/json.js";
+import { parseSchema, type Shape } from "../values/schema.js";
+import { addGuestOptions, type GuestFlags, guestOptions } from "./options.js";
+import { print, printJson } from "./output.js";
+
+export function addGuestCommands(program: Command): void {
+  addInspect(program);
+  addTypes(program);
+  addCall(program);
+}
+
+function addInspect(program: Command): void {
+  program
+    .command("inspect")
+    .description("show what is in an executable and which functions it exports and imports")
+    .argument("<guest>", "a static x86-64 Linux executable")
+    .option("--json", "print the report as JSON")
+    .action(async (path: string, flags: { json?: boolean }) => {
+      const executable = inspectExecutable(await load(path));
+      const described = await describe(path);
+      if (flags.json) {
+        printJson({ path, executable, interface: described });
+        return;
+      }
+      const { kind, entry, fileBytes } = executable;
+      print(`${path}: static x86-64 executable, ${kind}, entry ${entry}, ${fileBytes} bytes`);
+      print(described === null ? PLAIN : summary(described));
+    });
+}
+
+const PLAIN = "It serves no calls: a plain program, for `ampoule run`.";
+
+function addTypes(program: Command): void {
+  program
+    .command("types")
+    .description("write TypeScript declarations of a guest's functions")
+    .argument("<guest>", "a guest built with the guest SDK")
+    .option("-o, --output <file>", "file to write (default: stdout)")
+    .option("--name <name>", "name of the generated interface (default: from the guest's name)")
+    .action(async (path: string, flags: { output?: string; name?: string }) => {
+      const described = await describe(path);
+      if (described === null) throw plainProgram(path);
+      const text = declareGuest(described, { name: flags.name ?? basename(path) });
+      if (flags.output === undefined) print(text);
+      else await writeFile(flags.output, text);
+    });
+}
+
+function addCall(program: Command): void {
+  const command = program
+    .command("call")
+    .description("call one function of a guest and print its result as JSON")
+    .argument("<guest>", "a guest built with the guest SDK")
+    .argument("<function>", "name of the function")
+    .argument("[args...]", "arguments as JSON; a string parameter also takes plain text")
+    .option("--host-functions <module>", "ES module whose exports are the host functions")
+    .option("--json", "report result, time and statistics as JSON")
+    .addHelpText(
+      "after",
+      `
+64-bit integers are numbers or strings of digits, bytes are base64 strings.
+
+Example:
+  ampoule call ./greeter greet Ada`,
+    );
+  addGuestOptions(command).action(call);
+}
+
+type CallFlags = GuestFlags & { readonly hostFunctions?: string; readonly json?: boolean };
+
+async function call(path: string, name: string, args: string[], flags: CallFlags): Promise<void> {
+  const begin = performance.now();
+  await using sandbox = await Sandbox.create({
+    guest: path,
+    hostFunctions: await importFunctions(flags.hostFunctions),
+    // The result has stdout for itself.
+    stdout: (chunk) => void process.stderr.write(chunk),
+    ...guestOptions(flags, DEFAULTS),
+  });
+  const declared = sandbox.interface.exports.find((each) => each.name === name);
+  const values = args.map((text, index) => {
+    const schema = declared?.parameters[index]?.schema;
+    return schema === undefined ? text : readArgument(text, parseSchema(schema));
+  });
+  const ready = performance.now();
+  const result = await sandbox.call[name]?.(...values);
+  const end = performance.now();
+  if (!flags.json) {
+    print(result === undefined ? "null" : toJson(result));
+    return;
+  }
+  const { statistics } = sandbox;
+  printJson({ result, createMs: ready - begin, callMs: end - ready, statistics });
+}
+
+function readArgument(text: string, shape: Shape): unknown {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return text;
+  }
+  const value = fromJson(shape, json);
+  // A number, or what looks like one, is plain text where a string is due.
+  if (shape.kind === "string" && typeof value !== "string") return text;
+  if (shape.kind === "integer" && shape.big && typeof value === "number" && /^-?\d+$/.test(text)) {
+    return BigInt(text);
+  }
+  return value;
+}
+
+async function importFunctions(module: string | undefined): Promise<Record<string, never>> {
+  if (module === undefined) return {};
+  try {
+    const exported = (await import(pathToFileURL(resolve(module)).href)) as Record<string, never>;
+    return Object.fromEntries(
+      Object.entries(exported).filter(([, value]) => typeof value === "function"),
+    );
+  } catch (cause) {
+    throw invalid("--host-functions", `cannot be loaded: ${(cause as Error).message}`, cause);
+  }
+}
+
+/** Starts the guest far enough to learn its interface; `null` for a plain program. */
+async function describe(path: string): Promise<GuestInterface | null> {
+  const missing = new Proxy({}, { getOwnPropertyDescriptor: () => STUB, get: () => unavailable });
+  try {
+    await using sandbox = await Sandbox.create({
+      guest: path,
+      hostFunctions: missing,
+      stdout: "ignore",
+      stderr: "ignore",
+    });
+    return sandbox.interface;
+  } catch (error) {
+    if (error instanceof AmpouleError && error.code === "ERR_AMPOULE_GUEST_EXITED") return null;
+    throw error;
+  }
+}
+
+const STUB = { value: unavailable, configurable: true, enumerable: true, writable: true };
+
+function unavailable(): never {
+  throw new Error("host functions are not available while a guest is inspected");
+}
+
+async function load(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw invalid("guest", `cannot be read: ${(cause as Error).message}`, cause);
+  }
+}
+
+function plainProgram(path: string): AmpouleError {
+  const message = `${path} ended instead of serving calls: is it built with the guest SDK?`;
+  return new AmpouleError("ERR_AMPOULE_INVALID_GUEST", message);
+}
+
+function summary(from: GuestInterface): string {
+  const declarations = new Declarations([]);
+  const line = ({ name, parameters, result, documentation }: FunctionDescription): string => {
+    const list = parameters.map(
+      (parameter) => `${parameter.name}: ${declarations.type(parseSchema(parameter.schema))}`,
+    );
+    const returns = declarations.type(parseSchema(result)).replace(/^null$/, "void");
+    const about = documentation === null ? "" : `\n      ${documentation.split("\n", 1)[0]}`;
+    // One line for each function, however long its types are.
+    return `  ${name}(${list.join(", ")}): ${returns}`.replaceAll(/\n\s*/g, " ") + about;
+  };
+  const section = (title: string, functions: readonly FunctionDescription[]): string[] =>
+    functions.length === 0 ? [] : [`${title}:`, ...functions.map(line)];
+  return [
+    `Built with ${from.sdk} ${from.sdkVersion}, guest ABI ${from.abiVersion}.`,
+    ...section("Functions", from.exports),
+    ...section("Host functions it needs", from.imports),
+  ].join("\n");
+}

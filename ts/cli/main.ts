@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+/** The command line `ampoule`. */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { addDoctor } from "./doctor.js";
+import { EXIT_CODES_HELP, ExitCode, errorExitCode } from "./exit-codes.js";
+import { addGuestCommands } from "./guests.js";
+import { addNew } from "./new.js";
+import { printError } from "./output.js";
+import { addRun } from "./run.js";
+
+const { version } = JSON.parse(
+  readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+) as { version: string };
+
+const program = new Command("ampoule")
+  .description("Run untrusted programs in hypervisor-isolated micro-VMs, or call their functions.")
+  .version(version)
+  .enablePositionalOptions()
+  .showHelpAfterError("(ampoule <command> --help tells more)")
+  .addHelpText("after", EXIT_CODES_HELP)
+  .exitOverride();
+addDoctor(program);
+addGuestCommands(program);
+addRun(program);
+addNew(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? ExitCode.success : ExitCode.usage;
+  } else {
+    printError(error, process.argv.includes("--json"));
+    process.exitCode = errorExitCode(error);
+  }
+}
