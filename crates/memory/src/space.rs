@@ -283,8 +283,9 @@ impl AddressSpace {
         }
         self.isolate(start, end)?;
         self.shape.areas.set_protection(start, end, protection);
-        let changed = self
-            .rewrite(start, end, |entry| Entry::leaf(entry.target(), protection, Privilege::User));
+        let changed = self.rewrite(start, end, |_, entry| {
+            Entry::leaf(entry.target(), protection, Privilege::User)
+        });
         self.evict(&changed)
     }
 
@@ -295,23 +296,24 @@ impl AddressSpace {
     /// ([`MapError::Host`]) or memory for page tables runs out ([`MapError::OutOfMemory`]).
     pub fn relocate(&mut self, from: u64, length: u64, to: u64) -> Result<(), MapError> {
         let end = self.user_range(from, length)?;
-        let target_end = self.free_range(to, length)?;
+        self.free_range(to, length)?;
         self.refuse_pinned(from, end)?;
         if !self.shape.areas.covers(from, end) {
             return Err(MapError::NotMapped { start: from, length });
         }
-        self.prepare_tables(to, target_end)?;
+        let committed: Vec<u64> = self.committed(from, end).map(|(page, _)| page).collect();
+        for page in committed {
+            let target = to + (page - from);
+            self.prepare_tables(target, target + PAGE_SIZE)?;
+        }
         self.isolate(from, end)?;
         for (at, area) in self.shape.areas.take(from, end) {
             let target = to + (at - from);
             self.insert(target, Area { end: to + (area.end - from), ..area })?;
-            for page in (at..area.end).step_by(PAGE_STEP) {
-                let entry = self.entry(page);
-                if entry.is_committed() {
-                    self.shape.tables.replace(&self.memory, to + (page - from), entry);
-                }
-            }
-            let moved = self.rewrite(at, area.end, |_| Entry::EMPTY);
+            let moved = self.rewrite(at, area.end, |page, entry| {
+                self.shape.tables.replace(&self.memory, to + (page - from), entry);
+                Entry::EMPTY
+            });
             self.evict(&moved)?;
         }
         Ok(())
@@ -440,7 +442,7 @@ impl AddressSpace {
 
     /// Takes the frames of `[start, end)` away and frees them.
     fn withdraw(&mut self, start: u64, end: u64) -> Result<(), MapError> {
-        for run in self.rewrite(start, end, |_| Entry::EMPTY) {
+        for run in self.rewrite(start, end, |_, _| Entry::EMPTY) {
             self.memory
                 .discard(run.offset(), run.length())
                 .map_err(|error| MapError::Host { kind: error.kind() })?;
@@ -450,25 +452,37 @@ impl AddressSpace {
     }
 
     /// Replaces every committed entry of `[start, end)` and returns the frames behind them, merged
-    /// into runs. Cost: only tables that exist are visited, page by page.
-    fn rewrite(&self, start: u64, end: u64, replacement: impl Fn(Entry) -> Entry) -> Vec<Run> {
+    /// into runs.
+    fn rewrite(&self, start: u64, end: u64, replacement: impl Fn(u64, Entry) -> Entry) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
-        let mut page = start;
-        while page < end {
-            let Some(entry) = self.shape.tables.lookup(&self.memory, page) else {
-                page = (page & !(TABLE_SPAN - 1)) + TABLE_SPAN;
-                continue;
-            };
-            if entry.is_committed() {
-                self.shape.tables.replace(&self.memory, page, replacement(entry));
-                match runs.last_mut() {
-                    Some(run) if run.first + run.count == entry.frame() => run.count += 1,
-                    _ => runs.push(Run { first: entry.frame(), count: 1 }),
-                }
+        for (page, entry) in self.committed(start, end) {
+            self.shape.tables.replace(&self.memory, page, replacement(page, entry));
+            match runs.last_mut() {
+                Some(run) if run.first + run.count == entry.frame() => run.count += 1,
+                _ => runs.push(Run { first: entry.frame(), count: 1 }),
             }
-            page += PAGE_SIZE;
         }
         runs
+    }
+
+    /// The committed pages of `[start, end)`. Cost: ranges without a table are skipped whole.
+    fn committed(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, Entry)> {
+        let mut next = start;
+        std::iter::from_fn(move || {
+            while next < end {
+                let page = next;
+                match self.shape.tables.lookup(&self.memory, page) {
+                    Some(entry) => {
+                        next += PAGE_SIZE;
+                        if entry.is_committed() {
+                            return Some((page, entry));
+                        }
+                    }
+                    None => next = (page & !(TABLE_SPAN - 1)) + TABLE_SPAN,
+                }
+            }
+            None
+        })
     }
 
     /// Makes the hypervisor forget what it cached for these frames.

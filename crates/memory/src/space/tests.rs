@@ -143,9 +143,13 @@ fn free_ranges_are_found_from_the_top() {
 #[test]
 fn huge_sparse_ranges_cost_only_their_tables() {
     let mut space = space();
-    let huge = 400 << 30;
+    let huge = 300 << 30;
     space.map(START, huge, Protection::READ_WRITE).unwrap();
     space.write(START + (200 << 30), &[1]).unwrap();
+    space.relocate(START + (200 << 30), 100 << 30, START + huge).unwrap();
+    let mut byte = [0];
+    space.read(START + huge, &mut byte).unwrap();
+    assert_eq!(byte, [1]);
     space.unmap(START, huge).unwrap();
     assert!(!space.is_mapped(START, PAGE_SIZE));
 }
