@@ -12,6 +12,8 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
     let imports = imports();
     let Signature { name, parameters, output } = &signature;
     let ident = &function.sig.ident;
+    // The function is often inlined here; this name then stands for it in backtraces.
+    let invoke = format_ident!("invoke_{}", ident);
 
     let result = quote!((&&&__ampoule::ResultType::<#output>::new()).schema());
     let types = schemas(&signature, &quote!(__ampoule::Direction::ToGuest), &result);
@@ -45,7 +47,7 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
                 #types
             }
 
-            fn invoke(
+            fn #invoke(
                 source: &mut dyn __ampoule::ArgumentSource,
                 out: &mut ::std::vec::Vec<u8>,
             ) -> ::std::result::Result<(), __ampoule::GuestError> {
@@ -73,7 +75,12 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
             }
 
             __ampoule::inventory::submit! {
-                __ampoule::Export { name: #name, documentation: #documentation, signature, invoke }
+                __ampoule::Export {
+                    name: #name,
+                    documentation: #documentation,
+                    signature,
+                    invoke: #invoke,
+                }
             }
         };
     })
