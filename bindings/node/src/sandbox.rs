@@ -2,8 +2,7 @@
 
 use crate::config::count;
 use crate::environment::entry;
-use ampoule_linux::OutputStream;
-use ampoule_sandbox::Statistics;
+use ampoule_sandbox::{OutputStream, Statistics};
 use napi::bindgen_prelude::Uint8Array;
 use napi::{Error, Result};
 use napi_derive::napi;

@@ -21,6 +21,7 @@ macro_rules! pin {
 pin! {
     version::MAJOR => 1,
     version::MINOR => 0,
+    version::CURRENT => 0x1_0000,
 
     layout::PAGE_SIZE => 4096,
     layout::NULL_GUARD_END => 0x1_0000,

@@ -23,6 +23,7 @@ mod symbols;
 mod watchdog;
 
 pub use ampoule_hypervisor::{Availability, Probe, probe};
+pub use ampoule_linux::{OutputStream, SystemCallCount};
 pub use config::{Budget, Config, ConfigError, File, Limits};
 pub use control::{Control, StopRequest};
 pub use elf::{ElfError, ElfKind, Program};

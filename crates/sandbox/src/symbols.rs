@@ -56,6 +56,23 @@ impl<'a> Symbols<'a> {
     }
 }
 
+/// The part of a panic's backtrace that is the guest author's: without the panic machinery inside
+/// and the SDK's serve loop outside. All of it when the symbols do not tell.
+pub(crate) fn authors_part(frames: Vec<Location>) -> Vec<Location> {
+    let named = |frame: &Location, parts: &[&str]| {
+        let name = frame.symbol.as_deref().unwrap_or_default();
+        parts.iter().any(|part| name.contains(part))
+    };
+    let machinery = ["rust_begin_unwind", "core::panicking::", "__rust_end_short_backtrace"];
+    let start = frames.iter().rposition(|frame| named(frame, &machinery)).map_or(0, |at| at + 1);
+    let serving = frames[start..].iter().position(|frame| named(frame, &["ampoule_guest::serve"]));
+    let end = serving.map_or(frames.len(), |at| start + at);
+    if start == end {
+        return frames;
+    }
+    frames[start..end].to_vec()
+}
+
 fn demangle(name: &[u8]) -> String {
     let name = String::from_utf8_lossy(&name[..name.len().min(NAME_MAX)]);
     // The alternate form leaves out the hash.

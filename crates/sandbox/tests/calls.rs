@@ -90,6 +90,7 @@ fn a_panic_is_an_abort_with_a_symbolised_backtrace() {
         names.into_iter().any(|name| name.contains(part))
     };
     assert!(named("panic_deep_inside"), "{report:#?}");
+    assert!(!named("ampoule_guest") && !named("panicking"), "{report:#?}");
     let function = 0;
     assert!(matches!(
         sandbox.begin_call(function, &arguments(&()), Budget::default()),

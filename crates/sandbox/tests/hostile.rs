@@ -66,6 +66,7 @@ fn outcome(sandbox: &mut Sandbox, act: &str) -> Result<String, String> {
                 resumed.map_err(|error| error.to_string())?;
             }
             Step::Sleep { duration } => {
+                // tidy: sleep: the guest asked for it
                 std::thread::sleep(duration.min(SLEEP_MAX));
                 let resumed = sandbox.resume(Resumption::Continue);
                 resumed.map_err(|error| error.to_string())?;

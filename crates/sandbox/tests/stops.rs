@@ -83,6 +83,7 @@ fn kills_at_random_moments_always_end_the_call_with_the_right_reason() {
         let control = driven.control().clone();
         let delay = Duration::from_micros((seed >> 33) % 4000);
         let killer = std::thread::spawn(move || {
+            // tidy: sleep: the kill has to come at different moments
             std::thread::sleep(delay);
             control.stop(StopRequest::Killed);
         });

@@ -2,7 +2,7 @@
 
 use super::{Sandbox, State, Step, Wait};
 use crate::stop::{AbortReport, Stop};
-use crate::symbols::Symbols;
+use crate::symbols::{Symbols, authors_part};
 use ampoule_abi::channel::GuestMessage;
 use ampoule_abi::version;
 use ampoule_hypervisor::ring3::{Trap, Violation};
@@ -240,7 +240,9 @@ impl Sandbox {
             file: abort.file,
             line: abort.line,
             column: abort.column,
-            backtrace: abort.backtrace.into_iter().map(|at| symbols.locate(at)).collect(),
+            backtrace: authors_part(
+                abort.backtrace.into_iter().map(|at| symbols.locate(at)).collect(),
+            ),
         }
     }
 }

@@ -99,6 +99,7 @@ pub(crate) fn run(config: &Config, stdin: &[u8]) -> Outcome {
             }
             Step::Output => sandbox.resume(Resumption::Continue).unwrap(),
             Step::Sleep { duration } => {
+                // tidy: sleep: the guest asked for it
                 std::thread::sleep(duration);
                 sandbox.resume(Resumption::Continue).unwrap();
             }
