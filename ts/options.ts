@@ -49,7 +49,7 @@ export interface TimeLimits {
 export interface Limits extends TimeLimits {
   /** Largest message in each direction: arguments, results, host calls. At most 256MiB. @defaultValue "4MiB" */
   readonly message?: Size;
-  /** The guest's stack. @defaultValue "8MiB" */
+  /** The guest's stack, out of its memory. @defaultValue "8MiB", or a quarter of a small memory */
   readonly stack?: Size;
   /** Bytes of stdout and stderr together during one call. `Infinity` for none. @defaultValue "64MiB" */
   readonly output?: Size;
@@ -96,6 +96,7 @@ export const DEFAULTS = Object.freeze({
   cpuTimeMs: Number.POSITIVE_INFINITY,
 });
 
+const PAGE = 4096;
 const MEMORY_MIN = 1024 ** 2;
 const MEMORY_MAX = 64 * 1024 ** 3;
 const MESSAGE_MAX = 256 * 1024 ** 2;
@@ -231,12 +232,14 @@ export async function resolveGuest(
   const { limits = {}, args = [], env = {}, files = {}, stdin = null, signal } = options;
   checkKeys(limits, "limits", LIMIT_KEYS);
   checkSignal(signal);
+  const memoryBytes = size(options.memory ?? DEFAULTS.memory, "memory", MEMORY_MIN, MEMORY_MAX);
+  const stack = limits.stack ?? Math.min(DEFAULTS.stack, Math.floor(memoryBytes / 4 / PAGE) * PAGE);
   const resolved = {
     name: resolveName(guest, options.name),
     arguments: resolveArguments(args),
     environment: resolveEnvironment(env),
-    memoryBytes: size(options.memory ?? DEFAULTS.memory, "memory", MEMORY_MIN, MEMORY_MAX),
-    stackBytes: size(limits.stack ?? DEFAULTS.stack, "limits.stack", STACK_MIN, MEMORY_MAX),
+    memoryBytes,
+    stackBytes: size(stack, "limits.stack", STACK_MIN, memoryBytes),
     messageBytes: size(
       limits.message ?? DEFAULTS.message,
       "limits.message",

@@ -72,6 +72,7 @@ export function fromNative(failure: NativeFailure, thrown?: Thrown): AmpouleErro
 
 /** The error of a call whose guest function returned an error. */
 export function fromGuest(where: string, error: ErrorPayload, thrown?: Thrown): AmpouleError {
+  if (error.kind === TOO_LARGE) return resultTooLarge(where, error);
   const details = { kind: error.kind, data: error.data };
   if (thrown === undefined || !error.message.includes(thrown.message)) {
     return new GuestError(error.kind, error.message, error.data, { details });
@@ -83,6 +84,19 @@ export function fromGuest(where: string, error: ErrorPayload, thrown?: Thrown): 
   return new AmpouleError("ERR_AMPOULE_HOST_FUNCTION", `${where}: ${thrown.message}`, {
     details,
     cause: thrown.value,
+  });
+}
+
+/** The kind that the guest SDK gives to an answer that does not fit into the channel. */
+const TOO_LARGE = "MessageTooLarge";
+
+function resultTooLarge(where: string, { message, data }: ErrorPayload): AmpouleError {
+  const { limit, size } = (typeof data === "object" && data !== null ? data : {}) as {
+    limit?: unknown;
+    size?: unknown;
+  };
+  return errorOf("ERR_AMPOULE_MESSAGE_TOO_LARGE", `${where}: ${message}; raise limits.message`, {
+    details: { bytes: size, limitBytes: limit, option: "limits.message" },
   });
 }
 

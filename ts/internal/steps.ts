@@ -4,7 +4,6 @@
  * {@link Driver.run} goes on whenever the native side has a step.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { setTimeout } from "node:timers/promises";
 import { AmpouleError } from "../errors.js";
 import { readError } from "../values/message.js";
 import {
@@ -49,6 +48,8 @@ import { type Input, Outputs, type Sink } from "./streams.js";
 const SLEEPER = new Int32Array(new SharedArrayBuffer(4));
 /** How long a sleep may overlook that the sandbox was stopped. */
 const SLICE_MS = 10;
+/** The longest time that a timer of Node.js can be set for. */
+const TIMER_MAX = 2 ** 31 - 1;
 
 /** The driver of a sandbox of this thread with which something asynchronous is going on. */
 export function driverOf(handle: number): Driver | undefined {
@@ -91,6 +92,8 @@ export class Driver {
   #runningSync = false;
   #closed: Promise<void> | undefined;
   #gone: (() => void) | undefined;
+  /** Wakes a sleeping guest; a stop must not leave it behind, it may be set for weeks. */
+  #alarm: NodeJS.Timeout | undefined;
   #finalStatistics: NativeStatistics = NOTHING_DONE;
 
   constructor(options: DriverOptions) {
@@ -219,16 +222,7 @@ export class Driver {
     } else if (kind === Step.input) {
       this.#afterOutput(run, step, () => this.#provideInput(run));
     } else if (kind === Step.sleep) {
-      const asleep = (): void =>
-        this.#wait(
-          run,
-          setTimeout(length, undefined, { ref: false }),
-          () => {
-            this.#resume(run, [Resumption.continue, 0]);
-          },
-          () => {},
-        );
-      this.#afterOutput(run, step, asleep);
+      this.#afterOutput(run, step, () => this.#sleep(run, length));
     } else {
       this.#end(run, step);
     }
@@ -335,6 +329,15 @@ export class Driver {
     } catch (error) {
       fail(error);
     }
+  }
+
+  /** Lets the guest sleep. It goes back to sleep by itself when that was not long enough. */
+  #sleep(run: Run, milliseconds: number): void {
+    const turn = ++run.turn;
+    const wake = (): void => {
+      if (this.#isCurrent(run, turn)) this.#resume(run, [Resumption.continue, 0]);
+    };
+    this.#alarm = setTimeout(wake, Math.min(milliseconds, TIMER_MAX)).unref();
   }
 
   /** Waits for something of the user's. Meanwhile the native side keeps the deadline. */
@@ -461,6 +464,7 @@ export class Driver {
 
   #settle(run: Run, report: () => void): void {
     leave(this.handle);
+    clearTimeout(this.#alarm);
     this.#run = undefined;
     if (this.state === "running" || this.state === "starting") this.state = "ready";
     if (this.state === "closed") this.#release();

@@ -321,15 +321,26 @@ function constant(expectedValue: string | number | boolean | null): Codec {
 
 function optional(codec: Codec): Codec {
   const expected = `${codec.expected} or null`;
+  const widened = (problem: Mismatch): Mismatch =>
+    problem.path === "" && problem.expected === codec.expected
+      ? new Mismatch(expected, problem.found)
+      : problem;
   return {
     expected,
     acceptsNull: true,
     write(value, writer) {
-      if (value !== null && value !== undefined) return codec.write(value, writer);
-      writer.byte(NULL);
-      return undefined;
+      if (value === null || value === undefined) {
+        writer.byte(NULL);
+        return undefined;
+      }
+      const problem = codec.write(value, writer);
+      return problem === undefined ? undefined : widened(problem);
     },
-    read: (value, reading) => (value === null ? null : codec.read(value, reading)),
+    read(value, reading) {
+      if (value === null) return null;
+      const result = codec.read(value, reading);
+      return result instanceof Mismatch ? widened(result) : result;
+    },
   };
 }
 
