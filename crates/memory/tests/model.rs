@@ -1,0 +1,194 @@
+//! Random sequences of operations against a model that keeps a byte and rights for every page.
+
+use ampoule_abi::layout::PAGE_SIZE;
+use ampoule_memory::{AddressSpace, MapError, Protection};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const START: u64 = 0x40_0000;
+/// Pages that the operations choose from; they cross the boundary between two page tables.
+const PAGES: u64 = 600;
+const CAPACITY: u64 = 16 << 20;
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Map {
+        page: u64,
+        count: u64,
+        protection: Protection,
+    },
+    Unmap {
+        page: u64,
+        count: u64,
+    },
+    Protect {
+        page: u64,
+        count: u64,
+        protection: Protection,
+    },
+    Relocate {
+        page: u64,
+        count: u64,
+        to: u64,
+    },
+    Discard {
+        page: u64,
+        count: u64,
+    },
+    Write {
+        page: u64,
+        value: u8,
+    },
+    /// Go on in a copy-on-write instance of a sealed copy.
+    Reseal,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let page = 0..PAGES;
+    let count = 1..40_u64;
+    let protection = prop_oneof![
+        Just(Protection::NONE),
+        Just(Protection::READ),
+        Just(Protection::READ_WRITE),
+        Just(Protection::READ_EXECUTE),
+    ];
+    prop_oneof![
+        4 => (page.clone(), count.clone(), protection.clone())
+            .prop_map(|(page, count, protection)| Operation::Map { page, count, protection }),
+        2 => (page.clone(), count.clone()).prop_map(|(page, count)| Operation::Unmap { page, count }),
+        2 => (page.clone(), count.clone(), protection)
+            .prop_map(|(page, count, protection)| Operation::Protect { page, count, protection }),
+        1 => (page.clone(), count.clone(), page.clone())
+            .prop_map(|(page, count, to)| Operation::Relocate { page, count, to }),
+        1 => (page.clone(), count).prop_map(|(page, count)| Operation::Discard { page, count }),
+        8 => (page, any::<u8>()).prop_map(|(page, value)| Operation::Write { page, value }),
+        1 => Just(Operation::Reseal),
+    ]
+}
+
+/// Rights and the first byte of every mapped page.
+type Model = BTreeMap<u64, (Protection, u8)>;
+
+const fn address(page: u64) -> u64 {
+    START + page * PAGE_SIZE
+}
+
+fn covered(model: &Model, page: u64, count: u64) -> bool {
+    (page..page + count).all(|page| model.contains_key(&page))
+}
+
+/// Does the operation on both sides; they must agree on whether it is possible.
+fn apply(space: &mut AddressSpace, model: &mut Model, operation: &Operation) {
+    match *operation {
+        Operation::Map { page, count, protection } => {
+            let free = (page..page + count).all(|page| !model.contains_key(&page));
+            let mapped = space.map(address(page), count * PAGE_SIZE, protection);
+            assert_eq!(mapped.is_ok(), free, "{mapped:?}");
+            if free {
+                model.extend((page..page + count).map(|page| (page, (protection, 0))));
+            }
+        }
+        Operation::Unmap { page, count } => {
+            assert_eq!(space.unmap(address(page), count * PAGE_SIZE), Ok(()));
+            model.retain(|at, _| !(page..page + count).contains(at));
+        }
+        Operation::Protect { page, count, protection } => {
+            let possible = covered(model, page, count);
+            let changed = space.protect(address(page), count * PAGE_SIZE, protection);
+            assert_eq!(changed.is_ok(), possible, "{changed:?}");
+            if possible {
+                for (_, (rights, _)) in model.range_mut(page..page + count) {
+                    *rights = protection;
+                }
+            }
+        }
+        Operation::Relocate { page, count, to } => {
+            let free = (to..to + count).all(|page| !model.contains_key(&page));
+            let possible = free && covered(model, page, count);
+            let moved = space.relocate(address(page), count * PAGE_SIZE, address(to));
+            assert_eq!(moved.is_ok(), possible, "{moved:?}");
+            if possible {
+                for offset in 0..count {
+                    if let Some(entry) = model.remove(&(page + offset)) {
+                        model.insert(to + offset, entry);
+                    }
+                }
+            }
+        }
+        Operation::Discard { page, count } => {
+            let possible = covered(model, page, count);
+            let discarded = space.discard(address(page), count * PAGE_SIZE);
+            assert_eq!(discarded.is_ok(), possible, "{discarded:?}");
+            if possible {
+                for (_, (_, value)) in model.range_mut(page..page + count) {
+                    *value = 0;
+                }
+            }
+        }
+        Operation::Write { page, value } => {
+            let written = space.write(address(page), &[value]).is_ok();
+            match model.get_mut(&page) {
+                Some((rights, byte)) if rights.write => {
+                    assert!(written);
+                    *byte = value;
+                }
+                _ => assert!(!written),
+            }
+        }
+        Operation::Reseal => {
+            let image = space.seal();
+            if let Ok(instance) = image.and_then(|image| image.instantiate()) {
+                *space = instance;
+            }
+        }
+    }
+}
+
+fn agree(space: &mut AddressSpace, model: &Model) {
+    for page in 0..PAGES + 40 {
+        let mut byte = [0xee];
+        let read = space.read(address(page), &mut byte).is_ok();
+        match model.get(&page) {
+            Some((rights, value)) if !rights.is_none() => {
+                assert!(read, "page {page}");
+                assert_eq!(byte[0], *value, "page {page}");
+                assert_eq!(space.protection_at(address(page)), Some(*rights));
+            }
+            _ => assert!(!read, "page {page}"),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sequences_of_operations_equal_the_model(operations in vec(operation(), 1..60)) {
+        let mut space = AddressSpace::new(CAPACITY).unwrap();
+        let mut model = Model::new();
+        for operation in &operations {
+            apply(&mut space, &mut model, operation);
+        }
+        agree(&mut space, &model);
+        // Whatever was done, everything can be given back and used again.
+        let all = (PAGES + 40) * PAGE_SIZE;
+        space.unmap(START, all).unwrap();
+        space.map(START, all, Protection::READ_WRITE).unwrap();
+        let everything_is_zero = (0..PAGES + 40).all(|page| {
+            let mut byte = [1];
+            space.read(address(page), &mut byte).is_ok() && byte == [0]
+        });
+        prop_assert!(everything_is_zero);
+    }
+}
+
+#[test]
+fn host_pages_cannot_be_moved_or_discarded() {
+    let mut space = AddressSpace::new(CAPACITY).unwrap();
+    let pinned = ampoule_memory::Privilege::User;
+    space.map_pinned(START, PAGE_SIZE, Protection::READ, pinned).unwrap();
+    let refused = MapError::Pinned { start: START, length: PAGE_SIZE };
+    assert_eq!(space.relocate(START, PAGE_SIZE, START + (1 << 20)), Err(refused));
+    assert_eq!(space.discard(START, PAGE_SIZE), Err(refused));
+}
