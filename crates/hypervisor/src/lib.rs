@@ -13,8 +13,10 @@ mod backend;
 pub mod fake;
 mod kick;
 pub mod kvm;
+mod long_mode;
 mod probe;
 pub mod ring3;
+mod signal;
 
 pub use backend::{Exit, HypervisorError, InitialState, Registers, SystemRegisters, Vcpu, Vm};
 pub use kick::Kicker;

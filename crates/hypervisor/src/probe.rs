@@ -114,15 +114,7 @@ pub fn probe() -> Probe {
         Err(error) => Err(Missing::Device { errno: error.errno() }),
     });
     let (availability, features) = match opened {
-        Ok(found) => (
-            Availability::Available,
-            vec![
-                ("avx", found.xcr0 & 1 << 2 != 0),
-                ("avx512", found.xcr0 & 1 << 5 != 0),
-                ("fsgsbase", found.fsgsbase),
-                ("umip", found.umip),
-            ],
-        ),
+        Ok(found) => (Availability::Available, found.named()),
         Err(missing) => (Availability::of_kvm(&missing), Vec::new()),
     };
     Probe {

@@ -1,6 +1,7 @@
 //! `/dev/kvm`, opened and asked once per process.
 
 use crate::backend::HypervisorError;
+use crate::long_mode::Features;
 use crate::probe::Availability;
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES};
 use kvm_ioctls::{Cap, Kvm, VmFd};
@@ -17,9 +18,6 @@ const REQUIRED: [(Cap, &str); 4] = [
     (Cap::SyncRegs, "register synchronisation (Linux 4.17 on x86)"),
     (Cap::ExtCpuid, "CPUID setting (Linux 2.6.25)"),
 ];
-/// Extended state that guests may use: x87, SSE, AVX and AVX-512. Left out on purpose: AMX, whose
-/// use needs a permission of the host process, and protection keys, which guests could not use.
-const EXTENDED_STATE: u64 = 0b1110_0111;
 
 /// The device, its answers, and the features that guests get.
 #[derive(Debug)]
@@ -27,15 +25,6 @@ pub(crate) struct System {
     kvm: Kvm,
     pub(crate) cpuid: CpuId,
     pub(crate) features: Features,
-}
-
-/// What of the processor's features the back end turns on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Features {
-    pub(crate) fsgsbase: bool,
-    pub(crate) umip: bool,
-    /// XCR0, zero without `XSAVE`.
-    pub(crate) xcr0: u64,
 }
 
 /// Why `/dev/kvm` cannot be used.
@@ -86,7 +75,7 @@ impl System {
         let cpuid = kvm
             .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
             .map_err(|error| device(error.errno()))?;
-        let features = Features::of(&cpuid);
+        let features = features_of(&cpuid);
         Ok(Self { kvm, cpuid, features })
     }
 
@@ -101,18 +90,10 @@ impl System {
     }
 }
 
-impl Features {
-    /// Reads the CPUID table that guests get (Intel SDM vol. 2, CPUID).
-    fn of(cpuid: &CpuId) -> Self {
-        let leaf = |function, index| {
-            cpuid.as_slice().iter().find(|e| e.function == function && e.index == index)
-        };
-        let xsave = leaf(1, 0).is_some_and(|leaf| leaf.ecx & 1 << 26 != 0);
-        let states = leaf(0xd, 0).map_or(0, |leaf| u64::from(leaf.edx) << 32 | u64::from(leaf.eax));
-        Self {
-            fsgsbase: leaf(7, 0).is_some_and(|leaf| leaf.ebx & 1 != 0),
-            umip: leaf(7, 0).is_some_and(|leaf| leaf.ecx & 1 << 2 != 0),
-            xcr0: if xsave { states & EXTENDED_STATE } else { 0 },
-        }
-    }
+/// Reads the CPUID table that guests get.
+fn features_of(cpuid: &CpuId) -> Features {
+    Features::of(|function| {
+        let leaf = cpuid.as_slice().iter().find(|e| e.function == function && e.index == 0);
+        leaf.map_or([0; 4], |leaf| [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx])
+    })
 }

@@ -1,10 +1,12 @@
 //! One virtual CPU.
 
 use super::refused;
-use super::signal::{KickState, kick_signal};
+use super::signal::KickState;
 use super::system::System;
 use crate::backend::{Exit, HypervisorError, InitialState, Registers, SystemRegisters, Vcpu};
 use crate::kick::Kicker;
+use crate::long_mode::{CR0, EFER, STAR};
+use crate::signal::kick_signal;
 use ampoule_memory::Mapping;
 use kvm_bindings::{Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_xcr, kvm_xcrs};
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
@@ -14,17 +16,6 @@ use std::sync::Arc;
 const MSR_STAR: u32 = 0xc000_0081;
 const MSR_LSTAR: u32 = 0xc000_0082;
 const MSR_SFMASK: u32 = 0xc000_0084;
-
-/// CR0: PE, MP, ET, NE, WP, AM, PG.
-const CR0: u64 = 0x8005_0033;
-/// EFER: SCE, LME, LMA, NXE.
-const EFER: u64 = 0xd01;
-const CR4_PAE: u64 = 1 << 5;
-const CR4_OSFXSR: u64 = 1 << 9;
-const CR4_OSXMMEXCPT: u64 = 1 << 10;
-const CR4_UMIP: u64 = 1 << 11;
-const CR4_FSGSBASE: u64 = 1 << 16;
-const CR4_OSXSAVE: u64 = 1 << 18;
 
 pub(super) struct KvmVcpu {
     fd: VcpuFd,
@@ -82,20 +73,10 @@ impl KvmVcpu {
 impl Vcpu for KvmVcpu {
     fn initialise(&mut self, state: &InitialState) -> Result<(), HypervisorError> {
         let features = self.system.features;
-        let mut cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
-        for (enabled, bit) in [
-            (features.umip, CR4_UMIP),
-            (features.fsgsbase, CR4_FSGSBASE),
-            (features.xcr0 != 0, CR4_OSXSAVE),
-        ] {
-            if enabled {
-                cr4 |= bit;
-            }
-        }
         let mut sregs = self.fd.get_sregs().map_err(refused("read system registers"))?;
         sregs.cr0 = CR0;
         sregs.cr3 = state.page_tables.get();
-        sregs.cr4 = cr4;
+        sregs.cr4 = features.cr4();
         sregs.efer = EFER;
         sregs.cs = code_segment();
         let data = data_segment();
@@ -112,10 +93,8 @@ impl Vcpu for KvmVcpu {
             self.fd.set_xcrs(&xcrs).map_err(refused("enable extended state"))?;
         }
 
-        // Kernel segments from 0x10, user segments from 0x23: see `ring3::system_pages`.
-        let star = 0x10 << 32 | 0x23 << 48;
         let msrs = Msrs::from_entries(&[
-            msr(MSR_STAR, star),
+            msr(MSR_STAR, STAR),
             msr(MSR_LSTAR, state.system_call_entry),
             msr(MSR_SFMASK, state.system_call_flag_mask),
         ])
