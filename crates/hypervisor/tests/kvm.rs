@@ -5,7 +5,7 @@
 use ampoule_abi::layout::{PAGE_SIZE, SYSTEM_BASE};
 use ampoule_hypervisor::create_vm;
 use ampoule_hypervisor::ring3::{Exception, Machine, SystemPages, Trap, Violation};
-use ampoule_memory::{Access, AddressSpace, FaultOutcome, PhysicalAddress, Protection};
+use ampoule_memory::{Access, AddressSpace, FaultOutcome, Protection};
 use ampoule_testkit::kvm_is_available;
 use std::sync::Arc;
 
@@ -27,13 +27,17 @@ struct Guest {
 
 impl Guest {
     fn new(parts: &[&[u8]]) -> Self {
-        let mut space = AddressSpace::new(16 << 20).unwrap();
+        let mut space = AddressSpace::new(64 << 20).unwrap();
         let pages = SystemPages::install(&mut space).unwrap();
         space.map(CODE, PAGE_SIZE, Protection::READ_EXECUTE).unwrap();
         space.load(CODE, &parts.concat()).unwrap();
         space.map(STACK, PAGE_SIZE, Protection::READ_WRITE).unwrap();
+        // As sandboxes do: a copy-on-write instance of a sealed image, with room for large leaves.
+        let space = space.seal().unwrap().instantiate().unwrap();
         let mut vm = create_vm().unwrap();
-        vm.map_memory(PhysicalAddress::new(0), Arc::clone(space.memory())).unwrap();
+        for (base, mapping) in space.memory().parts() {
+            vm.map_memory(base, Arc::clone(mapping)).unwrap();
+        }
         let machine = Machine::new(vm, &space, pages, CODE, STACK + PAGE_SIZE).unwrap();
         Self { machine, space }
     }
@@ -181,6 +185,44 @@ fn a_running_guest_sees_withdrawn_and_narrowed_pages() {
     assert_eq!(bytes, [1, 0]);
     guest.space.relocate(DATA, PAGE_SIZE, DATA + (4 << 20)).unwrap();
     assert_eq!(guest.exception().fault, Some((DATA, Access::Write)));
+}
+
+#[test]
+fn a_running_guest_sees_changes_to_a_part_of_a_large_leaf() {
+    if !kvm_is_available() {
+        return;
+    }
+    const BLOCK: u64 = 2 << 20;
+    let area = 16 * BLOCK;
+    let stored = area + BLOCK + 5 * PAGE_SIZE;
+    // The jump goes back to the first instruction.
+    let mut guest = Guest::new(&[&load_rax(stored), &STORE, &RING, &[0xeb, 0xef]]);
+    guest.space.map(area, 4 * BLOCK, Protection::READ_WRITE).unwrap();
+    assert_eq!(guest.exception().fault, Some((stored, Access::Write)));
+    let before = guest.space.committed_bytes();
+    assert_eq!(guest.space.handle_fault(stored, Access::Write), FaultOutcome::Repaired);
+    assert!(guest.space.committed_bytes() - before >= BLOCK);
+    assert_eq!(guest.run(), Trap::Doorbell);
+    guest.space.write(stored + PAGE_SIZE, b"neighbour").unwrap();
+    guest.space.protect(stored, PAGE_SIZE, Protection::READ).unwrap();
+    assert_eq!(guest.exception().fault, Some((stored, Access::Write)));
+    guest.space.protect(stored, PAGE_SIZE, Protection::READ_WRITE).unwrap();
+    assert_eq!(guest.run(), Trap::Doorbell);
+    guest.space.unmap(stored, PAGE_SIZE).unwrap();
+    assert_eq!(guest.exception().fault, Some((stored, Access::Write)));
+    let mut bytes = [0; 9];
+    guest.space.read(stored + PAGE_SIZE, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"neighbour");
+    // The whole block goes and comes back as another large leaf, empty.
+    guest.space.unmap(area, 4 * BLOCK).unwrap();
+    guest.space.map(area, 4 * BLOCK, Protection::READ_WRITE).unwrap();
+    assert_eq!(guest.exception().fault, Some((stored, Access::Write)));
+    assert_eq!(guest.space.handle_fault(stored, Access::Write), FaultOutcome::Repaired);
+    assert_eq!(guest.run(), Trap::Doorbell);
+    guest.space.read(stored + PAGE_SIZE, &mut bytes).unwrap();
+    assert_eq!(bytes, [0; 9]);
+    guest.space.read(stored, &mut bytes[..1]).unwrap();
+    assert_eq!(bytes[0], 1);
 }
 
 #[test]

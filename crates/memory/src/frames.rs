@@ -2,6 +2,9 @@
 
 use ampoule_abi::layout::PAGE_SIZE;
 
+/// Frames in the 2 MiB that one page table, or one large leaf, maps.
+pub(crate) const BLOCK_FRAMES: u64 = 512;
+
 /// A run of guest-physical pages, numbered from guest-physical address zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Run {
@@ -66,6 +69,35 @@ impl FrameAllocator {
         }
         let largest = (0..self.free.len()).max_by_key(|&at| self.free[at].count)?;
         Some(self.carve(largest, wanted))
+    }
+
+    /// A block: [`BLOCK_FRAMES`] frames at a multiple of their number, none below `from`.
+    pub(crate) fn allocate_block(&mut self, from: u64) -> Option<Run> {
+        let block_in = |first: u64, end: u64| {
+            let start = first.max(from).next_multiple_of(BLOCK_FRAMES);
+            (start + BLOCK_FRAMES <= end).then_some(start)
+        };
+        let found = self.free.iter().enumerate().find_map(|(at, run)| {
+            block_in(run.first, run.first + run.count).map(|start| (at, start))
+        });
+        let first = if let Some((at, start)) = found {
+            let run = self.free.swap_remove(at);
+            self.give_back(run.first, start);
+            self.give_back(start + BLOCK_FRAMES, run.first + run.count);
+            start
+        } else {
+            let start = block_in(self.next, self.limit)?;
+            self.give_back(self.next, start);
+            self.next = start + BLOCK_FRAMES;
+            start
+        };
+        Some(Run { first, count: BLOCK_FRAMES })
+    }
+
+    fn give_back(&mut self, first: u64, end: u64) {
+        if first < end {
+            self.free.push(Run { first, count: end - first });
+        }
     }
 
     pub(crate) fn release(&mut self, run: Run) {

@@ -1,12 +1,18 @@
 //! Sealed copies of guest memory from which sandboxes start.
 
 use crate::address::to_usize;
+use crate::frames::BLOCK_FRAMES;
 use crate::mapping::Mapping;
+use crate::physical::PhysicalMemory;
 use crate::space::{AddressSpace, Shape};
 use ampoule_abi::layout::PAGE_SIZE;
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// Frames for pages of 4 KiB behind an image's own: 4 MiB.
+const SMALL_FRAMES: u64 = 1024;
 
 /// An address space whose memory was copied into a sealed memfd.
 ///
@@ -23,10 +29,12 @@ impl SealedSpace {
     /// Copies `space` into a new memfd and seals it. Pages of zeros stay holes.
     ///
     /// Cost: one pass over the frames in use.
-    pub(crate) fn new(memory: &Mapping, mut shape: Shape) -> io::Result<Self> {
+    pub(crate) fn new(memory: &PhysicalMemory, mut shape: Shape) -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let file = rustix::fs::memfd_create("ampoule-image", flags)?;
-        rustix::fs::ftruncate(&file, shape.frames.limit() * PAGE_SIZE)?;
+        shape.image_frames = shape.frames.high_water();
+        shape.boundary = boundary(&shape);
+        rustix::fs::ftruncate(&file, shape.boundary * PAGE_SIZE)?;
         let mut page = vec![0_u8; to_usize(PAGE_SIZE)];
         for frame in 0..shape.frames.high_water() {
             let offset = frame * PAGE_SIZE;
@@ -39,20 +47,31 @@ impl SealedSpace {
             &file,
             SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
         )?;
-        shape.image_frames = shape.frames.high_water();
         Ok(Self { file, shape })
     }
 
     /// A new address space that starts as a copy-on-write view of this one.
     ///
-    /// Cost: one `mmap`; no memory is copied.
+    /// Cost: two `mmap`s; no memory is copied.
     ///
     /// # Errors
     /// What `mmap(2)` reports.
     pub fn instantiate(&self) -> io::Result<AddressSpace> {
-        let memory = Mapping::private(&self.file, self.shape.frames.limit() * PAGE_SIZE)?;
-        Ok(AddressSpace::with_shape(memory, self.shape.clone()))
+        let boundary = self.shape.boundary * PAGE_SIZE;
+        let mut parts = vec![(0, Arc::new(Mapping::private(&self.file, boundary)?))];
+        let fresh = self.shape.frames.limit() * PAGE_SIZE - boundary;
+        if fresh > 0 {
+            parts.push((boundary, Arc::new(Mapping::anonymous_huge(fresh)?)));
+        }
+        Ok(AddressSpace::with_shape(PhysicalMemory::new(parts), self.shape.clone()))
     }
+}
+
+/// Where the image's part of memory ends: behind its frames and some spare ones for small needs, so
+/// that a guest which needs little takes no huge page; a multiple of the huge page's size.
+fn boundary(shape: &Shape) -> u64 {
+    let end = (shape.image_frames + SMALL_FRAMES).next_multiple_of(BLOCK_FRAMES);
+    end.min(shape.frames.limit())
 }
 
 fn write_all_at(file: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {

@@ -9,6 +9,9 @@ use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Bytes of a huge page.
+const HUGE_PAGE: u64 = 2 << 20;
+
 /// Host memory shared with a guest.
 ///
 /// ```text
@@ -63,6 +66,40 @@ impl Mapping {
             )
         }?;
         Self::adopt(base, length)
+    }
+
+    /// As [`Self::anonymous`], at an address that is a multiple of 2 MiB, with huge pages where the
+    /// kernel has some to give (`transparent_hugepage` not `never`).
+    ///
+    /// # Errors
+    /// What `mmap(2)` reports.
+    pub fn anonymous_huge(length: u64) -> io::Result<Self> {
+        let padded = length.checked_add(HUGE_PAGE).ok_or(io::ErrorKind::InvalidInput)?;
+        let mut mapping = Self::anonymous(padded)?;
+        let skipped = mapping.host_address().next_multiple_of(HUGE_PAGE) - mapping.host_address();
+        mapping.cut(skipped, length)?;
+        // Advice only: without huge pages everything works, slower.
+        let _ = mapping.page_range(0, length).map(|start| {
+            // SAFETY: the pages lie inside the mapping; the advice does not change their contents.
+            unsafe { rustix::mm::madvise(start.cast(), to_usize(length), Advice::LinuxHugepage) }
+        });
+        Ok(mapping)
+    }
+
+    /// Keeps `length` bytes from `offset` on and unmaps the rest.
+    fn cut(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        let end = offset + length;
+        for (from, to) in [(0, offset), (end, self.length)] {
+            if from < to {
+                let start = self.page_range(from, to - from)?;
+                // SAFETY: the range lies inside the mapping and is not used after this.
+                unsafe { rustix::mm::munmap(start.cast(), to_usize(to - from)) }?;
+            }
+        }
+        // SAFETY: `offset` lies inside the mapping, so the result is inside the same allocation.
+        self.base = unsafe { self.base.add(to_usize(offset)) };
+        self.length = length;
+        Ok(())
     }
 
     /// A copy-on-write view of the first `length` bytes of `file`.

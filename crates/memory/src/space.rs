@@ -9,25 +9,25 @@ mod area;
 pub use access::{AccessError, FaultOutcome};
 
 use crate::address::{PhysicalAddress, is_page_aligned, round_up_to_page, to_usize};
-use crate::frames::{FrameAllocator, Run};
+use crate::frames::{BLOCK_FRAMES, FrameAllocator, Run};
 use crate::image::SealedSpace;
 use crate::mapping::Mapping;
+use crate::physical::PhysicalMemory;
 use crate::protection::{Privilege, Protection};
 use crate::table::{Entry, PageTables};
 use ampoule_abi::layout::{NULL_GUARD_END, PAGE_SIZE, USER_END};
 use area::{Area, Areas, Backing};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-/// Pages committed together at a first touch: one page table's worth, so that a guest which walks
-/// through fresh memory faults once in 2 MiB.
-const COMMIT_BLOCK: u64 = 512;
+/// Bytes of a block: what one page table or one large leaf maps. Pages of a block are committed
+/// together at a first touch, so that a guest which walks through fresh memory faults once in 2 MiB.
+const BLOCK: u64 = BLOCK_FRAMES * PAGE_SIZE;
 /// The page size as a step for ranges.
 const PAGE_STEP: usize = to_usize(PAGE_SIZE);
-/// Bytes that one page table maps.
-const TABLE_SPAN: u64 = 512 * PAGE_SIZE;
 /// With fewer fresh frames than this, pages are committed one by one so that none is wasted.
-const COMMIT_BLOCK_RESERVE: u64 = 4 * COMMIT_BLOCK;
+const COMMIT_BLOCK_RESERVE: u64 = 4 * BLOCK_FRAMES;
 /// Most separate ranges, as Linux's `vm.max_map_count`; bounds what a guest can make the host keep.
 const AREAS_MAX: usize = 65_530;
 
@@ -37,7 +37,7 @@ const AREAS_MAX: usize = 65_530;
 /// areas    [start..end) rights, backing       what the guest asked for (Linux's VMAs)
 /// tables   page -> frame, rights              what the processor sees; filled on first touch
 /// frames   which guest-physical pages are in use
-/// memory   one host mapping; frame n lies at offset n * 4096
+/// memory   host mappings; frame n lies at guest-physical address n * 4096
 /// ```
 ///
 /// Invariants: a page has an entry only inside an area; no page is writable and executable; table
@@ -47,9 +47,8 @@ const AREAS_MAX: usize = 65_530;
 /// The guest must not be running while a method that takes `&mut self` is called.
 #[derive(Debug)]
 pub struct AddressSpace {
-    memory: Arc<Mapping>,
-    /// Memory outside the guest's own, such as the channel, by guest-physical base.
-    attached: Vec<(PhysicalAddress, Arc<Mapping>)>,
+    /// The guest's own memory, and what is attached beside it, such as the channel.
+    memory: PhysicalMemory,
     shape: Shape,
 }
 
@@ -59,6 +58,10 @@ pub(crate) struct Shape {
     pub(crate) frames: FrameAllocator,
     /// Frames below come from a sealed image: discarding them brings the image's bytes back.
     pub(crate) image_frames: u64,
+    /// Frames from here on are anonymous memory that can have huge pages; the limit if none are.
+    pub(crate) boundary: u64,
+    /// Blocks that a large leaf maps, with the tables that take its place when it is split.
+    large: BTreeMap<u64, PhysicalAddress>,
     tables: PageTables,
     areas: Areas,
 }
@@ -139,29 +142,37 @@ impl AddressSpace {
     /// What `mmap(2)` reports.
     pub fn new(capacity: u64) -> io::Result<Self> {
         let limit = capacity / PAGE_SIZE;
-        let memory = Mapping::anonymous(limit * PAGE_SIZE)?;
+        let memory = Arc::new(Mapping::anonymous(limit * PAGE_SIZE)?);
         let mut frames = FrameAllocator::new(limit);
         let root = frames.allocate(1).ok_or(io::ErrorKind::InvalidInput)?;
-        let shape =
-            Shape { frames, image_frames: 0, tables: PageTables::new(root), areas: Areas::new() };
-        Ok(Self::with_shape(memory, shape))
+        let shape = Shape {
+            frames,
+            image_frames: 0,
+            boundary: limit,
+            large: BTreeMap::new(),
+            tables: PageTables::new(root),
+            areas: Areas::new(),
+        };
+        Ok(Self::with_shape(PhysicalMemory::new(vec![(0, memory)]), shape))
     }
 
-    pub(crate) fn with_shape(memory: Mapping, shape: Shape) -> Self {
-        Self { memory: Arc::new(memory), attached: Vec::new(), shape }
+    pub(crate) fn with_shape(memory: PhysicalMemory, shape: Shape) -> Self {
+        Self { memory, shape }
     }
 
     /// Copies the memory into a sealed image. Attached memory is not part of it.
     ///
     /// # Errors
     /// When the host cannot make or fill a memfd.
-    pub fn seal(&self) -> io::Result<SealedSpace> {
+    pub fn seal(&mut self) -> io::Result<SealedSpace> {
+        // Pages of an image are copied and tracked one by one.
+        self.split_large(0, USER_END);
         SealedSpace::new(&self.memory, self.shape.clone())
     }
 
-    /// The host mapping of the guest's memory, at guest-physical address zero.
+    /// Guest-physical memory: the guest's own from address zero on, and what is attached.
     #[must_use]
-    pub const fn memory(&self) -> &Arc<Mapping> {
+    pub const fn memory(&self) -> &PhysicalMemory {
         &self.memory
     }
 
@@ -198,7 +209,7 @@ impl AddressSpace {
         self.insert(start, Area::zeroed(end, protection))?;
         let pages = (end - start) / PAGE_SIZE;
         let plenty = self.shape.frames.fresh() >= COMMIT_BLOCK_RESERVE;
-        if plenty && pages <= COMMIT_BLOCK && !protection.is_none() {
+        if plenty && pages <= BLOCK_FRAMES && !protection.is_none() {
             // Small mappings are used at once: committing them here saves the guest a fault.
             self.commit(start, end, protection)?;
         }
@@ -230,7 +241,7 @@ impl AddressSpace {
     /// Attaches `mapping` at guest-physical `base`, so that [`Self::map_attached`] can show parts
     /// of it to the guest and reads through the page tables find it.
     pub fn attach(&mut self, base: PhysicalAddress, mapping: Arc<Mapping>) {
-        self.attached.push((base, mapping));
+        self.memory.add(base, mapping);
     }
 
     /// Maps attached memory at `physical`; the guest can never change the mapping.
@@ -329,6 +340,7 @@ impl AddressSpace {
         if !self.shape.areas.covers(start, end) {
             return Err(MapError::NotMapped { start, length });
         }
+        self.split_large(start, end);
         self.withdraw(start, end)
     }
 
@@ -366,7 +378,7 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Splits areas so that none crosses `start` or `end`.
+    /// Splits areas so that none crosses `start` or `end`, and large leaves in between.
     fn isolate(&mut self, start: u64, end: u64) -> Result<(), MapError> {
         // A split adds at most two areas.
         if self.shape.areas.len() + 2 > AREAS_MAX {
@@ -374,7 +386,36 @@ impl AddressSpace {
         }
         self.shape.areas.split_at(start);
         self.shape.areas.split_at(end);
+        self.split_large(start, end);
         Ok(())
+    }
+
+    /// Splits every large leaf that has a page in `[start, end)`. Needs no memory: each one's table
+    /// was set aside when it was made, so that a guest without memory can still give some back.
+    fn split_large(&mut self, start: u64, end: u64) {
+        let first = start & !(BLOCK - 1);
+        let blocks: Vec<_> = self.shape.large.range(first..end).map(|(&b, &t)| (b, t)).collect();
+        for (block, table) in blocks {
+            self.shape.large.remove(&block);
+            self.shape.tables.split(&self.memory, block, table);
+        }
+    }
+
+    /// Maps the empty block at `block` by one large leaf; `false` when there is no block of frames.
+    fn commit_large(&mut self, block: u64, protection: Protection) -> Result<bool, MapError> {
+        let Some(run) = self.shape.frames.allocate_block(self.shape.boundary) else {
+            return Ok(false);
+        };
+        if let Err(error) = self.prepare_tables(block, block + BLOCK) {
+            self.shape.frames.release(run);
+            return Err(error);
+        }
+        let physical = PhysicalAddress::new(run.offset());
+        let leaf = Entry::leaf(physical, protection, Privilege::User);
+        if let Some(table) = self.shape.tables.join(&self.memory, block, leaf) {
+            self.shape.large.insert(block, table);
+        }
+        Ok(true)
     }
 
     /// Frames that read as zero: up to `wanted`, contiguous.
@@ -390,13 +431,13 @@ impl AddressSpace {
 
     fn prepare_tables(&mut self, start: u64, end: u64) -> Result<(), MapError> {
         let tables = self.shape.tables;
-        let memory = Arc::clone(&self.memory);
+        let memory = self.memory.clone();
         let mut at = start;
         while at < end {
             tables
                 .prepare(&memory, at, || self.allocate(1))
                 .map_err(|_| MapError::OutOfMemory { capacity: self.capacity_bytes() })?;
-            at = (at & !(TABLE_SPAN - 1)) + TABLE_SPAN;
+            at = (at & !(BLOCK - 1)) + BLOCK;
         }
         Ok(())
     }
@@ -478,7 +519,7 @@ impl AddressSpace {
                             return Some((page, entry));
                         }
                     }
-                    None => next = (page & !(TABLE_SPAN - 1)) + TABLE_SPAN,
+                    None => next = (page & !(BLOCK - 1)) + BLOCK,
                 }
             }
             None

@@ -1,11 +1,11 @@
-//! x86-64 page tables with 4 KiB leaves, built in guest-physical memory.
+//! x86-64 page tables, built in guest-physical memory: 4 KiB leaves, and 2 MiB ones where asked.
 //!
 //! The tables are mapped nowhere in guest-virtual memory. Layout of entries: Intel SDM vol. 3,
 //! section 5.5 ("4-Level Paging").
 
 use crate::address::PhysicalAddress;
 use crate::frames::Run;
-use crate::mapping::Mapping;
+use crate::physical::PhysicalMemory;
 use crate::protection::{Access, Privilege, Protection};
 use ampoule_abi::layout::PAGE_SIZE;
 
@@ -66,6 +66,17 @@ impl Entry {
         self.0 & Self::COMMITTED != 0
     }
 
+    /// Whether the entry of a page directory maps 2 MiB by itself.
+    const fn is_large(self) -> bool {
+        self.0 & Self::LARGE != 0 && self.0 & Self::COMMITTED != 0
+    }
+
+    /// What a leaf for the page of `address` alone would be.
+    const fn page_of_large(self, address: u64) -> Self {
+        let inside = address & ((1 << (PAGE_BITS + INDEX_BITS)) - 1) & Self::ADDRESS;
+        Self((self.0 & !Self::LARGE) + inside)
+    }
+
     pub(crate) const fn target(self) -> PhysicalAddress {
         PhysicalAddress::new(self.0 & Self::ADDRESS)
     }
@@ -106,27 +117,61 @@ impl PageTables {
     }
 
     /// The leaf for `address`, or [`Entry::EMPTY`] where there is none.
-    pub(crate) fn entry(self, memory: &Mapping, address: u64) -> Entry {
+    pub(crate) fn entry(self, memory: &PhysicalMemory, address: u64) -> Entry {
         self.lookup(memory, address).unwrap_or(Entry::EMPTY)
     }
 
-    /// The leaf for `address`, or `None` where there is no table for it.
-    pub(crate) fn lookup(self, memory: &Mapping, address: u64) -> Option<Entry> {
-        let slot = self.slot(memory, address)?;
-        memory.read_u64(slot.get()).ok().map(Entry)
+    /// The leaf for `address`, or `None` where there is no table for it. A page inside a large leaf
+    /// looks as if it had a leaf of its own.
+    pub(crate) fn lookup(self, memory: &PhysicalMemory, address: u64) -> Option<Entry> {
+        let directory = self.directory_slot(memory, address)?;
+        let entry = Entry(memory.read_u64(directory.get()).ok()?);
+        if entry.is_large() {
+            return Some(entry.page_of_large(address));
+        }
+        if !entry.is_present() {
+            return None;
+        }
+        memory.read_u64(slot_in(entry.target(), address, 0).get()).ok().map(Entry)
+    }
+
+    /// Replaces the (empty) table of the 2 MiB at `block` by one large leaf, and returns the table
+    /// for [`Self::split`]. To be [prepared](Self::prepare) before.
+    pub(crate) fn join(
+        self,
+        memory: &PhysicalMemory,
+        block: u64,
+        leaf: Entry,
+    ) -> Option<PhysicalAddress> {
+        let slot = self.directory_slot(memory, block)?;
+        let table = Entry(memory.read_u64(slot.get()).ok()?);
+        memory.write_u64(slot.get(), leaf.0 | Entry::LARGE).ok()?;
+        Some(table.target())
+    }
+
+    /// Puts `table` with a leaf for each page in place of the large leaf at `block`.
+    pub(crate) fn split(self, memory: &PhysicalMemory, block: u64, table: PhysicalAddress) {
+        let Some(slot) = self.directory_slot(memory, block) else { return };
+        let Ok(large) = memory.read_u64(slot.get()).map(Entry) else { return };
+        for index in 0..1 << INDEX_BITS {
+            let leaf = large.page_of_large(block + index * PAGE_SIZE);
+            // Table and slot lie in guest memory by construction.
+            let _ = memory.write_u64(table.get() + index * 8, leaf.0);
+        }
+        let _ = memory.write_u64(slot.get(), Entry::table(table).0);
     }
 
     /// Overwrites the leaf for `address`, which must have a table already ([`Self::prepare`]).
     ///
     /// Returns whether it did.
-    pub(crate) fn replace(self, memory: &Mapping, address: u64, entry: Entry) -> bool {
+    pub(crate) fn replace(self, memory: &PhysicalMemory, address: u64, entry: Entry) -> bool {
         self.slot(memory, address).is_some_and(|slot| memory.write_u64(slot.get(), entry.0).is_ok())
     }
 
     /// Makes the tables down to the leaf of `address`, taking zeroed frames from `allocate`.
     pub(crate) fn prepare(
         self,
-        memory: &Mapping,
+        memory: &PhysicalMemory,
         address: u64,
         mut allocate: impl FnMut() -> Option<Run>,
     ) -> Result<(), NoFrame> {
@@ -134,7 +179,9 @@ impl PageTables {
         for level in (1..LEVELS).rev() {
             let slot = slot_in(table, address, level);
             let entry = Entry(memory.read_u64(slot.get()).map_err(|_| NoFrame)?);
-            table = if entry.is_present() {
+            table = if entry.is_large() {
+                return Ok(());
+            } else if entry.is_present() {
                 entry.target()
             } else {
                 let frame = allocate().ok_or(NoFrame)?;
@@ -146,18 +193,25 @@ impl PageTables {
         Ok(())
     }
 
-    /// Where the leaf for `address` stands. Every step is bounds-checked by [`Mapping`], so that a
-    /// table that was tampered with cannot lead out of guest memory.
-    fn slot(self, memory: &Mapping, address: u64) -> Option<PhysicalAddress> {
+    /// Where the leaf for `address` stands, unless it is part of a large one.
+    fn slot(self, memory: &PhysicalMemory, address: u64) -> Option<PhysicalAddress> {
+        let directory = self.directory_slot(memory, address)?;
+        let entry = Entry(memory.read_u64(directory.get()).ok()?);
+        (entry.is_present() && !entry.is_large()).then(|| slot_in(entry.target(), address, 0))
+    }
+
+    /// Where the page directory's entry for `address` stands. Every step is bounds-checked by
+    /// [`PhysicalMemory`], so that a table that was tampered with cannot lead out of guest memory.
+    fn directory_slot(self, memory: &PhysicalMemory, address: u64) -> Option<PhysicalAddress> {
         let mut table = self.root;
-        for level in (1..LEVELS).rev() {
+        for level in (2..LEVELS).rev() {
             let entry = Entry(memory.read_u64(slot_in(table, address, level).get()).ok()?);
             if !entry.is_present() || entry.0 & Entry::LARGE != 0 {
                 return None;
             }
             table = entry.target();
         }
-        Some(slot_in(table, address, 0))
+        Some(slot_in(table, address, 1))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Random sequences of operations against a model that keeps a byte and rights for every page.
+//! Random sequences of operations against a model that keeps a byte and rights for every unit: a page,
+//! or so many that large leaves come and go.
 
 use ampoule_abi::layout::PAGE_SIZE;
 use ampoule_memory::{AddressSpace, MapError, Protection};
@@ -7,9 +8,18 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 const START: u64 = 0x40_0000;
-/// Pages that the operations choose from; they cross the boundary between two page tables.
+/// Units that the operations choose from; as pages they cross the boundary between two page tables.
 const PAGES: u64 = 600;
-const CAPACITY: u64 = 16 << 20;
+
+/// How many bytes the model's unit has, and how much memory there is.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    unit: u64,
+    capacity: u64,
+}
+
+const PAGEWISE: Scale = Scale { unit: PAGE_SIZE, capacity: 16 << 20 };
+const BLOCKWISE: Scale = Scale { unit: 128 * PAGE_SIZE, capacity: 1 << 30 };
 
 #[derive(Debug, Clone)]
 enum Operation {
@@ -70,8 +80,10 @@ fn operation() -> impl Strategy<Value = Operation> {
 /// Rights and the first byte of every mapped page.
 type Model = BTreeMap<u64, (Protection, u8)>;
 
-const fn address(page: u64) -> u64 {
-    START + page * PAGE_SIZE
+impl Scale {
+    const fn address(self, unit: u64) -> u64 {
+        START + unit * self.unit
+    }
 }
 
 fn covered(model: &Model, page: u64, count: u64) -> bool {
@@ -79,23 +91,23 @@ fn covered(model: &Model, page: u64, count: u64) -> bool {
 }
 
 /// Does the operation on both sides; they must agree on whether it is possible.
-fn apply(space: &mut AddressSpace, model: &mut Model, operation: &Operation) {
+fn apply(space: &mut AddressSpace, model: &mut Model, scale: Scale, operation: &Operation) {
     match *operation {
         Operation::Map { page, count, protection } => {
             let free = (page..page + count).all(|page| !model.contains_key(&page));
-            let mapped = space.map(address(page), count * PAGE_SIZE, protection);
+            let mapped = space.map(scale.address(page), count * scale.unit, protection);
             assert_eq!(mapped.is_ok(), free, "{mapped:?}");
             if free {
                 model.extend((page..page + count).map(|page| (page, (protection, 0))));
             }
         }
         Operation::Unmap { page, count } => {
-            assert_eq!(space.unmap(address(page), count * PAGE_SIZE), Ok(()));
+            assert_eq!(space.unmap(scale.address(page), count * scale.unit), Ok(()));
             model.retain(|at, _| !(page..page + count).contains(at));
         }
         Operation::Protect { page, count, protection } => {
             let possible = covered(model, page, count);
-            let changed = space.protect(address(page), count * PAGE_SIZE, protection);
+            let changed = space.protect(scale.address(page), count * scale.unit, protection);
             assert_eq!(changed.is_ok(), possible, "{changed:?}");
             if possible {
                 for (_, (rights, _)) in model.range_mut(page..page + count) {
@@ -106,7 +118,7 @@ fn apply(space: &mut AddressSpace, model: &mut Model, operation: &Operation) {
         Operation::Relocate { page, count, to } => {
             let free = (to..to + count).all(|page| !model.contains_key(&page));
             let possible = free && covered(model, page, count);
-            let moved = space.relocate(address(page), count * PAGE_SIZE, address(to));
+            let moved = space.relocate(scale.address(page), count * scale.unit, scale.address(to));
             assert_eq!(moved.is_ok(), possible, "{moved:?}");
             if possible {
                 for offset in 0..count {
@@ -118,7 +130,7 @@ fn apply(space: &mut AddressSpace, model: &mut Model, operation: &Operation) {
         }
         Operation::Discard { page, count } => {
             let possible = covered(model, page, count);
-            let discarded = space.discard(address(page), count * PAGE_SIZE);
+            let discarded = space.discard(scale.address(page), count * scale.unit);
             assert_eq!(discarded.is_ok(), possible, "{discarded:?}");
             if possible {
                 for (_, (_, value)) in model.range_mut(page..page + count) {
@@ -127,7 +139,7 @@ fn apply(space: &mut AddressSpace, model: &mut Model, operation: &Operation) {
             }
         }
         Operation::Write { page, value } => {
-            let written = space.write(address(page), &[value]).is_ok();
+            let written = space.write(scale.address(page), &[value]).is_ok();
             match model.get_mut(&page) {
                 Some((rights, byte)) if rights.write => {
                     assert!(written);
@@ -145,18 +157,38 @@ fn apply(space: &mut AddressSpace, model: &mut Model, operation: &Operation) {
     }
 }
 
-fn agree(space: &mut AddressSpace, model: &Model) {
+fn agree(space: &mut AddressSpace, model: &Model, scale: Scale) {
     for page in 0..PAGES + 40 {
         let mut byte = [0xee];
-        let read = space.read(address(page), &mut byte).is_ok();
+        let read = space.read(scale.address(page), &mut byte).is_ok();
         match model.get(&page) {
             Some((rights, value)) if !rights.is_none() => {
                 assert!(read, "page {page}");
                 assert_eq!(byte[0], *value, "page {page}");
-                assert_eq!(space.protection_at(address(page)), Some(*rights));
+                assert_eq!(space.protection_at(scale.address(page)), Some(*rights));
             }
             _ => assert!(!read, "page {page}"),
         }
+    }
+}
+
+#[expect(clippy::unwrap_used, reason = "test support: failing loudly is the point")]
+/// Plays the operations and compares; then everything is given back and used again.
+fn play(scale: Scale, operations: &[Operation]) {
+    let mut space = AddressSpace::new(scale.capacity).unwrap();
+    space = space.seal().unwrap().instantiate().unwrap();
+    let mut model = Model::new();
+    for operation in operations {
+        apply(&mut space, &mut model, scale, operation);
+    }
+    agree(&mut space, &model, scale);
+    let all = (PAGES + 40) * scale.unit;
+    space.unmap(START, all).unwrap();
+    space.map(START, all, Protection::READ_WRITE).unwrap();
+    for page in 0..PAGES + 40 {
+        let mut byte = [1];
+        space.read(scale.address(page), &mut byte).unwrap();
+        assert_eq!(byte, [0], "page {page}");
     }
 }
 
@@ -164,28 +196,19 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn sequences_of_operations_equal_the_model(operations in vec(operation(), 1..60)) {
-        let mut space = AddressSpace::new(CAPACITY).unwrap();
-        let mut model = Model::new();
-        for operation in &operations {
-            apply(&mut space, &mut model, operation);
-        }
-        agree(&mut space, &model);
-        // Whatever was done, everything can be given back and used again.
-        let all = (PAGES + 40) * PAGE_SIZE;
-        space.unmap(START, all).unwrap();
-        space.map(START, all, Protection::READ_WRITE).unwrap();
-        let everything_is_zero = (0..PAGES + 40).all(|page| {
-            let mut byte = [1];
-            space.read(address(page), &mut byte).is_ok() && byte == [0]
-        });
-        prop_assert!(everything_is_zero);
+    fn operations_on_pages_equal_the_model(operations in vec(operation(), 1..60)) {
+        play(PAGEWISE, &operations);
+    }
+
+    #[test]
+    fn operations_on_blocks_equal_the_model(operations in vec(operation(), 1..60)) {
+        play(BLOCKWISE, &operations);
     }
 }
 
 #[test]
 fn host_pages_cannot_be_moved_or_discarded() {
-    let mut space = AddressSpace::new(CAPACITY).unwrap();
+    let mut space = AddressSpace::new(PAGEWISE.capacity).unwrap();
     let pinned = ampoule_memory::Privilege::User;
     space.map_pinned(START, PAGE_SIZE, Protection::READ, pinned).unwrap();
     let refused = MapError::Pinned { start: START, length: PAGE_SIZE };

@@ -66,10 +66,6 @@ impl Channel {
         Ok(Self { mapping: Arc::new(mapping), to_guest, to_host, sequence: 0 })
     }
 
-    pub(crate) const fn mapping(&self) -> &Arc<Mapping> {
-        &self.mapping
-    }
-
     /// Shows the channel to the guest: the control page and the host's area read-only.
     pub(crate) fn map_into(&self, space: &mut AddressSpace) -> Result<(), MapError> {
         let physical = |offset| PhysicalAddress::new(CHANNEL_PHYSICAL_BASE + offset);

@@ -11,11 +11,11 @@ use crate::image::Image;
 use crate::statistics::Statistics;
 use crate::stop::Stop;
 use ampoule_abi::channel::HostMessage;
-use ampoule_abi::layout::{CHANNEL_BASE, CHANNEL_PHYSICAL_BASE};
+use ampoule_abi::layout::CHANNEL_BASE;
 use ampoule_hypervisor::ring3::Machine;
 use ampoule_hypervisor::{Vm, create_vm};
 use ampoule_linux::{OutputStream, Personality, Start, SystemCall};
-use ampoule_memory::{AddressSpace, PhysicalAddress};
+use ampoule_memory::AddressSpace;
 use ampoule_wire::interface::Interface;
 use std::io;
 use std::sync::Arc;
@@ -177,12 +177,12 @@ impl Sandbox {
         let memory = |source| CreateError::Memory { source };
         let too_small = |_| CreateError::GuestTooLarge { memory: config.memory_bytes };
         let mut space = image.instantiate()?;
-        vm.map_memory(PhysicalAddress::new(0), Arc::clone(space.memory()))?;
         let channel = config.message_bytes.map(Channel::new).transpose().map_err(memory)?;
         if let Some(channel) = &channel {
             channel.map_into(&mut space).map_err(too_small)?;
-            let base = PhysicalAddress::new(CHANNEL_PHYSICAL_BASE);
-            vm.map_memory(base, Arc::clone(channel.mapping()))?;
+        }
+        for (base, mapping) in space.memory().parts() {
+            vm.map_memory(base, Arc::clone(mapping))?;
         }
         let program = &image.program;
         let start = start_of(config, &image, channel.is_some())?;

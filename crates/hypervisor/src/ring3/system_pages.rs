@@ -10,8 +10,9 @@
 
 use ampoule_abi::layout::{PAGE_SIZE, SYSTEM_BASE};
 use ampoule_abi::port;
-use ampoule_memory::{AddressSpace, MapError, Mapping, PhysicalAddress, Privilege, Protection};
-use std::sync::Arc;
+use ampoule_memory::{
+    AddressSpace, MapError, PhysicalAddress, PhysicalMemory, Privilege, Protection,
+};
 
 const TABLES: u64 = SYSTEM_BASE;
 const EXCEPTION_STUBS: u64 = SYSTEM_BASE + PAGE_SIZE;
@@ -142,7 +143,7 @@ impl SystemPages {
 }
 
 /// Writes into a page that was just mapped, where every offset used here lies inside.
-fn fill(memory: &Arc<Mapping>, page: PhysicalAddress, offset: u64, bytes: &[u8]) {
+fn fill(memory: &PhysicalMemory, page: PhysicalAddress, offset: u64, bytes: &[u8]) {
     let written = memory.write(page.get() + offset, bytes);
     debug_assert!(written.is_ok(), "system pages lie inside guest memory");
 }

@@ -1,8 +1,8 @@
 //! Reading, writing and repairing: what happens at a guest-virtual address.
 
-use super::{AddressSpace, COMMIT_BLOCK, COMMIT_BLOCK_RESERVE, MapError};
+use super::{AddressSpace, BLOCK, COMMIT_BLOCK_RESERVE, MapError};
 use crate::address::{PhysicalAddress, page_of, to_usize};
-use crate::mapping::Mapping;
+use crate::physical::PhysicalMemory;
 use crate::protection::{Access, Protection};
 use crate::space::area::Backing;
 use ampoule_abi::layout::PAGE_SIZE;
@@ -34,8 +34,8 @@ impl AddressSpace {
     /// # Errors
     /// [`AccessError`] with the first inaccessible address; bytes before it may have been copied.
     pub fn read(&mut self, address: u64, out: &mut [u8]) -> Result<(), AccessError> {
-        self.for_each_page(address, out.len(), Access::Read, |mapping, offset, range| {
-            mapping.read(offset, &mut out[range]).is_ok()
+        self.for_each_page(address, out.len(), Access::Read, |memory, at, range| {
+            memory.read(at, &mut out[range]).is_ok()
         })
     }
 
@@ -44,8 +44,8 @@ impl AddressSpace {
     /// # Errors
     /// [`AccessError`] with the first inaccessible address; bytes before it were written.
     pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), AccessError> {
-        self.for_each_page(address, bytes.len(), Access::Write, |mapping, offset, range| {
-            mapping.write(offset, &bytes[range]).is_ok()
+        self.for_each_page(address, bytes.len(), Access::Write, |memory, at, range| {
+            memory.write(at, &bytes[range]).is_ok()
         })
     }
 
@@ -134,15 +134,18 @@ impl AddressSpace {
         if self.shape.frames.fresh() < COMMIT_BLOCK_RESERVE {
             return self.commit(page, page + PAGE_SIZE, protection);
         }
-        let block = COMMIT_BLOCK * PAGE_SIZE;
-        let block_start = page & !(block - 1);
+        let block = page & !(BLOCK - 1);
         let (area_start, area_end) = self
             .shape
             .areas
             .containing(address)
             .map_or((page, page + PAGE_SIZE), |(start, area)| (start, area.end));
-        let start = block_start.max(area_start);
-        self.commit(start, (block_start + block).min(area_end), protection)
+        let (start, end) = (block.max(area_start), (block + BLOCK).min(area_end));
+        let whole = end - start == BLOCK && self.committed(start, end).next().is_none();
+        if whole && self.commit_large(block, protection)? {
+            return Ok(());
+        }
+        self.commit(start, end, protection)
     }
 
     fn for_each_page(
@@ -150,7 +153,7 @@ impl AddressSpace {
         address: u64,
         length: usize,
         access: Access,
-        mut copy: impl FnMut(&Mapping, u64, std::ops::Range<usize>) -> bool,
+        mut copy: impl FnMut(&PhysicalMemory, u64, std::ops::Range<usize>) -> bool,
     ) -> Result<(), AccessError> {
         let mut done = 0;
         while done < length {
@@ -164,26 +167,11 @@ impl AddressSpace {
                 }
                 None => return Err(denied),
             };
-            let (mapping, offset) = self.backing_of(physical).ok_or(denied)?;
-            if !copy(mapping, offset, done..done + count) {
+            if !copy(&self.memory, physical.get(), done..done + count) {
                 return Err(denied);
             }
             done += count;
         }
         Ok(())
-    }
-
-    /// The host mapping behind a guest-physical address, and the offset in it.
-    fn backing_of(&self, physical: PhysicalAddress) -> Option<(&Mapping, u64)> {
-        let inside = |base: u64, mapping: &Mapping| {
-            let offset = physical.get().checked_sub(base)?;
-            (offset < mapping.length()).then_some(offset)
-        };
-        if let Some(offset) = inside(0, &self.memory) {
-            return Some((&self.memory, offset));
-        }
-        self.attached.iter().find_map(|(base, mapping)| {
-            inside(base.get(), mapping).map(|offset| (mapping.as_ref(), offset))
-        })
     }
 }

@@ -21,7 +21,9 @@ impl GuestChannel {
     const AREA: u64 = (MESSAGE_BYTES + HEADER_SIZE).next_multiple_of(PAGE_SIZE);
 
     fn write(cpu: &FakeCpu, offset: u64, bytes: &[u8]) {
-        let (_, channel) = &cpu.memory[1];
+        let base = ampoule_abi::layout::CHANNEL_PHYSICAL_BASE;
+        let channel = cpu.memory.iter().find(|(at, _)| at.get() == base);
+        let (_, channel) = channel.unwrap();
         channel.write(Self::TO_HOST + offset, bytes).unwrap();
     }
 
