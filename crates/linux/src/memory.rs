@@ -36,6 +36,11 @@ const MAP_HUGETLB: u64 = 0x4_0000;
 const MAP_SYNC: u64 = 0x8_0000;
 const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
 
+/// What a large leaf of the address space maps.
+const BLOCK: u64 = 2 << 20;
+/// Bytes from which on a heap grows by blocks.
+const LARGE_HEAP: u64 = 4 << 20;
+
 const MREMAP_MAYMOVE: u64 = 1;
 const MREMAP_FIXED: u64 = 2;
 
@@ -155,9 +160,11 @@ pub(crate) fn brk(
     if wanted < layout.break_start || wanted > MMAP_TOP {
         return unchanged;
     }
-    let (Some(old_end), Some(new_end)) = (round_up_to_page(now), round_up_to_page(wanted)) else {
+    let start = layout.break_start;
+    let (old_end, new_end) = (heap_end(start, now), heap_end(start, wanted));
+    if new_end > MMAP_TOP {
         return unchanged;
-    };
+    }
     if new_end > old_end {
         let grown = old_end..new_end;
         if personality.check_room(space, length_of(&grown)).is_err()
@@ -170,6 +177,13 @@ pub(crate) fn brk(
     }
     personality.layout.break_now = wanted;
     Ok(Answer::value(wanted))
+}
+
+/// Where the heap's mapping ends when the break stands at `end`: at its page or, once the heap is
+/// large, at its block. Allocators grow the heap in small steps, and by blocks it gets large leaves.
+const fn heap_end(start: u64, end: u64) -> u64 {
+    let unit = if end - start > LARGE_HEAP { BLOCK } else { PAGE_SIZE };
+    end.next_multiple_of(unit)
 }
 
 /// What a mapping shows.

@@ -209,8 +209,9 @@ impl AddressSpace {
         self.insert(start, Area::zeroed(end, protection))?;
         let pages = (end - start) / PAGE_SIZE;
         let plenty = self.shape.frames.fresh() >= COMMIT_BLOCK_RESERVE;
-        if plenty && pages <= BLOCK_FRAMES && !protection.is_none() {
-            // Small mappings are used at once: committing them here saves the guest a fault.
+        if plenty && pages < BLOCK_FRAMES && !protection.is_none() {
+            // Small mappings are used at once: committing them here saves the guest a fault. Larger
+            // ones may get large leaves when they are touched.
             self.commit(start, end, protection)?;
         }
         Ok(())
