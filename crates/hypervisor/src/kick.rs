@@ -5,7 +5,7 @@ use std::sync::Arc;
 /// Makes a virtual CPU's current or next run return [`crate::Exit::Kicked`].
 ///
 /// A kick is never lost: one that arrives while the CPU is not running ends the next run at once.
-/// Kicking never blocks and costs at most one signal.
+/// Kicking never blocks and costs one system call at most.
 #[derive(Clone)]
 pub struct Kicker(Arc<dyn Kick>);
 
