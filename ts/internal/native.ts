@@ -58,7 +58,7 @@ export interface NativeProbe {
   remedy: string;
   /** Features of the processor that guests get. */
   features: { name: string; present: boolean }[];
-  /** Whether the Microsoft Hypervisor's device exists; Ampoule cannot use it yet. */
+  /** Whether the Microsoft Hypervisor's device exists. */
   mshvPresent: boolean;
   /** CPUs that this process may run on. */
   cpus: number;

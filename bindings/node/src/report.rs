@@ -71,7 +71,7 @@ pub fn probe() -> NativeProbe {
     NativeProbe {
         device: probe.device.display().to_string(),
         usable: probe.availability == ampoule_sandbox::Availability::Available,
-        finding: probe.availability.to_string(),
+        finding: probe.finding(),
         remedy: probe.availability.remedy().to_owned(),
         features: probe
             .features
