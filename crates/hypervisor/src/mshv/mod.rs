@@ -12,6 +12,8 @@
 //! - Registers do not come with the exit; two calls read and write them (`vcpu`).
 //! - Older kernels pin guest memory and so would not see pages that the host withdraws; they are
 //!   refused (`system`).
+//! - The driver asks the host for writable pages whatever the guest does with them
+//!   (`mshv_region_range_fault`), so pages of a shared image are copied at their first touch.
 //!
 //! The partition has no interrupt controller, no synthetic features and no intercepts beyond what
 //! the hypervisor always reports.

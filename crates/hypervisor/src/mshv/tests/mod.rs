@@ -1,4 +1,6 @@
-//! The back end's logic over a device that plays a script.
+//! The back end's logic over a device that plays a script; `over_kvm` has a real guest.
+
+mod over_kvm;
 
 use super::device::Device;
 use super::message::{Stop, decode};
