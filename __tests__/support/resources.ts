@@ -1,6 +1,8 @@
 /** What this process holds, by the kernel's own count. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { setImmediate } from "node:timers/promises";
+import { promisify } from "node:util";
+
+const turn = promisify(setImmediate);
 
 /** File descriptors, by what they refer to: `anon_inode:kvm-vm`, `/memfd:...`, `socket`, ... */
 export function fileDescriptors(): Map<string, number> {
@@ -46,7 +48,7 @@ export async function residentBytes(): Promise<number> {
   // Finalizers run in turns of their own, and free more.
   for (let round = 0; round < 3; round++) {
     globalThis.gc();
-    await setImmediate();
+    await turn();
   }
   return process.memoryUsage().rss;
 }
