@@ -10,8 +10,5 @@ const lock = join(ROOT, "package-lock.json");
 export function install() {
   if (existsSync(marker) && statSync(marker).mtimeMs >= statSync(lock).mtimeMs) return;
   say("installing npm packages (no install scripts)");
-  // Not `npm ci`: that refuses a lock file in which optional packages for other platforms are absent,
-  // which is how a registry mirror without them leaves it. `--no-save` keeps to the lock as well.
-  const quiet = ["--no-audit", "--no-fund", "--loglevel=error"];
-  run("npm", ["install", "--no-save", "--ignore-scripts", ...quiet]);
+  run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
 }

@@ -30,30 +30,27 @@ console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
 
 function runRust() {
-  say("Rust tests");
   const nextest = read("cargo", ["nextest", "--version"]) !== null;
-  const command = nextest
-    ? ["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]
-    : ["test", "--workspace", "--locked", "--no-fail-fast"];
-  const { stdout, stderr, status } = spawnSync("cargo", command, {
-    cwd: ROOT,
-    encoding: "utf8",
-    maxBuffer: 2 ** 28,
-  });
+  const tests = nextest ? ["nextest", "run"] : ["test", "--all-targets"];
+  const counts = [
+    cargoTest("Rust tests", [...tests, "--workspace", "--locked", "--no-fail-fast"]),
+    cargoTest("examples in the documentation", ["test", "--doc", "--workspace", "--locked"]),
+    cargoTest("fuzz targets, on their corpora", ["xtask", "fuzz", "--entry-points"]),
+  ];
+  return {
+    passed: counts.reduce((sum, { passed }) => sum + passed, 0),
+    failed: counts.reduce((sum, { failed }) => sum + failed, 0),
+  };
+}
+
+/** Runs tests by cargo and counts them; what it printed is shown if something failed. */
+function cargoTest(name, args) {
+  say(name);
+  const options = { cwd: ROOT, encoding: "utf8", maxBuffer: 2 ** 28 };
+  const { stdout, stderr, status } = spawnSync("cargo", args, options);
   const counts = countRustTests(stdout + stderr, status);
   if (counts.failed > 0) process.stdout.write(stdout + stderr);
-  else console.log(`${counts.passed} passed`);
-  // nextest does not run the examples in the documentation.
-  if (nextest) {
-    const docs = spawnSync("cargo", ["test", "--doc", "--workspace", "--locked"], {
-      cwd: ROOT,
-      encoding: "utf8",
-    });
-    const more = countRustTests(docs.stdout + docs.stderr, docs.status);
-    if (more.failed > 0) process.stdout.write(docs.stdout + docs.stderr);
-    counts.passed += more.passed;
-    counts.failed += more.failed;
-  }
+  console.log(`${counts.passed} passed`);
   return counts;
 }
 

@@ -33,7 +33,6 @@ export type {
   JsonSchema,
   ParameterDescription,
 } from "./interface.js";
-export type { SandboxState } from "./internal/run.js";
 export {
   type CallOptions,
   DEFAULTS,
@@ -47,5 +46,6 @@ export {
 export { type RunOptions, type RunResult, run } from "./run.js";
 export { type CreateOptions, Sandbox, type SandboxOptions } from "./sandbox.js";
 export type { Size } from "./sizes.js";
+export type { SandboxState } from "./state.js";
 export type { SandboxStatistics } from "./statistics.js";
 export { type DeclareOptions, declareGuest } from "./types.js";

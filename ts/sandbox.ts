@@ -13,7 +13,6 @@ import { exited } from "./internal/failures.js";
 import { checkHostFunctions, functionTables } from "./internal/functions.js";
 import { Import } from "./internal/host.js";
 import { native, StopReason } from "./internal/native.js";
-import type { SandboxState } from "./internal/run.js";
 import { type Driver, driverOf } from "./internal/steps.js";
 import { openSink } from "./internal/streams.js";
 import {
@@ -25,6 +24,7 @@ import {
   resolveGuest,
   type Times,
 } from "./options.js";
+import type { SandboxState } from "./state.js";
 import { type SandboxStatistics, statisticsOf } from "./statistics.js";
 
 /** Options of {@link Sandbox.create} that do not depend on the guest's declaration. */

@@ -4,9 +4,6 @@ import type { Times } from "../options.js";
 import type { Thrown } from "./failures.js";
 import type { NativeStatistics } from "./native.js";
 
-/** Where a sandbox is in its life. */
-export type SandboxState = "starting" | "ready" | "running" | "poisoned" | "closed";
-
 /** What ends a run well. `length` bytes of payload stand in the staging buffer. */
 export type Ending =
   | { readonly kind: "ready" }

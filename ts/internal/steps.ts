@@ -5,6 +5,7 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { AmpouleError } from "../errors.js";
+import type { SandboxState } from "../state.js";
 import { readError } from "../values/message.js";
 import {
   abortedError,
@@ -38,7 +39,7 @@ import {
   stepKind,
   stepLength,
 } from "./native.js";
-import { type Ending, NOTHING_DONE, type Request, type Run, type SandboxState } from "./run.js";
+import { type Ending, NOTHING_DONE, type Request, type Run } from "./run.js";
 import { enter, leave, targetOf } from "./running.js";
 import { isInside, runInScope } from "./scope.js";
 import { staging } from "./staging.js";
