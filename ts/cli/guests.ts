@@ -110,7 +110,7 @@ function readArgument(text: string, shape: Shape): unknown {
   try {
     json = JSON.parse(text);
   } catch {
-    return text;
+    return fromJson(shape, text);
   }
   const value = fromJson(shape, json);
   // A number, or what looks like one, is plain text where a string is due.

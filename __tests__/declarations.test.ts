@@ -1,0 +1,220 @@
+/** `ampoule types`: what it writes compiles, and makes wrong calls fail to compile. */
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import ts from "typescript";
+import { declareGuest, type FunctionDescription, type GuestInterface } from "../ts/index.js";
+import { testing } from "./support/guests.js";
+import { describeWithKvm } from "./support/kvm.js";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+function guest(
+  functions: FunctionDescription[],
+  imports: FunctionDescription[] = [],
+): GuestInterface {
+  const about = { abiVersion: "1.0", sdk: "test", sdkVersion: "1", buildId: "" };
+  return { ...about, exports: functions, imports };
+}
+
+function returning(result: unknown, name = "f"): GuestInterface {
+  return guest([{ name, documentation: null, parameters: [], result: result as boolean }]);
+}
+
+/** Compiles with `tsc --strict`, as a user's project would, and returns the messages. */
+function compile(files: Readonly<Record<string, string>>): string[] {
+  const folder = mkdtempSync(join(tmpdir(), "ampoule-types-"));
+  try {
+    mkdirSync(join(folder, "node_modules/@types"), { recursive: true });
+    symlinkSync(ROOT, join(folder, "node_modules/ampoule"));
+    symlinkSync(join(ROOT, "node_modules/@types/node"), join(folder, "node_modules/@types/node"));
+    writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+    const program = ts.createProgram(
+      Object.keys(files).map((name) => join(folder, name)),
+      {
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noEmit: true,
+        skipLibCheck: false,
+        target: ts.ScriptTarget.ES2022,
+        lib: ["lib.es2023.d.ts", "lib.esnext.disposable.d.ts"],
+        module: ts.ModuleKind.NodeNext,
+        moduleResolution: ts.ModuleResolutionKind.NodeNext,
+        types: ["node"],
+        typeRoots: [join(folder, "node_modules/@types")],
+      },
+    );
+    return ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
+      const line = file === undefined ? 0 : file.getLineAndCharacterOfPosition(start ?? 0).line + 1;
+      const name = file?.fileName.slice(folder.length + 1) ?? "";
+      return `${name}:${line}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`;
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+describeWithKvm("declarations of a real guest", () => {
+  let declarations = "";
+
+  beforeAll(async () => {
+    const sandbox = await testing();
+    declarations = declareGuest(sandbox.interface, { name: "testing" });
+    await sandbox.close();
+  });
+
+  const HEAD = `
+    import { Sandbox, type HostFunctions } from "ampoule";
+    import type { Testing } from "./testing.js";
+    declare const hostFunctions: HostFunctions<Testing>;
+    const sandbox = await Sandbox.create<Testing>({ guest: "x", hostFunctions });
+    const { call, callSync } = sandbox;
+  `;
+
+  test("right uses compile", () => {
+    const code = `${HEAD}
+      const sum: number = callSync.add(1, 2);
+      const later: Promise<number> = call.add(1, 2, { timeoutMs: 5, signal: AbortSignal.abort() });
+      const big: bigint = callSync.echo_i64(5n);
+      const bytes: Uint8Array = callSync.echo_bytes(new Uint8Array());
+      const some: string | null = callSync.echo_option(null);
+      const nothing: void = callSync.nothing();
+      const shape = callSync.echo_enum({ circle: { center: { x: 1, y: 2 }, radius: 3 } });
+      if (shape !== "empty" && "dot" in shape) shape.dot.x.toFixed();
+      const functions: HostFunctions<Testing> = {
+        fetch_number: async (id) => id * 2,
+        fetch_user: (id) => (id === 1 ? { id, name: "Ada" } : null),
+        log_line: (line) => { line.toUpperCase(); },
+        transform: (bytes) => bytes.slice(),
+        describe_values: (number, float, shape, optional, bytes) => String(number + 1n),
+      };
+      await using other = await Sandbox.create<Testing>({ guest: "x", hostFunctions: functions });
+      const untyped = await Sandbox.create({ guest: "x" });
+      const unknown: Promise<unknown> = untyped.call.anything(1, "two");
+    `;
+    expect(compile({ "testing.d.ts": declarations, "main.ts": code })).toEqual([]);
+  });
+
+  const WRONG = [
+    'callSync.add("1", 2);',
+    "callSync.add(1);",
+    "callSync.add(1, 2, 3);",
+    "callSync.ad(1, 2);",
+    "call.add(1, 2, { timeout: 5 });",
+    "callSync.echo_i64(5);",
+    "callSync.echo_i32(5n);",
+    "callSync.echo_bytes([1, 2]);",
+    'callSync.echo_enum("square");',
+    "callSync.echo_struct({ x: 1 });",
+    "const text: string = callSync.add(1, 2);",
+    "const sum: number = call.add(1, 2);",
+    'await Sandbox.create<Testing>({ guest: "x" });',
+    'await Sandbox.create<Testing>({ guest: "x", hostFunctions: {} });',
+    'const f: HostFunctions<Testing> = { ...hostFunctions, fetch_number: () => "two" };',
+    "const f: HostFunctions<Testing> = { ...hostFunctions, fetch_number: (id: string) => 1 };",
+    'await Sandbox.create<Testing>({ guest: "x", hostFunctions, memory: "16MB" });',
+  ];
+
+  test("wrong uses do not", () => {
+    // All in one program, since that is what takes the time: each line must have its error.
+    const lines = WRONG.map((line) => `{ ${line} }`);
+    const code = [HEAD.trim().replaceAll(/\n\s*/g, " "), ...lines].join("\n");
+    const errors = compile({ "testing.d.ts": declarations, "main.ts": code });
+    const failing = new Set(errors.map((error) => Number(/^main\.ts:(\d+)/.exec(error)?.[1])));
+    expect([...failing].sort((a, b) => a - b)).toEqual(WRONG.map((_, index) => index + 2));
+  });
+});
+
+test("names and texts of a guest cannot leave their place", () => {
+  const evil = 'a: string } }\nimport "fs"; export const x = `1`; //';
+  const text = declareGuest(
+    guest([
+      {
+        name: "f",
+        documentation: `*/ ${evil} /*`,
+        parameters: [
+          {
+            name: "class",
+            schema: {
+              $ref: "#/$defs/e*/vil",
+              $defs: {
+                "e*/vil": {
+                  type: "object",
+                  properties: { [evil]: { const: evil }, ["__proto__"]: true },
+                },
+              },
+            },
+          },
+        ],
+        result: { type: "object", description: "line\u2028*/ end" },
+      },
+    ]),
+    { name: evil },
+  );
+  expect(compile({ "evil.d.ts": text })).toEqual([]);
+  expect(text).not.toMatch(/^import/m);
+});
+
+test("recursive types, tuples, maps and unions are declared", () => {
+  const tree = {
+    title: "Tree",
+    type: "object",
+    properties: {
+      children: { type: "array", items: { $ref: "#" } },
+      label: { type: ["string", "null"] },
+    },
+    required: ["children", "label"],
+  };
+  expect(declareGuest(returning(tree))).toContain(
+    "export type Tree = {\n  children: Tree[];\n  label: string | null;\n};",
+  );
+  const types: [unknown, string][] = [
+    [{ type: "array", prefixItems: [{ type: "string" }, true], maxItems: 2 }, "[string, unknown]"],
+    [
+      { type: "array", items: { type: "number" }, minItems: 3, maxItems: 3 },
+      "[number, number, number]",
+    ],
+    [
+      { type: "object", additionalProperties: { type: "integer", format: "uint64" } },
+      "Record<string, bigint>",
+    ],
+    [{ enum: ["a", "b", 3, null] }, '"a" | "b" | 3 | null'],
+    [{ type: "string", contentEncoding: "bytes" }, "Uint8Array"],
+    [true, "unknown"],
+    [false, "never"],
+    [{}, "unknown"],
+  ];
+  for (const [schema, type] of types) {
+    expect(declareGuest(returning(schema))).toContain(`f(): ${type};`);
+  }
+});
+
+test("schemas that are no types are refused", () => {
+  const deep = { type: "array" } as Record<string, unknown>;
+  let inner = deep;
+  for (let level = 0; level < 100; level++) {
+    const next = { type: "array" };
+    inner["items"] = next;
+    inner = next;
+  }
+  const wrong: [unknown, string][] = [
+    [{ $ref: "#/$defs/none" }, 'refers to "none", which is not defined'],
+    [{ $ref: "https://example.com/schema" }, "has a reference to elsewhere"],
+    [{ $ref: "#/$defs/A", $defs: { A: { $ref: "#/$defs/A" } } }, 'defines "A" by itself'],
+    [{ type: "strange" }, 'has the unknown type "strange"'],
+    [deep, "is nested more than 64 levels deep"],
+    [{ anyOf: Array(20_000).fill({ type: "null" }) }, "has more than 10000 parts"],
+    [null, "neither object nor boolean"],
+  ];
+  for (const [schema, message] of wrong) {
+    expect(() => declareGuest(returning(schema))).toThrow(message);
+  }
+});
+
+afterAll(() => {
+  // The compiler's caches of this file are large; nothing later needs them.
+  (globalThis as { gc?: () => void }).gc?.();
+});
