@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { BUSYBOX, cProgram, rustGuest } from "./support/guests.js";
 import { describeWithKvm } from "./support/kvm.js";
+import { testWithProgram } from "./support/native.js";
 
 const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -76,6 +77,8 @@ test("doctor reports in words and as JSON, and agrees with its exit code", () =>
 });
 
 describeWithKvm("the command line", () => {
+  const whenBusybox = testWithProgram(BUSYBOX, "Debian: apt-get install busybox-static");
+
   test("inspect shows the functions of a guest", () => {
     const { status, stdout } = ampoule(["inspect", rustGuest("testing")]);
     expect(status).toBe(0);
@@ -145,7 +148,7 @@ describeWithKvm("the command line", () => {
     expect(call("panic", "\u001b[2Jcleared").stderr).not.toContain("\u001b");
   });
 
-  test("run is a filter with the program's exit code", () => {
+  whenBusybox("run is a filter with the program's exit code", async () => {
     const text = "3\n1\n2\n".repeat(50_000);
     const sorted = ampoule(["run", BUSYBOX, "sort"], text);
     expect([sorted.status, sorted.stderr]).toEqual([0, ""]);
@@ -174,7 +177,7 @@ describeWithKvm("the command line", () => {
     expect(ampoule(["run", BUSYBOX, "echo", "--timeout", "5"]).stdout).toBe("--timeout 5\n");
   });
 
-  test("run ends quietly when nobody reads its output any more", async () => {
+  whenBusybox("run ends quietly when nobody reads its output any more", async () => {
     const child = spawn(process.execPath, [MAIN, "run", BUSYBOX, "yes"], {
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -187,7 +190,7 @@ describeWithKvm("the command line", () => {
     expect([status, stderr]).toEqual([141, ""]);
   });
 
-  test("run ends with its program although stdin stays open", async () => {
+  whenBusybox("run ends with its program although stdin stays open", async () => {
     const child = spawn(process.execPath, [MAIN, "run", BUSYBOX, "head", "-n", "1"], {
       stdio: ["pipe", "pipe", "inherit"],
     });

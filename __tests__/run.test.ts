@@ -1,8 +1,9 @@
 import { Readable, Writable } from "node:stream";
-import { expect, test } from "@jest/globals";
+import { expect } from "@jest/globals";
 import { run } from "../ts/index.js";
 import { BUSYBOX, failureOf } from "./support/guests.js";
 import { describeWithKvm } from "./support/kvm.js";
+import { testWithProgram } from "./support/native.js";
 
 /** 2 MB in 40,000 lines. */
 const TEXT = Buffer.from(
@@ -13,7 +14,9 @@ const TEXT = Buffer.from(
 );
 
 describeWithKvm("run", () => {
-  test("input can come in pieces, and output can go to a slow stream", async () => {
+  const whenBusybox = testWithProgram(BUSYBOX, "Debian: apt-get install busybox-static");
+
+  whenBusybox("input can come in pieces, and output can go to a slow stream", async () => {
     const pieces: Buffer[] = [];
     for (let at = 0; at < TEXT.length; at += 10_000) pieces.push(TEXT.subarray(at, at + 10_000));
     let length = 0;
@@ -34,7 +37,7 @@ describeWithKvm("run", () => {
     expect(result.stdout).toHaveLength(0);
   });
 
-  test("a source of input that fails is the cause", async () => {
+  whenBusybox("a source of input that fails is the cause", async () => {
     async function* broken(): AsyncGenerator<Uint8Array> {
       yield Buffer.from("some");
       throw new Error("the network is down");
@@ -44,7 +47,7 @@ describeWithKvm("run", () => {
     expect((failure["cause"] as Error).message).toBe("the network is down");
   });
 
-  test("input that is not read to its end is let go", async () => {
+  whenBusybox("input that is not read to its end is let go", async () => {
     let ended = false;
     async function* endless(): AsyncGenerator<Uint8Array> {
       try {
@@ -60,7 +63,7 @@ describeWithKvm("run", () => {
     expect(ended).toBe(true);
   });
 
-  test("files are there for the program, and nothing else is", async () => {
+  whenBusybox("files are there for the program, and nothing else is", async () => {
     const files = { "/data/numbers.txt": Buffer.from("3\n1\n2\n") };
     const sorted = await run(BUSYBOX, { args: ["sort", "/data/numbers.txt"], files });
     expect(Buffer.from(sorted.stdout).toString()).toBe("1\n2\n3\n");
@@ -68,7 +71,7 @@ describeWithKvm("run", () => {
     expect(none.exitCode).toBe(1);
   });
 
-  test("a program that aborts itself, faults, or runs too long says so", async () => {
+  whenBusybox("a program that aborts itself, faults, or runs too long says so", async () => {
     const aborted = await run(BUSYBOX, { args: ["sh", "-c", "kill -ABRT $$"] });
     expect([aborted.exitCode, aborted.signal]).toEqual([null, "SIGABRT"]);
     const forever = { args: ["sh", "-c", "while :; do :; done"], limits: { timeoutMs: 50 } };
@@ -77,7 +80,7 @@ describeWithKvm("run", () => {
     expect((await failureOf(() => run(BUSYBOX, loud)))["code"]).toBe("ERR_AMPOULE_OUTPUT_LIMIT");
   });
 
-  test("is cancelled by its signal", async () => {
+  whenBusybox("is cancelled by its signal", async () => {
     const controller = new AbortController();
     const running = run(BUSYBOX, {
       args: ["yes"],
@@ -88,7 +91,7 @@ describeWithKvm("run", () => {
     expect(failure).toMatchObject({ code: "ERR_AMPOULE_ABORTED", cause: "seen enough" });
   });
 
-  test("counts system calls by name", async () => {
+  whenBusybox("counts system calls by name", async () => {
     const { statistics } = await run(BUSYBOX, { args: ["echo", "hi"] });
     expect(statistics.systemCalls["exit_group"]).toBe(1);
     expect(statistics.exits).toBeGreaterThan(5);

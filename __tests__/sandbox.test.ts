@@ -1,7 +1,15 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "@jest/globals";
 import { AmpouleError, Sandbox } from "../ts/index.js";
-import { async, failureOf, HOST_FUNCTIONS, rustGuest, sync, testing } from "./support/guests.js";
+import {
+  async,
+  cProgram,
+  failureOf,
+  HOST_FUNCTIONS,
+  rustGuest,
+  sync,
+  testing,
+} from "./support/guests.js";
 import { describeWithKvm } from "./support/kvm.js";
 
 describeWithKvm("a sandbox", () => {
@@ -208,7 +216,9 @@ describeWithKvm("a sandbox", () => {
   });
 
   test("says that a plain program is none to call", async () => {
-    const failure = await failureOf(() => Sandbox.create({ guest: "/bin/busybox", name: "true" }));
+    const failure = await failureOf(() =>
+      Sandbox.create({ guest: cProgram("hello", "glibc"), stdout: "ignore" }),
+    );
     expect(failure["code"]).toBe("ERR_AMPOULE_GUEST_EXITED");
     expect(failure).toBeInstanceOf(AmpouleError);
   });
