@@ -169,6 +169,8 @@ fn describe(entry: &Entry, step: Step) -> f64 {
             number(kind::EXITED | flag, 0)
         }
         Step::Stopped => number(kind::STOPPED | flag, 0),
+        // Stays within the executor.
+        Step::Preempted => number(kind::NONE, 0),
     }
 }
 

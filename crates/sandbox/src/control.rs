@@ -32,6 +32,8 @@ pub(crate) trait Waker: Send + Sync + std::fmt::Debug {
 pub(crate) struct Inner {
     /// Mirrors "`state.stop` is set", for the look before each run.
     stop_pending: AtomicBool,
+    /// The runner's time slice is over.
+    slice_over: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -44,6 +46,8 @@ struct State {
     deadline: Option<(Instant, Duration)>,
     /// When the guest can have used up its CPU time at the earliest.
     cpu_check: Option<Instant>,
+    /// When the runner's time slice ends.
+    slice_end: Option<Instant>,
     /// The time for which the watchdog has an entry for this sandbox.
     watched: Option<Instant>,
 }
@@ -109,6 +113,21 @@ impl Control {
         self.watch(&mut state);
     }
 
+    /// Starts a time slice: after it, [`Self::slice_is_over`] and the guest is kicked once. `None`
+    /// ends the slice without that.
+    pub(crate) fn arm_slice(&self, length: Option<Duration>) {
+        let mut state = self.0.state.lock();
+        // Under the lock, so that the end of the slice before cannot come in between.
+        self.0.slice_over.store(false, Ordering::Release);
+        state.slice_end = length.and_then(|length| Instant::now().checked_add(length));
+        self.watch(&mut state);
+    }
+
+    /// Whether the time slice is over.
+    pub(crate) fn slice_is_over(&self) -> bool {
+        self.0.slice_over.load(Ordering::Acquire)
+    }
+
     /// Ends the clocks of a call that is over. A timeout that struck meanwhile is forgotten, because
     /// the call made it in time.
     pub(crate) fn disarm(&self) {
@@ -135,7 +154,8 @@ impl Control {
 
 impl State {
     fn due(&self) -> Option<Instant> {
-        [self.deadline.map(|(at, _)| at), self.cpu_check].into_iter().flatten().min()
+        let deadline = self.deadline.map(|(at, _)| at);
+        [deadline, self.cpu_check, self.slice_end].into_iter().flatten().min()
     }
 }
 
@@ -162,12 +182,14 @@ impl Inner {
     pub(crate) fn check(&self, now: Instant, entry: Instant) -> Option<Instant> {
         let timed_out = {
             let mut state = self.state.lock();
-            if state.cpu_check.is_some_and(|at| at <= now) {
-                // The runner looks at the CPU clock and arms the next check.
-                state.cpu_check = None;
-                if let Some(kicker) = &state.kicker {
-                    kicker.kick();
-                }
+            // The runner looks at the CPU clock and arms the next check.
+            let check = state.cpu_check.take_if(|at| *at <= now).is_some();
+            let slice = state.slice_end.take_if(|at| *at <= now).is_some();
+            if slice {
+                self.slice_over.store(true, Ordering::Release);
+            }
+            if let Some(kicker) = state.kicker.as_ref().filter(|_| check || slice) {
+                kicker.kick();
             }
             state.deadline.take_if(|(at, _)| *at <= now)
         };

@@ -9,6 +9,11 @@ use parking_lot::Mutex;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+/// How long a guest computes on a runner while others wait. Long against the cost of a kick (tens of
+/// microseconds), short against what a person notices.
+const TIME_SLICE: Duration = Duration::from_millis(10);
 
 /// A sandbox with whatever drives it.
 ///
@@ -301,7 +306,12 @@ impl Driven {
             *self.slot.lock() = Slot::Failed(failure);
             (Step::Stopped, Phase::Idle)
         });
-        self.report(Report::Step(step), phase);
+        if step == Step::Preempted {
+            self.phase.lock().phase = Phase::Queued;
+            self.enqueue();
+        } else {
+            self.report(Report::Step(step), phase);
+        }
     }
 
     fn advance(&self) -> (Step, Phase) {
@@ -318,7 +328,15 @@ impl Driven {
             };
         }
         match &mut *slot {
-            Slot::Made(sandbox) => (sandbox.run(), Self::phase_after(sandbox)),
+            Slot::Made(sandbox) => loop {
+                self.control.arm_slice(Some(TIME_SLICE));
+                let step = sandbox.run();
+                self.control.arm_slice(None);
+                // Nobody waits for the runner: no need to give it up.
+                if step != Step::Preempted || !Executor::get().queue.is_empty() {
+                    break (step, Self::phase_after(sandbox));
+                }
+            },
             Slot::Unmade(..) | Slot::Failed(_) | Slot::Gone => (Step::Stopped, Phase::Idle),
         }
     }

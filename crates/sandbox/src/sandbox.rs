@@ -116,6 +116,8 @@ pub enum Step {
         /// How long.
         duration: Duration,
     },
+    /// The time slice is over; [`Sandbox::run`] goes on. Only on an executor's runner.
+    Preempted,
     /// A plain program ended.
     Exited {
         /// Its exit status; 128 + signal when a signal ended it, as a shell shows it.

@@ -154,3 +154,33 @@ fn a_sandbox_that_is_dropped_unused_leaves_nothing() {
     // Other tests of this process open and close files meanwhile; a leak would be 100 or more.
     assert!(count() < before + 50);
 }
+
+#[test]
+fn guests_that_never_end_do_not_keep_others_from_running() {
+    if !kvm_is_available() {
+        return;
+    }
+    let start = |name| {
+        let (driven, told) = driven(functions("testing"));
+        driven.start(Budget::default()).unwrap();
+        assert_eq!(next(&driven, &told), Some(Step::Ready));
+        let function = driven.inspect(|sandbox| support::export(sandbox, name)).unwrap();
+        (driven, told, function)
+    };
+    let (patient, patient_told, add) = start("add");
+    // More than there are runners.
+    let runners = std::thread::available_parallelism().unwrap().get();
+    let busy: Vec<_> = (0..runners + 2).map(|_| start("spin_forever")).collect();
+    for (driven, _, spin) in &busy {
+        driven.call(*spin, &arguments(&[0_u8; 0]), Budget::default()).unwrap();
+    }
+    for round in 0..10 {
+        patient.call(add, &arguments(&(round, 1)), Budget::default()).unwrap();
+        assert_eq!(next(&patient, &patient_told), Some(Step::Return));
+    }
+    for (driven, told, _) in &busy {
+        assert!(matches!(driven.phase(), Phase::Queued | Phase::Running));
+        driven.control().stop(StopRequest::Killed);
+        assert_eq!(next(driven, told), Some(Step::Stopped));
+    }
+}

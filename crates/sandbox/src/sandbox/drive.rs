@@ -39,6 +39,9 @@ impl Sandbox {
             if let Some(stop) = self.control.take_stop() {
                 return Err(stop);
             }
+            if self.control.slice_is_over() {
+                return Ok(Step::Preempted);
+            }
             if self.state != State::Busy {
                 return match &self.state {
                     State::Poisoned(stop) => Err(stop.clone()),

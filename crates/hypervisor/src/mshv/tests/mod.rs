@@ -13,7 +13,7 @@ use mshv_bindings as hv;
 use parking_lot::Mutex;
 use std::io;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// One run of the guest.
 type Run = Box<dyn FnMut(&mut Processor) -> io::Result<hv::hv_message> + Send>;
@@ -304,6 +304,7 @@ fn a_kick_whose_signal_comes_just_before_the_call_is_not_lost() {
         entered.send(()).unwrap();
         wait_for_kick.recv().unwrap();
         // Signals are handled here, where they interrupt nothing.
+        // tidy: sleep: the signal has to be handled before the call, and handling leaves no trace
         std::thread::sleep(Duration::from_millis(2));
         spin()
     });
@@ -313,9 +314,7 @@ fn a_kick_whose_signal_comes_just_before_the_call_is_not_lost() {
         kicker.kick();
         kicked.send(()).unwrap();
     });
-    let start = Instant::now();
     assert_eq!(cpu.run().unwrap(), Exit::Kicked);
-    assert!(start.elapsed() < Duration::from_secs(10));
     assert_eq!(processor.lock().runs, 1);
     thread.join().unwrap();
 }
@@ -346,6 +345,7 @@ fn signals_end_with_the_answer() {
     });
     let kicker = cpu.kicker();
     let thread = std::thread::spawn(move || {
+        // tidy: sleep: the kick should come while the guest spins; if it comes before, nothing fails
         std::thread::sleep(Duration::from_millis(5));
         kicker.kick();
     });
