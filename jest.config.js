@@ -16,7 +16,7 @@ export default {
   },
   reporters: ["default", "<rootDir>/scripts/jest-reporter.js"],
   // Guests wait for the virtual machine's host; a slow machine is no failure.
-  testTimeout: 120_000,
+  testTimeout: 600_000,
   // Two test files at once would disturb each other's counts of threads and file descriptors.
   maxWorkers: 1,
 };
