@@ -131,7 +131,7 @@ describeWithKvm("sandboxes leave nothing behind", () => {
         `${before.mappings} mappings before and ${after.mappings} after`,
     );
     expectNothingNew(before, after);
-  });
+  }, 600_000);
 
   test("however their lives end", async () => {
     const names = Object.keys(LIVES);

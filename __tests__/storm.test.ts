@@ -224,7 +224,7 @@ describeWithKvm("a storm", () => {
       expect(seen.get(`${stop}: ${code}`)).toBeGreaterThan(0);
     }
     expect(seen.get("creation: ERR_AMPOULE_ABORTED")).toBeGreaterThan(0);
-  });
+  }, 600_000);
 
   test("during creations, from another thread that knows their ids", async () => {
     const random = new Random(SEED);

@@ -74,6 +74,7 @@ const BUSY: Readonly<Record<string, string>> = {
   `,
   "a sleep": `
     const sandbox = await create();
+    // tidy: sleep: the guest does, while its host goes on or ends
     sandbox.call.sleep(1_000_000).catch(() => {});
     parentPort.postMessage("busy");
   `,
@@ -174,6 +175,7 @@ describeWithKvm("processes", () => {
       const sandbox = await create();
       sandbox.call.spin(50).then(() => console.log("done"));
       const other = await create();
+      // tidy: sleep: the guest does, while its host goes on or ends
       other.call.sleep(50).then(() => console.log("slept"));
     `;
     const { status, stdout } = node(code);
