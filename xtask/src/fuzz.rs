@@ -65,7 +65,8 @@ fn test(fuzz: &Path) -> Command {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| repository::root().join("target"), PathBuf::from);
     let mut cargo = process::nested_cargo(fuzz);
-    cargo.args(["test", "--locked", "--target-dir"]).arg(target);
+    // Not `--locked`: a dependency added to a crate of the main workspace need not be repeated here.
+    cargo.args(["test", "--target-dir"]).arg(target);
     cargo
 }
 
