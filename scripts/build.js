@@ -3,7 +3,7 @@
  *
  * usage: node scripts/build.js [--debug] [--if-missing] [addon] [typescript] [guests]
  */
-import { copyFileSync, existsSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { install } from "./install.js";
@@ -30,6 +30,8 @@ export function buildAddon({ debug = false } = {}) {
 export function buildTypeScript() {
   say("compiling TypeScript");
   tool("tsc", ["-p", "tsconfig.build.json"]);
+  // npm does this for a packed package, but not for one that is linked from its folder.
+  chmodSync(join(ROOT, "dist/cli/main.js"), 0o755);
 }
 
 /** Builds the guests that ship, and those of the examples and tests. */
