@@ -5,14 +5,18 @@ use crate::frames::BLOCK_FRAMES;
 use crate::mapping::Mapping;
 use crate::physical::PhysicalMemory;
 use crate::space::{AddressSpace, Shape};
+use crate::table::Entry;
 use ampoule_abi::layout::PAGE_SIZE;
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-/// Frames for pages of 4 KiB behind an image's own: 4 MiB.
+/// Frames for pages of 4 KiB behind an image's own: 4 MiB at least.
 const SMALL_FRAMES: u64 = 1024;
+/// The image's part of memory is a multiple of this, 64 MiB, so that most images of a guest have the
+/// same shape and can take each other's place in a VM.
+const BOUNDARY_UNIT: u64 = 32 * BLOCK_FRAMES;
 
 /// An address space whose memory was copied into a sealed memfd.
 ///
@@ -21,8 +25,10 @@ const SMALL_FRAMES: u64 = 1024;
 /// make it impossible, for this process too, to change or truncate the file while it is mapped.
 #[derive(Debug)]
 pub struct SealedSpace {
-    file: OwnedFd,
-    shape: Shape,
+    pub(crate) file: OwnedFd,
+    /// The file again, for copying pages out of it; never written.
+    pub(crate) view: Mapping,
+    pub(crate) shape: Shape,
 }
 
 impl SealedSpace {
@@ -35,10 +41,14 @@ impl SealedSpace {
         shape.image_frames = shape.frames.high_water();
         shape.boundary = boundary(&shape);
         rustix::fs::ftruncate(&file, shape.boundary * PAGE_SIZE)?;
+        let tables = shape.tables.frames(memory);
         let mut page = vec![0_u8; to_usize(PAGE_SIZE)];
         for frame in 0..shape.frames.high_water() {
             let offset = frame * PAGE_SIZE;
             memory.read(offset, &mut page).map_err(io::Error::other)?;
+            if tables.contains(&frame) {
+                forget_use(&mut page);
+            }
             if page.iter().any(|&byte| byte != 0) {
                 write_all_at(&file, &page, offset)?;
             }
@@ -47,7 +57,8 @@ impl SealedSpace {
             &file,
             SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
         )?;
-        Ok(Self { file, shape })
+        let view = Mapping::private(&file, shape.boundary * PAGE_SIZE)?;
+        Ok(Self { file, view, shape })
     }
 
     /// A new address space that starts as a copy-on-write view of this one.
@@ -56,22 +67,31 @@ impl SealedSpace {
     ///
     /// # Errors
     /// What `mmap(2)` reports.
-    pub fn instantiate(&self) -> io::Result<AddressSpace> {
+    pub fn instantiate(self: &Arc<Self>) -> io::Result<AddressSpace> {
         let boundary = self.shape.boundary * PAGE_SIZE;
         let mut parts = vec![(0, Arc::new(Mapping::private(&self.file, boundary)?))];
         let fresh = self.shape.frames.limit() * PAGE_SIZE - boundary;
         if fresh > 0 {
             parts.push((boundary, Arc::new(Mapping::anonymous_huge(fresh)?)));
         }
-        Ok(AddressSpace::with_shape(PhysicalMemory::new(parts), self.shape.clone()))
+        let memory = PhysicalMemory::new(parts);
+        Ok(AddressSpace::with_shape(memory, self.shape.clone(), Some(Arc::clone(self))))
     }
 }
 
-/// Where the image's part of memory ends: behind its frames and some spare ones for small needs, so
-/// that a guest which needs little takes no huge page; a multiple of the huge page's size.
+/// Where the image's part of memory ends: behind its frames and spare ones for small needs, so that a
+/// guest which needs little takes no huge page.
 fn boundary(shape: &Shape) -> u64 {
-    let end = (shape.image_frames + SMALL_FRAMES).next_multiple_of(BLOCK_FRAMES);
+    let end = (shape.image_frames + SMALL_FRAMES).next_multiple_of(BOUNDARY_UNIT);
     end.min(shape.frames.limit())
+}
+
+/// Clears the bits by which the processor says that it used an entry: in an instance they are to tell
+/// what *that* guest wrote.
+fn forget_use(table: &mut [u8]) {
+    for entry in table.as_chunks_mut::<8>().0 {
+        *entry = (u64::from_le_bytes(*entry) & !Entry::USED).to_le_bytes();
+    }
 }
 
 fn write_all_at(file: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {

@@ -19,4 +19,4 @@ pub use image::SealedSpace;
 pub use mapping::{Mapping, OutOfBounds};
 pub use physical::PhysicalMemory;
 pub use protection::{Access, Privilege, Protection};
-pub use space::{AccessError, AddressSpace, FaultOutcome, MapError};
+pub use space::{AccessError, AddressSpace, FaultOutcome, MapError, RestoreError, Restored};

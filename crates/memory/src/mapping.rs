@@ -176,6 +176,45 @@ impl Mapping {
         Ok(())
     }
 
+    /// Copies `length` bytes at `offset` of `source` to the same offset of this mapping.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] when the range does not lie inside of both; nothing is copied then.
+    pub(crate) fn copy_from(
+        &self,
+        source: &Self,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), OutOfBounds> {
+        let from = source.range(offset, length)?;
+        let to = self.range(offset, length)?;
+        // SAFETY: both are valid for `length` bytes, checked by `range`, and belong to mappings that
+        // do not overlap because each owns its range.
+        unsafe { copy(from, to, to_usize(length)) };
+        Ok(())
+    }
+
+    /// Puts a copy-on-write view of `file` in the place of this mapping's contents, at the same
+    /// address; a hypervisor that uses the mapping sees the new contents.
+    ///
+    /// # Errors
+    /// What `mmap(2)` reports; the contents are as they were then.
+    pub(crate) fn replace_by(&self, file: impl AsFd) -> io::Result<()> {
+        // SAFETY: exactly this value's own range is replaced, by memory with the same rights; no Rust
+        // reference to its contents exists.
+        unsafe {
+            rustix::mm::mmap(
+                self.base.as_ptr().cast(),
+                to_usize(self.length),
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED,
+                file,
+                0,
+            )
+        }?;
+        Ok(())
+    }
+
     /// Reads the 8-byte-aligned word at `offset` in one access.
     ///
     /// # Errors

@@ -33,6 +33,11 @@ impl PhysicalMemory {
         self.parts.iter().map(|(base, mapping)| (PhysicalAddress::new(*base), mapping))
     }
 
+    /// The first part, from guest-physical zero.
+    pub(crate) fn first(&self) -> Option<&Mapping> {
+        self.parts.first().map(|(_, mapping)| mapping.as_ref())
+    }
+
     /// As [`Mapping::read`], at a guest-physical address.
     ///
     /// # Errors

@@ -5,8 +5,10 @@
 
 mod access;
 mod area;
+mod restore;
 
 pub use access::{AccessError, FaultOutcome};
+pub use restore::{RestoreError, Restored};
 
 use crate::address::{PhysicalAddress, is_page_aligned, round_up_to_page, to_usize};
 use crate::frames::{BLOCK_FRAMES, FrameAllocator, Run};
@@ -17,6 +19,7 @@ use crate::protection::{Privilege, Protection};
 use crate::table::{Entry, PageTables};
 use ampoule_abi::layout::{NULL_GUARD_END, PAGE_SIZE, USER_END};
 use area::{Area, Areas, Backing};
+use restore::Tracking;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -50,6 +53,10 @@ pub struct AddressSpace {
     /// The guest's own memory, and what is attached beside it, such as the channel.
     memory: PhysicalMemory,
     shape: Shape,
+    /// The image that the first part of memory is a copy-on-write view of.
+    base: Option<Arc<SealedSpace>>,
+    /// What [`Self::restore`] knows from the last time.
+    tracking: Tracking,
 }
 
 /// Everything about an address space but its memory.
@@ -62,7 +69,9 @@ pub(crate) struct Shape {
     pub(crate) boundary: u64,
     /// Blocks that a large leaf maps, with the tables that take its place when it is split.
     large: BTreeMap<u64, PhysicalAddress>,
-    tables: PageTables,
+    /// Grows with every change of mappings, so that two shapes of one image can be told apart.
+    changes: u64,
+    pub(crate) tables: PageTables,
     areas: Areas,
 }
 
@@ -150,24 +159,29 @@ impl AddressSpace {
             image_frames: 0,
             boundary: limit,
             large: BTreeMap::new(),
+            changes: 0,
             tables: PageTables::new(root),
             areas: Areas::new(),
         };
-        Ok(Self::with_shape(PhysicalMemory::new(vec![(0, memory)]), shape))
+        Ok(Self::with_shape(PhysicalMemory::new(vec![(0, memory)]), shape, None))
     }
 
-    pub(crate) fn with_shape(memory: PhysicalMemory, shape: Shape) -> Self {
-        Self { memory, shape }
+    pub(crate) fn with_shape(
+        memory: PhysicalMemory,
+        shape: Shape,
+        base: Option<Arc<SealedSpace>>,
+    ) -> Self {
+        Self { memory, shape, base, tracking: Tracking::default() }
     }
 
     /// Copies the memory into a sealed image. Attached memory is not part of it.
     ///
     /// # Errors
     /// When the host cannot make or fill a memfd.
-    pub fn seal(&mut self) -> io::Result<SealedSpace> {
+    pub fn seal(&mut self) -> io::Result<Arc<SealedSpace>> {
         // Pages of an image are copied and tracked one by one.
         self.split_large(0, USER_END);
-        SealedSpace::new(&self.memory, self.shape.clone())
+        SealedSpace::new(&self.memory, self.shape.clone()).map(Arc::new)
     }
 
     /// Guest-physical memory: the guest's own from address zero on, and what is attached.
@@ -375,12 +389,14 @@ impl AddressSpace {
         if self.shape.areas.len() >= AREAS_MAX {
             return Err(MapError::TooManyAreas { limit: AREAS_MAX });
         }
+        self.shape.changes += 1;
         self.shape.areas.insert(start, area);
         Ok(())
     }
 
     /// Splits areas so that none crosses `start` or `end`, and large leaves in between.
     fn isolate(&mut self, start: u64, end: u64) -> Result<(), MapError> {
+        self.shape.changes += 1;
         // A split adds at most two areas.
         if self.shape.areas.len() + 2 > AREAS_MAX {
             return Err(MapError::TooManyAreas { limit: AREAS_MAX });
@@ -397,6 +413,7 @@ impl AddressSpace {
         let first = start & !(BLOCK - 1);
         let blocks: Vec<_> = self.shape.large.range(first..end).map(|(&b, &t)| (b, t)).collect();
         for (block, table) in blocks {
+            self.shape.changes += 1;
             self.shape.large.remove(&block);
             self.shape.tables.split(&self.memory, block, table);
         }
@@ -404,6 +421,7 @@ impl AddressSpace {
 
     /// Maps the empty block at `block` by one large leaf; `false` when there is no block of frames.
     fn commit_large(&mut self, block: u64, protection: Protection) -> Result<bool, MapError> {
+        self.shape.changes += 1;
         let Some(run) = self.shape.frames.allocate_block(self.shape.boundary) else {
             return Ok(false);
         };
@@ -463,6 +481,7 @@ impl AddressSpace {
 
     /// Gives every page of `[start, end)` that has none a zeroed frame.
     fn commit(&mut self, start: u64, end: u64, protection: Protection) -> Result<(), MapError> {
+        self.shape.changes += 1;
         self.prepare_tables(start, end)?;
         let mut at = start;
         while at < end {
@@ -484,6 +503,7 @@ impl AddressSpace {
 
     /// Takes the frames of `[start, end)` away and frees them.
     fn withdraw(&mut self, start: u64, end: u64) -> Result<(), MapError> {
+        self.shape.changes += 1;
         for run in self.rewrite(start, end, |_, _| Entry::EMPTY) {
             self.memory
                 .discard(run.offset(), run.length())

@@ -8,6 +8,7 @@ use crate::frames::Run;
 use crate::physical::PhysicalMemory;
 use crate::protection::{Access, Privilege, Protection};
 use ampoule_abi::layout::PAGE_SIZE;
+use std::collections::BTreeSet;
 
 /// Depth of the tables: PML4, page-directory-pointer table, page directory, page table.
 const LEVELS: u32 = 4;
@@ -25,10 +26,15 @@ impl Entry {
     const PRESENT: u64 = 1 << 0;
     const WRITABLE: u64 = 1 << 1;
     const USER: u64 = 1 << 2;
+    const ACCESSED: u64 = 1 << 5;
+    const DIRTY: u64 = 1 << 6;
     const LARGE: u64 = 1 << 7;
     const COMMITTED: u64 = 1 << 9;
     const NO_EXECUTE: u64 = 1 << 63;
     const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+    /// What the processor sets by itself.
+    pub(crate) const USED: u64 = Self::ACCESSED | Self::DIRTY;
 
     pub(crate) const EMPTY: Self = Self(0);
 
@@ -95,6 +101,9 @@ impl Entry {
         self.0 & needed == needed && executable
     }
 }
+
+/// Entries in a table.
+const ENTRIES: usize = 1 << INDEX_BITS;
 
 /// Why a table could not be extended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,6 +202,34 @@ impl PageTables {
         Ok(())
     }
 
+    /// The frames that the tables themselves take.
+    pub(crate) fn frames(self, memory: &PhysicalMemory) -> BTreeSet<u64> {
+        let mut frames = BTreeSet::new();
+        let mut level = vec![self.root];
+        for _ in 0..LEVELS - 1 {
+            frames.extend(level.iter().map(|table| table.get() / PAGE_SIZE));
+            level = level
+                .iter()
+                .flat_map(|table| (0..ENTRIES as u64).map(move |index| table.get() + index * 8))
+                .filter_map(|slot| memory.read_u64(slot).ok().map(Entry))
+                .filter(|entry| entry.is_present() && !entry.is_large())
+                .map(Entry::target)
+                .collect();
+        }
+        frames.extend(level.iter().map(|table| table.get() / PAGE_SIZE));
+        frames
+    }
+
+    /// The table that holds the leaf for `address`, unless a large leaf or nothing is there.
+    pub(crate) fn leaf_table(
+        self,
+        memory: &PhysicalMemory,
+        address: u64,
+    ) -> Option<PhysicalAddress> {
+        let slot = self.slot(memory, address)?;
+        Some(PhysicalAddress::new(slot.get() & !(PAGE_SIZE - 1)))
+    }
+
     /// Where the leaf for `address` stands, unless it is part of a large one.
     fn slot(self, memory: &PhysicalMemory, address: u64) -> Option<PhysicalAddress> {
         let directory = self.directory_slot(memory, address)?;
@@ -213,6 +250,18 @@ impl PageTables {
         }
         Some(slot_in(table, address, 1))
     }
+}
+
+/// The frames of the present, writable and dirty leaves among the bytes of a table.
+pub(crate) fn dirty_frames(table: &[u8]) -> impl Iterator<Item = u64> {
+    const WANTED: u64 = Entry::PRESENT | Entry::WRITABLE | Entry::DIRTY;
+    table
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|bytes| Entry(u64::from_le_bytes(*bytes)))
+        .filter(|entry| entry.0 & WANTED == WANTED)
+        .map(Entry::frame)
 }
 
 /// Where `table` holds the entry for `address`; level 0 is the page table.

@@ -46,6 +46,10 @@ impl Areas {
         self.0.len()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Area)> {
+        self.0.iter().map(|(&start, area)| (start, area))
+    }
+
     /// Adds a range that overlaps none, merging it with equal neighbours.
     pub(crate) fn insert(&mut self, start: u64, area: Area) {
         let Area { mut end, protection, backing } = area;
