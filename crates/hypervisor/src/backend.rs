@@ -52,6 +52,22 @@ pub trait Vcpu: Send {
     /// Sets the base of FS for the next run.
     fn set_fs_base(&mut self, base: u64);
 
+    /// Reads the state for [`Self::load`].
+    ///
+    /// Cost: two or three system calls.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Refused`].
+    fn save(&mut self) -> Result<CpuState, HypervisorError>;
+
+    /// Makes the next run start in `state`; nothing else that ring 3 may have changed stays.
+    ///
+    /// Cost: one system call.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Refused`], when the state is not one of this kind of CPU.
+    fn load(&mut self, state: &CpuState) -> Result<(), HypervisorError>;
+
     /// Frequency of the guest's time-stamp counter in Hz, when the hypervisor knows it.
     fn tsc_frequency(&self) -> Option<u64>;
 
@@ -123,6 +139,21 @@ pub struct SystemRegisters {
     pub cr2: u64,
     /// Base of FS.
     pub fs_base: u64,
+    /// Base of GS, which ring 3 can set by itself where `wrgsbase` exists.
+    pub gs_base: u64,
+}
+
+/// Everything of a CPU that ring 3 can change, to go back to or to start from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CpuState {
+    /// General registers. An `out` that stopped the CPU is done: RIP is behind it.
+    pub registers: Registers,
+    /// Base of FS.
+    pub fs_base: u64,
+    /// Base of GS.
+    pub gs_base: u64,
+    /// The extended state in the standard format of `XSAVE` (Intel SDM vol. 1, section 13.4).
+    pub extended: Vec<u8>,
 }
 
 /// State of a CPU before its first instruction: long mode, ring 3, flat segments.

@@ -3,7 +3,9 @@
 //! A script plays the guest: at every run it gets the registers and the memory, changes them as the
 //! guest's instructions would, and says how the CPU stopped.
 
-use crate::backend::{Exit, HypervisorError, InitialState, Registers, SystemRegisters, Vcpu, Vm};
+use crate::backend::{
+    CpuState, Exit, HypervisorError, InitialState, Registers, SystemRegisters, Vcpu, Vm,
+};
 use crate::kick::{Kick, Kicker};
 use ampoule_memory::{Mapping, PhysicalAddress};
 use std::sync::Arc;
@@ -108,6 +110,22 @@ impl Vcpu for FakeVcpu {
 
     fn set_fs_base(&mut self, base: u64) {
         self.cpu.system_registers.fs_base = base;
+    }
+
+    fn save(&mut self) -> Result<CpuState, HypervisorError> {
+        Ok(CpuState {
+            registers: self.cpu.registers,
+            fs_base: self.cpu.system_registers.fs_base,
+            gs_base: self.cpu.system_registers.gs_base,
+            extended: Vec::new(),
+        })
+    }
+
+    fn load(&mut self, state: &CpuState) -> Result<(), HypervisorError> {
+        self.cpu.registers = state.registers;
+        self.cpu.system_registers =
+            SystemRegisters { cs: 0x33, cr2: 0, fs_base: state.fs_base, gs_base: state.gs_base };
+        Ok(())
     }
 
     fn tsc_frequency(&self) -> Option<u64> {

@@ -19,7 +19,9 @@ mod probe;
 pub mod ring3;
 mod signal;
 
-pub use backend::{Exit, HypervisorError, InitialState, Registers, SystemRegisters, Vcpu, Vm};
+pub use backend::{
+    CpuState, Exit, HypervisorError, InitialState, Registers, SystemRegisters, Vcpu, Vm,
+};
 pub use kick::Kicker;
 pub use probe::{Availability, Probe, probe};
 

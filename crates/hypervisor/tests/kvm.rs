@@ -257,3 +257,33 @@ fn a_kicker_outlives_its_cpu() {
     let kicker = Guest::new(&[&SPIN]).machine.kicker();
     kicker.kick();
 }
+
+#[test]
+fn a_cpu_goes_back_to_a_saved_state() {
+    if !kvm_is_available() {
+        return;
+    }
+    // mov $1, %ebx; ring; pcmpeqd %xmm7, %xmm7; mov $2, %ebx; ring; jmp .
+    let first = [0xbb, 1, 0, 0, 0];
+    let second = [0x66, 0x0f, 0x76, 0xff, 0xbb, 2, 0, 0, 0];
+    let mut guest = Guest::new(&[&first, &RING, &second, &RING, &SPIN]);
+    assert_eq!(guest.run(), Trap::Doorbell);
+    let saved = guest.machine.save().unwrap();
+    assert_eq!(saved.registers.rbx, 1);
+    assert_eq!(saved.registers.rip, CODE + 7);
+    for _ in 0..3 {
+        // Goes on behind the first doorbell, as often as one likes.
+        assert_eq!(guest.run(), Trap::Doorbell);
+        let after = guest.machine.save().unwrap();
+        assert_eq!(after.registers.rbx, 2);
+        assert_ne!(after.extended, saved.extended);
+        guest.machine.load(&saved).unwrap();
+        let again = guest.machine.save().unwrap();
+        assert_eq!(again.registers, saved.registers);
+    }
+    // Another CPU over the same code can start there too.
+    let mut other = Guest::new(&[&first, &RING, &second, &RING, &SPIN]);
+    other.machine.load(&saved).unwrap();
+    assert_eq!(other.run(), Trap::Doorbell);
+    assert_eq!(other.machine.save().unwrap().registers.rbx, 2);
+}

@@ -51,6 +51,12 @@ impl KickState {
         self.pending.swap(false, Ordering::SeqCst)
     }
 
+    /// Sets `immediate_exit` to what the pending kicks ask for, after it was used for something else.
+    pub(super) fn rearm(&self) {
+        let inner = self.inner.lock();
+        inner.set_immediate_exit(u8::from(self.pending.load(Ordering::SeqCst)));
+    }
+
     /// To be called before the memory of `kvm_run` is unmapped.
     pub(super) fn detach(&self) {
         self.inner.lock().immediate_exit = std::ptr::null_mut();

@@ -3,12 +3,16 @@
 use super::refused;
 use super::signal::KickState;
 use super::system::System;
-use crate::backend::{Exit, HypervisorError, InitialState, Registers, SystemRegisters, Vcpu};
+use crate::backend::{
+    CpuState, Exit, HypervisorError, InitialState, Registers, SystemRegisters, Vcpu,
+};
 use crate::kick::Kicker;
 use crate::long_mode::{CR0, EFER, STAR};
 use crate::signal::kick_signal;
 use ampoule_memory::Mapping;
-use kvm_bindings::{Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_xcr, kvm_xcrs};
+use kvm_bindings::{
+    Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr, kvm_xcrs, kvm_xsave,
+};
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
 use std::sync::Arc;
 
@@ -21,6 +25,11 @@ pub(super) struct KvmVcpu {
     fd: VcpuFd,
     kick: Arc<KickState>,
     system: &'static System,
+    /// System registers as they were at first. Ring 3 can change segment registers and nothing else
+    /// of them, so a CPU is reset by these.
+    initial: kvm_sregs,
+    /// The last exit was an `out`, which some KVMs only finish at the next run.
+    out_may_be_pending: bool,
     /// The VM's file descriptor lives on in the kernel while this CPU does, and so must its memory.
     _memory: Vec<Arc<Mapping>>,
 }
@@ -37,7 +46,25 @@ impl KvmVcpu {
         fd.set_sync_valid_reg(SyncReg::Register);
         fd.set_sync_valid_reg(SyncReg::SystemRegister);
         let immediate_exit = &raw mut fd.get_kvm_run().immediate_exit;
-        Ok(Self { fd, kick: Arc::new(KickState::new(immediate_exit)), system, _memory: memory })
+        let kick = Arc::new(KickState::new(immediate_exit));
+        let initial = kvm_sregs::default();
+        Ok(Self { fd, kick, system, initial, out_may_be_pending: false, _memory: memory })
+    }
+
+    /// Lets KVM step over an `out` that stopped the CPU, where it has not yet (kernel:
+    /// `complete_fast_pio_out`), without running the guest.
+    fn finish_out(&mut self) -> Result<(), HypervisorError> {
+        if !self.out_may_be_pending {
+            return Ok(());
+        }
+        self.fd.set_kvm_immediate_exit(1);
+        let ran = self.fd.run().map(|_| ()).map_err(|error| error.errno());
+        self.kick.rearm();
+        if ran != Err(libc::EINTR) {
+            return Err(refused("finish an `out`")(kvm_ioctls::Error::new(libc::EIO)));
+        }
+        self.out_may_be_pending = false;
+        Ok(())
     }
 
     /// Runs until an exit or an interruption; `None` is a spurious interruption.
@@ -105,6 +132,7 @@ impl Vcpu for KvmVcpu {
         }
         self.set_registers(&state.registers);
         self.fd.sync_regs_mut().sregs = sregs;
+        self.initial = sregs;
         Ok(())
     }
 
@@ -120,6 +148,7 @@ impl Vcpu for KvmVcpu {
         self.kick.leave();
         self.fd.clear_sync_dirty_reg(SyncReg::Register);
         self.fd.clear_sync_dirty_reg(SyncReg::SystemRegister);
+        self.out_may_be_pending = matches!(exit, Ok(Exit::PortOut { .. }));
         exit
     }
 
@@ -173,12 +202,50 @@ impl Vcpu for KvmVcpu {
 
     fn system_registers(&self) -> SystemRegisters {
         let sregs = self.fd.sync_regs().sregs;
-        SystemRegisters { cs: sregs.cs.selector, cr2: sregs.cr2, fs_base: sregs.fs.base }
+        SystemRegisters {
+            cs: sregs.cs.selector,
+            cr2: sregs.cr2,
+            fs_base: sregs.fs.base,
+            gs_base: sregs.gs.base,
+        }
     }
 
     fn set_fs_base(&mut self, base: u64) {
         self.fd.sync_regs_mut().sregs.fs.base = base;
         self.fd.set_sync_dirty_reg(SyncReg::SystemRegister);
+    }
+
+    fn save(&mut self) -> Result<CpuState, HypervisorError> {
+        self.finish_out()?;
+        let xsave = self.fd.get_xsave().map_err(refused("read extended state"))?;
+        let system = self.system_registers();
+        Ok(CpuState {
+            registers: self.registers(),
+            fs_base: system.fs_base,
+            gs_base: system.gs_base,
+            extended: xsave.region.iter().flat_map(|word| word.to_le_bytes()).collect(),
+        })
+    }
+
+    fn load(&mut self, state: &CpuState) -> Result<(), HypervisorError> {
+        let mut xsave = kvm_xsave::default();
+        let (words, rest) = state.extended.as_chunks::<4>();
+        if words.len() != xsave.region.len() || !rest.is_empty() {
+            return Err(refused("set extended state")(kvm_ioctls::Error::new(libc::EINVAL)));
+        }
+        for (word, bytes) in xsave.region.iter_mut().zip(words) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        // SAFETY: without dynamically enabled state components (none is ever asked for) the kernel
+        // reads the 4096 bytes of the structure and no more.
+        unsafe { self.fd.set_xsave(&xsave) }.map_err(refused("set extended state"))?;
+        let mut sregs = self.initial;
+        sregs.fs.base = state.fs_base;
+        sregs.gs.base = state.gs_base;
+        self.fd.sync_regs_mut().sregs = sregs;
+        self.fd.set_sync_dirty_reg(SyncReg::SystemRegister);
+        self.set_registers(&state.registers);
+        Ok(())
     }
 
     fn tsc_frequency(&self) -> Option<u64> {

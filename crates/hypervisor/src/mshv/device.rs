@@ -27,6 +27,12 @@ pub(super) trait Device: Send {
 
     /// Reads the general and the system registers.
     fn read(&self) -> io::Result<(Registers, SystemRegisters)>;
+
+    /// Reads the extended state.
+    fn extended(&self) -> io::Result<Vec<u8>>;
+
+    /// Sets the extended state, as [`Self::extended`] gave it.
+    fn set_extended(&mut self, state: &[u8]) -> io::Result<()>;
 }
 
 /// The real thing.
@@ -71,9 +77,10 @@ impl Device for Hardware {
             registers::asked(hv::hv_register_name_HV_X64_REGISTER_CS),
             registers::asked(hv::hv_register_name_HV_X64_REGISTER_CR2),
             registers::asked(hv::hv_register_name_HV_X64_REGISTER_FS),
+            registers::asked(hv::hv_register_name_HV_X64_REGISTER_GS),
         ];
         retry(|| self.fd.get_reg(&mut system))?;
-        let [cs, cr2, fs] = system.map(|register| register.value);
+        let [cs, cr2, fs, gs] = system.map(|register| register.value);
         let system = SystemRegisters {
             // SAFETY: every bit pattern is valid for every field of the union.
             cs: unsafe { cs.segment }.selector,
@@ -81,7 +88,18 @@ impl Device for Hardware {
             cr2: unsafe { cr2.reg64 },
             // SAFETY: as above.
             fs_base: unsafe { fs.segment }.base,
+            // SAFETY: as above.
+            gs_base: unsafe { gs.segment }.base,
         };
         Ok((registers::from_hypervisor(&general), system))
+    }
+
+    fn extended(&self) -> io::Result<Vec<u8>> {
+        Ok(retry(|| self.fd.get_xsave())?.buffer.to_vec())
+    }
+
+    fn set_extended(&mut self, state: &[u8]) -> io::Result<()> {
+        let buffer = state.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
+        retry(|| self.fd.set_xsave(&hv::XSave { buffer }))
     }
 }

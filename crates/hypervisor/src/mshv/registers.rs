@@ -9,7 +9,7 @@ use mshv_bindings::{SegmentRegister, StandardRegisters};
 /// sets them too: control registers last. The local descriptor table gets a limit of zero, so that
 /// no selector refers to it. Everything left out is as after a reset.
 pub(super) fn initial(state: &InitialState, features: Features) -> Vec<hv::hv_register_assoc> {
-    let code = SegmentRegister { selector: 0x33, type_: 11, db: 0, l: 1, ..flat() };
+    let code = code_segment();
     let data = data_segment(0);
     let (task_base, task_limit) = state.tss;
     let system = SegmentRegister { dpl: 0, db: 0, s: 0, g: 0, ..flat() };
@@ -49,6 +49,23 @@ pub(super) fn initial(state: &InitialState, features: Features) -> Vec<hv::hv_re
 /// FS as a flat data segment with a base.
 pub(super) fn fs(base: u64) -> hv::hv_register_assoc {
     segment(hv::hv_register_name_HV_X64_REGISTER_FS, data_segment(base))
+}
+
+/// 64-bit code at ring 3: execute, read, accessed.
+fn code_segment() -> SegmentRegister {
+    SegmentRegister { selector: 0x33, type_: 11, db: 0, l: 1, ..flat() }
+}
+
+/// The segment registers that ring 3 can change, with these bases for FS and GS.
+pub(super) fn ring_3_segments(fs_base: u64, gs_base: u64) -> [hv::hv_register_assoc; 6] {
+    [
+        segment(hv::hv_register_name_HV_X64_REGISTER_CS, code_segment()),
+        segment(hv::hv_register_name_HV_X64_REGISTER_SS, data_segment(0)),
+        segment(hv::hv_register_name_HV_X64_REGISTER_DS, data_segment(0)),
+        segment(hv::hv_register_name_HV_X64_REGISTER_ES, data_segment(0)),
+        fs(fs_base),
+        segment(hv::hv_register_name_HV_X64_REGISTER_GS, data_segment(gs_base)),
+    ]
 }
 
 /// A question for a register's value.

@@ -9,7 +9,9 @@ use super::kick::KickState;
 use super::message::{Stop, decode};
 use super::refused;
 use super::registers;
-use crate::backend::{Exit, HypervisorError, InitialState, Registers, SystemRegisters, Vcpu};
+use crate::backend::{
+    CpuState, Exit, HypervisorError, InitialState, Registers, SystemRegisters, Vcpu,
+};
 use crate::kick::Kicker;
 use ampoule_memory::Mapping;
 use std::io;
@@ -116,6 +118,26 @@ impl<D: Device> Vcpu for MshvVcpu<D> {
     fn set_fs_base(&mut self, base: u64) {
         self.system.fs_base = base;
         self.fs_changed = true;
+    }
+
+    fn save(&mut self) -> Result<CpuState, HypervisorError> {
+        Ok(CpuState {
+            registers: self.registers,
+            fs_base: self.system.fs_base,
+            gs_base: self.system.gs_base,
+            extended: self.device.extended().map_err(refused("read extended state"))?,
+        })
+    }
+
+    fn load(&mut self, state: &CpuState) -> Result<(), HypervisorError> {
+        self.device.set_extended(&state.extended).map_err(refused("set extended state"))?;
+        let segments = registers::ring_3_segments(state.fs_base, state.gs_base);
+        self.device.set(&segments).map_err(refused("set system registers"))?;
+        self.fs_changed = false;
+        self.system =
+            SystemRegisters { cs: 0x33, cr2: 0, fs_base: state.fs_base, gs_base: state.gs_base };
+        self.set_registers(&state.registers);
+        Ok(())
     }
 
     fn tsc_frequency(&self) -> Option<u64> {

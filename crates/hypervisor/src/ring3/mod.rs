@@ -4,7 +4,7 @@ mod system_pages;
 
 pub use system_pages::SystemPages;
 
-use crate::backend::{Exit, HypervisorError, InitialState, Registers, Vcpu, Vm};
+use crate::backend::{CpuState, Exit, HypervisorError, InitialState, Registers, Vcpu, Vm};
 use crate::kick::Kicker;
 use ampoule_abi::port;
 use ampoule_memory::{Access, AddressSpace};
@@ -158,6 +158,22 @@ impl Machine {
     #[must_use]
     pub fn tsc_frequency(&self) -> Option<u64> {
         self.vcpu.tsc_frequency()
+    }
+
+    /// Reads the CPU's state, for [`Self::load`] or for another machine of the same kind.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Refused`].
+    pub fn save(&mut self) -> Result<CpuState, HypervisorError> {
+        self.vcpu.save()
+    }
+
+    /// Makes the next run start in `state`.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Refused`].
+    pub fn load(&mut self, state: &CpuState) -> Result<(), HypervisorError> {
+        self.vcpu.load(state)
     }
 
     /// A handle that makes [`Machine::run`] return, from any thread.

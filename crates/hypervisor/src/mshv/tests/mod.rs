@@ -26,6 +26,7 @@ struct Processor {
     runs: u32,
     general_sets: u32,
     set: Vec<(hv::hv_register_name, u128)>,
+    extended: Vec<u8>,
 }
 
 struct Scripted {
@@ -66,6 +67,15 @@ impl Device for Scripted {
     fn read(&self) -> io::Result<(Registers, SystemRegisters)> {
         let processor = self.processor.lock();
         Ok((processor.general, processor.system))
+    }
+
+    fn extended(&self) -> io::Result<Vec<u8>> {
+        Ok(self.processor.lock().extended.clone())
+    }
+
+    fn set_extended(&mut self, state: &[u8]) -> io::Result<()> {
+        self.processor.lock().extended = state.to_vec();
+        Ok(())
     }
 }
 
@@ -202,14 +212,17 @@ fn what_did_not_change_is_not_written() {
 #[test]
 fn the_base_of_fs_is_written_once_and_system_registers_come_with_the_exit() {
     let (mut cpu, processor) = cpu(|processor| {
-        processor.system = SystemRegisters { cs: 0x10, cr2: 0xbad, fs_base: 0x7000 };
+        processor.system = SystemRegisters { cs: 0x10, cr2: 0xbad, fs_base: 0x7000, gs_base: 0 };
         Ok(out(0xee))
     });
     cpu.set_fs_base(0x7000);
     assert_eq!(cpu.system_registers().fs_base, 0x7000);
     cpu.run().unwrap();
     cpu.run().unwrap();
-    assert_eq!(cpu.system_registers(), SystemRegisters { cs: 0x10, cr2: 0xbad, fs_base: 0x7000 });
+    assert_eq!(
+        cpu.system_registers(),
+        SystemRegisters { cs: 0x10, cr2: 0xbad, fs_base: 0x7000, gs_base: 0 }
+    );
     // Base, limit, selector, attributes: present, ring 3, read and write, 32 bits, by pages.
     let fs = 0x7000_u128 | 0xffff_ffff << 64 | 0x2b << 96 | 0xc0f3 << 112;
     assert_eq!(processor.lock().set, [(hv::hv_register_name_HV_X64_REGISTER_FS, fs)]);

@@ -193,7 +193,16 @@ impl Device for KvmDevice {
             rflags: r.rflags,
         };
         let (cs, cr2, fs_base) = (sregs.cs.selector, sregs.cr2, sregs.fs.base);
-        Ok((general, SystemRegisters { cs, cr2, fs_base }))
+        Ok((general, SystemRegisters { cs, cr2, fs_base, gs_base: sregs.gs.base }))
+    }
+
+    fn extended(&self) -> io::Result<Vec<u8>> {
+        let xsave = self.fd.get_xsave().unwrap();
+        Ok(xsave.region.iter().flat_map(|word| word.to_le_bytes()).collect())
+    }
+
+    fn set_extended(&mut self, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
