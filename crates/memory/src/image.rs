@@ -8,12 +8,15 @@ use crate::space::{AddressSpace, Shape};
 use crate::table::Entry;
 use ampoule_abi::layout::PAGE_SIZE;
 use rustix::fs::{MemfdFlags, SealFlags};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Frames for pages of 4 KiB behind an image's own: 4 MiB at least.
 const SMALL_FRAMES: u64 = 1024;
+/// Bytes written to an image at once.
+const RUN_MAX: usize = 1 << 20;
 /// The image's part of memory is a multiple of this, 64 MiB, so that most images of a guest have the
 /// same shape and can take each other's place in a VM.
 const BOUNDARY_UNIT: u64 = 32 * BLOCK_FRAMES;
@@ -42,17 +45,7 @@ impl SealedSpace {
         shape.boundary = boundary(&shape);
         rustix::fs::ftruncate(&file, shape.boundary * PAGE_SIZE)?;
         let tables = shape.tables.frames(memory);
-        let mut page = vec![0_u8; to_usize(PAGE_SIZE)];
-        for frame in 0..shape.frames.high_water() {
-            let offset = frame * PAGE_SIZE;
-            memory.read(offset, &mut page).map_err(io::Error::other)?;
-            if tables.contains(&frame) {
-                forget_use(&mut page);
-            }
-            if page.iter().any(|&byte| byte != 0) {
-                write_all_at(&file, &page, offset)?;
-            }
-        }
+        copy_pages(memory, &file, shape.frames.high_water(), &tables)?;
         rustix::fs::fcntl_add_seals(
             &file,
             SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
@@ -84,6 +77,38 @@ impl SealedSpace {
 fn boundary(shape: &Shape) -> u64 {
     let end = (shape.image_frames + SMALL_FRAMES).next_multiple_of(BOUNDARY_UNIT);
     end.min(shape.frames.limit())
+}
+
+/// Copies the frames below `end` into `file`: runs of pages that are not zero by one write each, for
+/// system calls cost more than copies. Tables lose their [use bits](forget_use).
+fn copy_pages(
+    memory: &PhysicalMemory,
+    file: &OwnedFd,
+    end: u64,
+    tables: &BTreeSet<u64>,
+) -> io::Result<()> {
+    let mut run = Vec::new();
+    let zeros = vec![0_u8; to_usize(PAGE_SIZE)];
+    let mut page = zeros.clone();
+    for frame in 0..end {
+        memory.read(frame * PAGE_SIZE, &mut page).map_err(io::Error::other)?;
+        if tables.contains(&frame) {
+            forget_use(&mut page);
+        }
+        let is_zero = page == zeros;
+        if !is_zero {
+            run.extend_from_slice(&page);
+        }
+        let start = |next_frame: u64| next_frame * PAGE_SIZE - run.len() as u64;
+        if is_zero && !run.is_empty() {
+            write_all_at(file, &run, start(frame))?;
+            run.clear();
+        } else if run.len() >= RUN_MAX || frame + 1 == end {
+            write_all_at(file, &run, start(frame + 1))?;
+            run.clear();
+        }
+    }
+    Ok(())
 }
 
 /// Clears the bits by which the processor says that it used an entry: in an instance they are to tell
