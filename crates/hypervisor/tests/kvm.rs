@@ -27,7 +27,7 @@ struct Guest {
 
 impl Guest {
     fn new(parts: &[&[u8]]) -> Self {
-        let mut space = AddressSpace::new(64 << 20).unwrap();
+        let mut space = AddressSpace::new(256 << 20).unwrap();
         let pages = SystemPages::install(&mut space).unwrap();
         space.map(CODE, PAGE_SIZE, Protection::READ_EXECUTE).unwrap();
         space.load(CODE, &parts.concat()).unwrap();
@@ -197,6 +197,11 @@ fn a_running_guest_sees_changes_to_a_part_of_a_large_leaf() {
     let stored = area + BLOCK + 5 * PAGE_SIZE;
     // The jump goes back to the first instruction.
     let mut guest = Guest::new(&[&load_rax(stored), &STORE, &RING, &[0xeb, 0xef]]);
+    // Small pages come first; a guest that used up a few of them gets large ones.
+    guest.space.map(area + 8 * BLOCK, 2 * BLOCK, Protection::READ_WRITE).unwrap();
+    for block in 8..10 {
+        guest.space.write(area + block * BLOCK, &[1]).unwrap();
+    }
     guest.space.map(area, 4 * BLOCK, Protection::READ_WRITE).unwrap();
     assert_eq!(guest.exception().fault, Some((stored, Access::Write)));
     let before = guest.space.committed_bytes();

@@ -14,7 +14,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Frames for pages of 4 KiB behind an image's own: 4 MiB at least.
-const SMALL_FRAMES: u64 = 1024;
+pub(crate) const SMALL_FRAMES: u64 = 1024;
 /// Bytes written to an image at once.
 const RUN_MAX: usize = 1 << 20;
 /// The image's part of memory is a multiple of this, 64 MiB, so that most images of a guest have the

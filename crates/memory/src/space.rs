@@ -5,14 +5,16 @@
 
 mod access;
 mod area;
+mod error;
 mod restore;
 
 pub use access::{AccessError, FaultOutcome};
+pub use error::MapError;
 pub use restore::{RestoreError, Restored};
 
 use crate::address::{PhysicalAddress, is_page_aligned, round_up_to_page, to_usize};
 use crate::frames::{BLOCK_FRAMES, FrameAllocator, Run};
-use crate::image::SealedSpace;
+use crate::image::{SMALL_FRAMES, SealedSpace};
 use crate::mapping::Mapping;
 use crate::physical::PhysicalMemory;
 use crate::protection::{Privilege, Protection};
@@ -75,70 +77,13 @@ pub(crate) struct Shape {
     areas: Areas,
 }
 
-/// Why an address-space change was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum MapError {
-    /// The start is not page-aligned, or the length is zero.
-    #[error("range {start:#x}+{length:#x} is not made of whole pages")]
-    Unaligned {
-        /// Start of the range.
-        start: u64,
-        /// Its length in bytes.
-        length: u64,
-    },
-    /// The range leaves the addresses that may be mapped.
-    #[error("range {start:#x}+{length:#x} lies outside the mappable addresses")]
-    OutOfRange {
-        /// Start of the range.
-        start: u64,
-        /// Its length in bytes.
-        length: u64,
-    },
-    /// The range is in use.
-    #[error("range {start:#x}+{length:#x} overlaps a mapping")]
-    Overlap {
-        /// Start of the range.
-        start: u64,
-        /// Its length in bytes.
-        length: u64,
-    },
-    /// The range belongs to the host (channel, system pages).
-    #[error("range {start:#x}+{length:#x} contains pages that belong to the host")]
-    Pinned {
-        /// Start of the range.
-        start: u64,
-        /// Its length in bytes.
-        length: u64,
-    },
-    /// Memory may be writable or executable, never both.
-    #[error("memory cannot be writable and executable at once")]
-    WritableAndExecutable,
-    /// Some page of the range is not mapped.
-    #[error("range {start:#x}+{length:#x} is not mapped throughout")]
-    NotMapped {
-        /// Start of the range.
-        start: u64,
-        /// Its length in bytes.
-        length: u64,
-    },
-    /// The guest's memory is used up.
-    #[error("the guest's {capacity} bytes of memory are used up")]
-    OutOfMemory {
-        /// Size of the guest's memory in bytes.
-        capacity: u64,
-    },
-    /// The guest made too many separate mappings.
-    #[error("more than {limit} separate mappings")]
-    TooManyAreas {
-        /// The limit.
-        limit: usize,
-    },
-    /// The host refused to change its own mapping.
-    #[error("the host could not change its mapping of guest memory: {kind}")]
-    Host {
-        /// What the host said.
-        kind: io::ErrorKind,
-    },
+impl Shape {
+    /// Whether enough small pages were used up that a guest shows a need for large ones. Below, it
+    /// keeps to pages that are shared with its image and can be tracked one by one.
+    fn wants_large_leaves(&self) -> bool {
+        self.boundary < self.frames.limit()
+            && self.frames.high_water() >= self.image_frames + SMALL_FRAMES
+    }
 }
 
 impl AddressSpace {

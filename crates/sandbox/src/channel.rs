@@ -22,6 +22,8 @@ pub(crate) struct Channel {
     to_guest: Area,
     to_host: Area,
     sequence: u32,
+    /// Bytes of the largest payload sent since the last reset.
+    sent: u64,
 }
 
 /// A message of the guest's, its header checked.
@@ -63,13 +65,17 @@ impl Channel {
         let mapping = Mapping::anonymous(to_host.offset + size)?;
         mapping.populate(0, PAGE_SIZE + PREFAULTED.min(size))?;
         mapping.populate(to_host.offset, PREFAULTED.min(size))?;
-        Ok(Self { mapping: Arc::new(mapping), to_guest, to_host, sequence: 0 })
+        Ok(Self { mapping: Arc::new(mapping), to_guest, to_host, sequence: 0, sent: 0 })
+    }
+
+    /// Puts the channel's memory behind the mappings that a space from a snapshot has already.
+    pub(crate) fn attach_to(&self, space: &mut AddressSpace) {
+        space.attach(physical(0), Arc::clone(&self.mapping));
     }
 
     /// Shows the channel to the guest: the control page and the host's area read-only.
     pub(crate) fn map_into(&self, space: &mut AddressSpace) -> Result<(), MapError> {
-        let physical = |offset| PhysicalAddress::new(CHANNEL_PHYSICAL_BASE + offset);
-        space.attach(physical(0), Arc::clone(&self.mapping));
+        self.attach_to(space);
         let writable_from = self.to_host.offset;
         space.map_attached(CHANNEL_BASE, writable_from, physical(0), Protection::READ)?;
         space.map_attached(
@@ -95,6 +101,30 @@ impl Channel {
             (offset_of!(ControlPage, epoch_wall), clock.epoch_wall),
         ];
         words.iter().try_for_each(|&(at, value)| self.mapping.write_u64(at as u64, value))
+    }
+
+    /// The number of the last message in either direction.
+    pub(crate) const fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
+    /// Forgets all messages but their numbers, so that the next one is behind the guest's `sequence`.
+    /// What the guest wrote is forgotten here only when the space was restored wholesale; else the
+    /// space did that.
+    pub(crate) fn reset(&mut self, sequence: u32, wholesale: bool) -> io::Result<()> {
+        let used = HEADER_SIZE + self.sent;
+        self.mapping.zero(self.to_guest.offset, used).map_err(io::Error::other)?;
+        if wholesale {
+            self.mapping.discard(self.to_host.offset, self.to_host.size)?;
+        }
+        let number = |area: Area, number: u32| {
+            self.mapping.write(area.offset, &number.to_le_bytes()).map_err(io::Error::other)
+        };
+        number(self.to_guest, sequence.wrapping_sub(1))?;
+        number(self.to_host, sequence)?;
+        self.sent = 0;
+        self.sequence = sequence;
+        Ok(())
     }
 
     /// Largest payload in either direction, in bytes.
@@ -127,6 +157,7 @@ impl Channel {
         self.mapping.write(self.to_guest.offset + HEADER_SIZE, payload)?;
         self.mapping.write(self.to_guest.offset, &header)?;
         self.sequence = next;
+        self.sent = self.sent.max(length);
         Ok(())
     }
 
@@ -163,6 +194,11 @@ impl Channel {
         out.resize(usize::try_from(received.length).map_err(|_| too_long)?, 0);
         self.mapping.read(self.to_host.offset + HEADER_SIZE, out)
     }
+}
+
+/// Where the channel's memory lies for the guest's processor.
+const fn physical(offset: u64) -> PhysicalAddress {
+    PhysicalAddress::new(CHANNEL_PHYSICAL_BASE + offset)
 }
 
 fn put(header: &mut [u8], at: usize, bytes: &[u8]) {

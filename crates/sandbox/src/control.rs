@@ -98,6 +98,15 @@ impl Control {
         self.0.state.lock().waker = Some(waker);
     }
 
+    /// Forgets a requested stop, for a sandbox that is made ready again. Closing is final.
+    pub(crate) fn forgive(&self) {
+        let mut state = self.0.state.lock();
+        if state.stop != Some(Stop::Closed) {
+            state.stop = None;
+            self.0.stop_pending.store(false, Ordering::Release);
+        }
+    }
+
     /// Starts the wall clock of a call.
     pub(crate) fn arm(&self, limit: Option<Duration>) {
         let deadline = limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));

@@ -14,7 +14,7 @@ pub(crate) struct Image {
     pub(crate) executable: Arc<[u8]>,
     pub(crate) program: Program,
     pub(crate) system_pages: SystemPages,
-    space: SealedSpace,
+    space: Arc<SealedSpace>,
     memory_bytes: u64,
 }
 

@@ -29,6 +29,6 @@ pub use control::{Control, StopRequest};
 pub use elf::{ElfError, ElfKind, Program};
 pub use error::{CallError, CreateError, Failure};
 pub use executor::{Driven, Phase};
-pub use sandbox::{Resumption, Sandbox, State, Step};
+pub use sandbox::{Resumption, Sandbox, Snapshot, SnapshotError, State, Step};
 pub use statistics::Statistics;
 pub use stop::{AbortReport, Fault, Location, Stop};

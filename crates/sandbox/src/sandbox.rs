@@ -2,6 +2,9 @@
 
 mod drive;
 mod faults;
+mod snapshot;
+
+pub use snapshot::{Snapshot, SnapshotError};
 
 use crate::channel::{Channel, ClockParameters};
 use crate::config::{Budget, Config, Limits};
@@ -191,13 +194,7 @@ impl Sandbox {
         let (personality, stack) = Personality::start(&mut space, start)?;
         let machine =
             Machine::new(vm, &space, image.system_pages, program.entry, stack.stack_pointer)?;
-        if let Some(channel) = &channel {
-            let clock = ClockParameters {
-                tsc_frequency: machine.tsc_frequency().unwrap_or(0),
-                ..ClockParameters::default()
-            };
-            channel.describe(clock).map_err(|error| memory(io::Error::other(error)))?;
-        }
+        describe(channel.as_ref(), &machine)?;
         control.attach_kicker(machine.kicker());
         Ok(Self {
             machine,
@@ -364,12 +361,22 @@ impl State {
     }
 }
 
+/// Fills the channel's control page, if there is a channel.
+fn describe(channel: Option<&Channel>, machine: &Machine) -> Result<(), CreateError> {
+    let Some(channel) = channel else { return Ok(()) };
+    let clock = ClockParameters {
+        tsc_frequency: machine.tsc_frequency().unwrap_or(0),
+        ..ClockParameters::default()
+    };
+    let described = channel.describe(clock);
+    described.map_err(|error| CreateError::Memory { source: io::Error::other(error) })
+}
+
 /// What the personality needs to start the program.
 fn start_of(config: &Config, image: &Image, has_channel: bool) -> Result<Start, CreateError> {
     let program = &image.program;
     let name = config.name.clone().into_bytes();
-    let mut random = [0; 32];
-    getrandom(&mut random).map_err(|source| CreateError::Memory { source })?;
+    let random = random_seed().map_err(|source| CreateError::Memory { source })?;
     let mut arguments = vec![name.clone()];
     arguments.extend(config.arguments.iter().cloned());
     Ok(Start {
@@ -395,16 +402,18 @@ fn start_of(config: &Config, image: &Image, has_channel: bool) -> Result<Start, 
     })
 }
 
-fn getrandom(out: &mut [u8]) -> io::Result<()> {
+/// A seed for what the guest sees as random.
+fn random_seed() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
     let mut done = 0;
-    while done < out.len() {
-        match rustix::rand::getrandom(&mut out[done..], rustix::rand::GetRandomFlags::empty()) {
+    while done < seed.len() {
+        match rustix::rand::getrandom(&mut seed[done..], rustix::rand::GetRandomFlags::empty()) {
             Ok(count) => done += count,
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(seed)
 }
 
 #[cfg(test)]

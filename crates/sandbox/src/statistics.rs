@@ -14,6 +14,12 @@ pub struct Statistics {
     pub exits: u64,
     /// Exits that were page faults which gave the guest fresh memory.
     pub page_faults: u64,
+    /// Times the sandbox went back to a snapshot.
+    pub restores: u64,
+    /// Pages copied back by that.
+    pub restored_pages: u64,
+    /// Restores that gave all memory back instead of copying pages.
+    pub wholesale_restores: u64,
     /// Payload bytes of messages to the guest.
     pub bytes_to_guest: u64,
     /// Payload bytes of messages from the guest.

@@ -142,7 +142,7 @@ impl AddressSpace {
             .map_or((page, page + PAGE_SIZE), |(start, area)| (start, area.end));
         let (start, end) = (block.max(area_start), (block + BLOCK).min(area_end));
         let whole = end - start == BLOCK && self.committed(start, end).next().is_none();
-        if whole && self.commit_large(block, protection)? {
+        if whole && self.shape.wants_large_leaves() && self.commit_large(block, protection)? {
             return Ok(());
         }
         self.commit(start, end, protection)

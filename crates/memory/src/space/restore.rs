@@ -9,7 +9,7 @@
 //! - *Wholesale*, when mappings changed too or the set of such *hot* pages grew too large: all memory
 //!   is given back to the image. That costs a fault for each page of the next run.
 
-use super::{AddressSpace, Backing};
+use super::AddressSpace;
 use crate::address::{PhysicalAddress, to_usize};
 use crate::image::SealedSpace;
 use crate::table::dirty_frames;
@@ -52,8 +52,9 @@ pub enum RestoreError {
 }
 
 impl AddressSpace {
-    /// Makes memory and mappings what they are in `image`. Attached memory stays attached and is not
-    /// changed.
+    /// Makes memory and mappings what they are in `image`. Attached memory stays attached; what the
+    /// guest wrote there is zeroed, unless the restore was wholesale: then its owner must do it, by
+    /// [`crate::Mapping::discard`], so that the next writes are seen.
     ///
     /// Cost: for the image that this space was made from or last restored to, a look at the tables of
     /// its writable pages and a copy of each hot page, independent of the size of memory; for another
@@ -119,18 +120,23 @@ impl AddressSpace {
         }
         let first = self.memory.first().ok_or(io::ErrorKind::NotFound)?;
         for frame in &hot {
-            first.copy_from(&image.view, frame * PAGE_SIZE, PAGE_SIZE).map_err(io::Error::other)?;
+            let offset = frame * PAGE_SIZE;
+            let restored = if offset < first.length() {
+                first.copy_from(&image.view, offset, PAGE_SIZE)
+            } else {
+                self.memory.zero(offset, PAGE_SIZE)
+            };
+            restored.map_err(io::Error::other)?;
         }
         Ok(Some(hot.len() as u64))
     }
 
     fn writable_tables(&self) -> Vec<PhysicalAddress> {
-        let writable = |backing, write: bool| write && backing == Backing::Zeroed;
         let mut tables: Vec<PhysicalAddress> = self
             .shape
             .areas
             .iter()
-            .filter(|(_, area)| writable(area.backing, area.protection.write))
+            .filter(|(_, area)| area.protection.write)
             .flat_map(|(start, area)| self.committed(start, area.end))
             .filter_map(|(page, _)| self.shape.tables.leaf_table(&self.memory, page))
             .collect();
