@@ -3,7 +3,15 @@
  * folder and runs the README's example there. Everything must be built.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -43,6 +51,12 @@ export function checkPackages() {
     check("the command line runs from the installed packages", () => {
       const project = join(folder, "project");
       sh(join(project, "node_modules/.bin/ampoule"), ["--version"], { cwd: project });
+    });
+    check("a new project finds the guest SDK in the installed package", () => {
+      const project = join(folder, "project");
+      sh(join(project, "node_modules/.bin/ampoule"), ["new", "hello"], { cwd: project });
+      symlinkSync(join(project, "node_modules"), join(project, "hello/node_modules"));
+      sh("cargo", ["generate-lockfile", "--offline"], { cwd: join(project, "hello/guest") });
     });
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -1,4 +1,5 @@
 /** `ampoule new`: a project with a Rust guest and a TypeScript host. */
+import { existsSync } from "node:fs";
 import { cp, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { basename, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,37 +10,42 @@ import { print } from "./output.js";
 /** Relative to `dist/cli/`, and to `ts/cli/` in the repository. */
 const TEMPLATE = new URL("../../templates/rust/", import.meta.url);
 const PACKAGE = new URL("../../package.json", import.meta.url);
+/** There in the repository and not in the package. */
+const CHECKOUT = new URL("../../package-lock.json", import.meta.url);
 
 export function addNew(program: Command): void {
   program
     .command("new")
     .description("write a project with a Rust guest, a TypeScript host and a test")
     .argument("<dir>", "directory to make; must not exist or be empty")
-    .option("--sdk-path <path>", "use the guest SDK crate of a checkout instead of a release")
-    .option("--ampoule <spec>", "npm specification of ampoule, such as file:../ampoule")
+    .option(
+      "--ampoule <spec>",
+      "npm specification of ampoule (default: this release, or this checkout of the repository)",
+    )
     .action(create);
 }
 
-async function create(dir: string, flags: { sdkPath?: string; ampoule?: string }): Promise<void> {
+async function create(dir: string, flags: { ampoule?: string }): Promise<void> {
   const target = resolve(dir);
   await mkdir(target, { recursive: true });
   if ((await readdir(target)).length > 0) throw invalid("<dir>", `is not empty: ${dir}`);
-  const { version } = JSON.parse(await readFile(PACKAGE, "utf8")) as { version: string };
-  const sdk =
-    flags.sdkPath === undefined
-      ? `version = ${JSON.stringify(version)}`
-      : `path = ${JSON.stringify(resolve(flags.sdkPath))}`;
   await cp(fileURLToPath(TEMPLATE), target, { recursive: true });
   // npm would leave a file of that name out of the package.
   await rename(join(target, "gitignore"), join(target, ".gitignore"));
   await rename(join(target, "guest/cargo"), join(target, "guest/.cargo"));
   await fill(target, {
     "{{name}}": packageName(basename(target)),
-    "{{sdk}}": sdk,
-    "{{ampoule}}": flags.ampoule ?? `^${version}`,
+    "{{ampoule}}": flags.ampoule ?? (await specification()),
   });
   const where = relative(process.cwd(), target) || ".";
   print(`Made ${where}. Next:\n\n  cd ${where}\n  npm install\n  npm test`);
+}
+
+/** Where a project gets this `ampoule` from. */
+async function specification(): Promise<string> {
+  if (existsSync(CHECKOUT)) return `file:${fileURLToPath(new URL("../../", import.meta.url))}`;
+  const { version } = JSON.parse(await readFile(PACKAGE, "utf8")) as { version: string };
+  return `^${version}`;
 }
 
 async function fill(directory: string, values: Readonly<Record<string, string>>): Promise<void> {
