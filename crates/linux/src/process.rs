@@ -510,13 +510,6 @@ pub(crate) fn getrandom(
     Ok(Answer::value(done))
 }
 
-/// `clone` and `clone3` of a thread: `EAGAIN`, for which `pthread_create` is prepared; of a process:
-/// `ENOSYS`, which nobody retries.
-pub(crate) fn clone(_: &mut Personality, _: &mut AddressSpace, arguments: &Arguments) -> Outcome {
-    const CLONE_THREAD: u64 = 0x1_0000;
-    Err(if arguments.get(0) & CLONE_THREAD != 0 { Errno::EAGAIN } else { Errno::ENOSYS })
-}
-
 /// `execve(const char *path, ...)`: what a shell needs to tell "not found" from the rest.
 pub(crate) fn execve(
     personality: &mut Personality,

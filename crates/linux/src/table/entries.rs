@@ -78,7 +78,7 @@ pub(crate) const ENTRIES: &[Entry] = entries! {
     53 socketpair refused(EAFNOSUPPORT) "There is no network.",
     54 setsockopt refused(ENOTSOCK) "There are no sockets.",
     55 getsockopt refused(ENOTSOCK) "There are no sockets.",
-    56 clone answered(process::clone) "`EAGAIN` for a thread, `ENOSYS` for a process.",
+    56 clone refused(ENOSYS) "There is one process with one thread. Libraries that see it do without threads.",
     57 fork refused(ENOSYS) "There is one process.",
     58 vfork refused(ENOSYS) "There is one process.",
     59 execve answered(process::execve) "`ENOENT`, `EACCES`, else `ENOSYS`: there is one program.",
