@@ -24,8 +24,11 @@ const BOUNDARY_UNIT: u64 = 32 * BLOCK_FRAMES;
 /// An address space whose memory was copied into a sealed memfd.
 ///
 /// Every [`SealedSpace::instantiate`] maps the same file copy-on-write, so that any number of
-/// sandboxes share the pages they do not write. The seals (`F_SEAL_WRITE | GROW | SHRINK | SEAL`)
-/// make it impossible, for this process too, to change or truncate the file while it is mapped.
+/// sandboxes share the pages they do not write. The seals (`F_SEAL_FUTURE_WRITE | GROW | SHRINK |
+/// SEAL`) make it impossible, for this process too, to change or truncate the file from then on.
+/// `F_SEAL_WRITE` would say the same here, where no shared mapping of the file ever exists, but it
+/// waits until the kernel has no other reference to any page and fails with `EBUSY` when that takes
+/// long, as it does while memory is compacted (kernel: `memfd_wait_for_pins`).
 #[derive(Debug)]
 pub struct SealedSpace {
     pub(crate) file: OwnedFd,
@@ -48,7 +51,7 @@ impl SealedSpace {
         copy_pages(memory, &file, shape.frames.high_water(), &tables)?;
         rustix::fs::fcntl_add_seals(
             &file,
-            SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
+            SealFlags::FUTURE_WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
         )?;
         let view = Mapping::private(&file, shape.boundary * PAGE_SIZE)?;
         Ok(Self { file, view, shape })
