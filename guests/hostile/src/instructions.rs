@@ -140,10 +140,10 @@ instructions! {
     load_kernel_segment: "mov eax, 0x18", "mov ds, ax";
     /// GUEST_FAULT: a stack segment of another ring.
     load_kernel_stack_segment: "mov eax, 0x18", "mov ss, ax";
-    /// GUEST_FAULT: an unmasked floating-point exception of SSE.
+    /// GUEST_FAULT, or survives on a processor that QEMU emulates: an unmasked floating-point exception of SSE.
     sse_exception: "sub rsp, 16", "mov dword ptr [rsp], 0x1d80", "ldmxcsr [rsp]", "xorps xmm0, xmm0",
         "pcmpeqd xmm1, xmm1", "pslld xmm1, 25", "psrld xmm1, 2", "divps xmm1, xmm0", "add rsp, 16";
-    /// GUEST_FAULT: a reserved bit of the SSE control register.
+    /// GUEST_FAULT, or survives on a processor that QEMU emulates: a reserved bit of the SSE control register.
     sse_control: "sub rsp, 16", "mov dword ptr [rsp], 0xffffffff", "ldmxcsr [rsp]", "add rsp, 16";
     /// GUEST_FAULT: an unmasked floating-point exception of x87.
     x87_exception: "sub rsp, 16", "mov word ptr [rsp], 0x360", "fldcw [rsp]", "fld1", "fldz",
