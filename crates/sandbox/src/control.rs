@@ -82,8 +82,9 @@ impl Control {
         if !self.stop_is_pending() {
             return None;
         }
+        let mut state = self.0.state.lock();
         self.0.stop_pending.store(false, Ordering::Release);
-        self.0.state.lock().stop.take()
+        state.stop.take()
     }
 
     pub(crate) fn attach_kicker(&self, kicker: Kicker) {
@@ -170,26 +171,28 @@ impl State {
 
 impl Inner {
     fn stop(&self, stop: Stop) {
-        let waker = {
-            let mut state = self.state.lock();
-            if state.stop.is_none() {
-                state.stop = Some(stop);
-            }
-            self.stop_pending.store(true, Ordering::Release);
-            if let Some(kicker) = &state.kicker {
-                kicker.kick();
-            }
-            state.waker.as_ref().and_then(Weak::upgrade)
-        };
+        let waker = self.request(&mut self.state.lock(), stop);
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
+    /// Notes the stop and kicks the guest; whoever is returned has to be woken, without the lock.
+    fn request(&self, state: &mut State, stop: Stop) -> Option<Arc<dyn Waker>> {
+        if state.stop.is_none() {
+            state.stop = Some(stop);
+        }
+        self.stop_pending.store(true, Ordering::Release);
+        if let Some(kicker) = &state.kicker {
+            kicker.kick();
+        }
+        state.waker.as_ref().and_then(Weak::upgrade)
+    }
+
     /// Acts on what is due at `now` and returns when to look again. `entry` is the time of the
     /// watchdog's entry: one that an earlier entry replaced is not renewed.
     pub(crate) fn check(&self, now: Instant, entry: Instant) -> Option<Instant> {
-        let timed_out = {
+        let (waker, again) = {
             let mut state = self.state.lock();
             // The runner looks at the CPU clock and arms the next check.
             let check = state.cpu_check.take_if(|at| *at <= now).is_some();
@@ -200,16 +203,20 @@ impl Inner {
             if let Some(kicker) = state.kicker.as_ref().filter(|_| check || slice) {
                 kicker.kick();
             }
-            state.deadline.take_if(|(at, _)| *at <= now)
+            // Under the same lock as the look at the deadline: the call cannot end in between and
+            // leave its timeout to the next one.
+            let timed_out = state.deadline.take_if(|(at, _)| *at <= now);
+            let waker =
+                timed_out.and_then(|(_, limit)| self.request(&mut state, Stop::Timeout { limit }));
+            let renewed = state.watched == Some(entry);
+            if renewed {
+                state.watched = state.due();
+            }
+            (waker, state.watched.filter(|_| renewed))
         };
-        if let Some((_, limit)) = timed_out {
-            self.stop(Stop::Timeout { limit });
+        if let Some(waker) = waker {
+            waker.wake();
         }
-        let mut state = self.state.lock();
-        if state.watched != Some(entry) {
-            return None;
-        }
-        state.watched = state.due();
-        state.watched
+        again
     }
 }
