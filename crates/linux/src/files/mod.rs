@@ -148,6 +148,12 @@ impl Files {
     }
 
     /// The buffer of an output stream.
+    /// Goes back to the state of `from`; output that nobody has taken yet stays.
+    pub(crate) fn restore(&mut self, from: &Self) {
+        let (stdout, stderr) = (std::mem::take(&mut self.stdout), std::mem::take(&mut self.stderr));
+        *self = Self { stdout, stderr, ..from.clone() };
+    }
+
     pub(crate) fn output(&mut self, stream: OutputStream) -> &mut Vec<u8> {
         match stream {
             OutputStream::Stdout => &mut self.stdout,

@@ -10,7 +10,7 @@ mod streams;
 mod time;
 
 use crate::table::ENTRIES;
-use crate::{Answer, Clock, Errno, File, Personality, Start, SystemCall};
+use crate::{Answer, Clock, Errno, File, OutputStream, Personality, Start, SystemCall};
 use ampoule_memory::{AddressSpace, Protection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -225,4 +225,24 @@ fn a_clone_goes_on_by_itself() {
     guest.personality = copy;
     guest.ok("getrandom", [out, 16, 0]);
     assert_ne!(guest.bytes(out, 16), first);
+}
+
+#[test]
+fn restoring_takes_back_what_the_guest_did_and_keeps_what_the_host_needs() {
+    let mut guest = Guest::new();
+    let out = guest.room(32);
+    let before = guest.personality.clone();
+    guest.ok("getrandom", [out, 16, 0]);
+    let drawn = guest.bytes(out, 16);
+    guest.ok("write", [1, out, 5]);
+    guest.ok("close", [0]);
+    guest.personality.provide_input(b"unread".to_vec());
+    guest.personality.restore(&before);
+    guest.ok("dup", [0]);
+    assert_eq!(guest.personality.files.input.len(), 0, "unread input is gone");
+    assert_eq!(guest.personality.take_output(OutputStream::Stdout), drawn[..5]);
+    guest.ok("getrandom", [out, 16, 0]);
+    assert_ne!(guest.bytes(out, 16), drawn, "the generator goes on");
+    let counted = |name: &str| guest.personality.counts().find(|call| call.name == name);
+    assert_eq!(counted("getrandom").map(|call| call.count), Some(2));
 }
