@@ -60,13 +60,25 @@ pub trait Vcpu: Send {
     /// [`HypervisorError::Refused`].
     fn save(&mut self) -> Result<CpuState, HypervisorError>;
 
-    /// Makes the next run start in `state`; nothing else that ring 3 may have changed stays.
+    /// Makes all segments those that ring 3 starts with, with these bases, for the next run. An
+    /// exception that the CPU was about to report is forgotten.
+    ///
+    /// Cost: a comparison under KVM, a hypercall elsewhere.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Refused`].
+    fn set_segments(&mut self, fs_base: u64, gs_base: u64) -> Result<(), HypervisorError>;
+
+    /// Sets the extended state, [`CpuState::extended`], for the next run.
     ///
     /// Cost: one system call.
     ///
     /// # Errors
     /// [`HypervisorError::Refused`], when the state is not one of this kind of CPU.
-    fn load(&mut self, state: &CpuState) -> Result<(), HypervisorError>;
+    fn load_extended(&mut self, extended: &[u8]) -> Result<(), HypervisorError>;
+
+    /// The state components that ring 3 can load by `xrstor`; `None` when it cannot.
+    fn xcr0(&self) -> Option<u64>;
 
     /// Frequency of the guest's time-stamp counter in Hz, when the hypervisor knows it.
     fn tsc_frequency(&self) -> Option<u64>;

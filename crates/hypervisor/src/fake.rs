@@ -121,11 +121,18 @@ impl Vcpu for FakeVcpu {
         })
     }
 
-    fn load(&mut self, state: &CpuState) -> Result<(), HypervisorError> {
-        self.cpu.registers = state.registers;
-        self.cpu.system_registers =
-            SystemRegisters { cs: 0x33, cr2: 0, fs_base: state.fs_base, gs_base: state.gs_base };
+    fn set_segments(&mut self, fs_base: u64, gs_base: u64) -> Result<(), HypervisorError> {
+        self.cpu.system_registers = SystemRegisters { cs: 0x33, cr2: 0, fs_base, gs_base };
         Ok(())
+    }
+
+    /// A script has no extended state.
+    fn load_extended(&mut self, _: &[u8]) -> Result<(), HypervisorError> {
+        Ok(())
+    }
+
+    fn xcr0(&self) -> Option<u64> {
+        None
     }
 
     fn tsc_frequency(&self) -> Option<u64> {

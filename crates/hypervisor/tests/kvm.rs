@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test file: failing loudly is the point")]
 
 use ampoule_abi::layout::{PAGE_SIZE, SYSTEM_BASE};
-use ampoule_hypervisor::create_vm;
 use ampoule_hypervisor::ring3::{Exception, Machine, SystemPages, Trap, Violation};
+use ampoule_hypervisor::{CpuState, Registers, create_vm};
 use ampoule_memory::{Access, AddressSpace, FaultOutcome, Protection};
 use ampoule_testkit::kvm_is_available;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ const STORE: [u8; 3] = [0xc6, 0x00, 1];
 struct Guest {
     machine: Machine,
     space: AddressSpace,
+    pages: SystemPages,
 }
 
 impl Guest {
@@ -33,13 +34,16 @@ impl Guest {
         space.load(CODE, &parts.concat()).unwrap();
         space.map(STACK, PAGE_SIZE, Protection::READ_WRITE).unwrap();
         // As sandboxes do: a copy-on-write instance of a sealed image, with room for large leaves.
-        let space = space.seal().unwrap().instantiate().unwrap();
+        Self::over(space.seal().unwrap().instantiate().unwrap(), pages)
+    }
+
+    fn over(space: AddressSpace, pages: SystemPages) -> Self {
         let mut vm = create_vm().unwrap();
         for (base, mapping) in space.memory().parts() {
             vm.map_memory(base, Arc::clone(mapping)).unwrap();
         }
         let machine = Machine::new(vm, &space, pages, CODE, STACK + PAGE_SIZE).unwrap();
-        Self { machine, space }
+        Self { machine, space, pages }
     }
 
     fn map(&mut self, pages: u64) {
@@ -273,22 +277,63 @@ fn a_cpu_goes_back_to_a_saved_state() {
     let second = [0x66, 0x0f, 0x76, 0xff, 0xbb, 2, 0, 0, 0];
     let mut guest = Guest::new(&[&first, &RING, &second, &RING, &SPIN]);
     assert_eq!(guest.run(), Trap::Doorbell);
-    let saved = guest.machine.save().unwrap();
+    let saved = guest.machine.save(&guest.space).unwrap();
+    let image = guest.space.seal().unwrap();
     assert_eq!(saved.registers.rbx, 1);
     assert_eq!(saved.registers.rip, CODE + 7);
+    let components = |state: &CpuState| state.extended[..2688].to_vec();
     for _ in 0..3 {
         // Goes on behind the first doorbell, as often as one likes.
         assert_eq!(guest.run(), Trap::Doorbell);
-        let after = guest.machine.save().unwrap();
+        let after = guest.machine.save(&guest.space).unwrap();
         assert_eq!(after.registers.rbx, 2);
-        assert_ne!(after.extended, saved.extended);
+        assert_ne!(components(&after), components(&saved));
+        guest.space.restore(&image).unwrap();
         guest.machine.load(&saved).unwrap();
-        let again = guest.machine.save().unwrap();
-        assert_eq!(again.registers, saved.registers);
     }
-    // Another CPU over the same code can start there too.
-    let mut other = Guest::new(&[&first, &RING, &second, &RING, &SPIN]);
+    // Another CPU over the same memory can start there too.
+    let mut other = Guest::over(image.instantiate().unwrap(), guest.pages);
     other.machine.load(&saved).unwrap();
     assert_eq!(other.run(), Trap::Doorbell);
-    assert_eq!(other.machine.save().unwrap().registers.rbx, 2);
+    assert_eq!(other.machine.save(&other.space).unwrap().registers.rbx, 2);
+}
+
+#[test]
+fn going_back_resets_everything_that_ring_3_can_change_of_a_cpu() {
+    if !kvm_is_available() {
+        return;
+    }
+    // Every general register, the flags, x87, SSE and the segments get other values, then both ring.
+    let change: &[u8] = &[
+        0x48, 0xc7, 0xc0, 7, 0, 0, 0, // mov $7, %rax
+        0x48, 0x89, 0xc3, 0x48, 0x89, 0xc1, 0x48, 0x89, 0xc2, // mov %rax, %rbx/%rcx/%rdx
+        0x48, 0x89, 0xc6, 0x48, 0x89, 0xc7, 0x48, 0x89, 0xc5, // mov %rax, %rsi/%rdi/%rbp
+        0x49, 0x89, 0xc0, 0x49, 0x89, 0xc1, 0x49, 0x89, 0xc2, 0x49, 0x89, 0xc3, // %r8 to %r11
+        0x49, 0x89, 0xc4, 0x49, 0x89, 0xc5, 0x49, 0x89, 0xc6, 0x49, 0x89,
+        0xc7, // %r12 to %r15
+        0x66, 0x48, 0x0f, 0x6e, 0xc0, 0x66, 0x44, 0x0f, 0x76, 0xf8, // movq %rax, %xmm0; xmm15
+        0xd9, 0xe8, // fld1
+        0x31, 0xd2, 0x8e, 0xda, 0x8e, 0xc2, // xor %edx, %edx; mov %edx, %ds/%es
+        0xf9, // stc
+    ];
+    let mut guest = Guest::new(&[&RING, change, &RING, &SPIN]);
+    assert_eq!(guest.run(), Trap::Doorbell);
+    let saved = guest.machine.save(&guest.space).unwrap();
+    let image = guest.space.seal().unwrap();
+    guest.space.restore(&image).unwrap();
+    assert_eq!(guest.run(), Trap::Doorbell);
+    let changed = guest.machine.save(&guest.space).unwrap();
+    assert_ne!(changed.registers.r15, saved.registers.r15);
+    guest.space.restore(&image).unwrap();
+    guest.machine.load(&saved).unwrap();
+    // Behind the first doorbell stands another one now, which shows the state.
+    guest.space.load(CODE + 2, &RING).unwrap();
+    assert_eq!(guest.run(), Trap::Doorbell);
+    let found = guest.machine.save(&guest.space).unwrap();
+    let rip = saved.registers.rip + 2;
+    assert_eq!(found.registers, Registers { rip, ..saved.registers });
+    assert_eq!((found.fs_base, found.gs_base), (saved.fs_base, saved.gs_base));
+    // Legacy region without the words that tell where the last x87 instruction stood.
+    assert_eq!(found.extended[..8], saved.extended[..8]);
+    assert_eq!(found.extended[24..416], saved.extended[24..416]);
 }

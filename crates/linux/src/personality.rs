@@ -25,7 +25,7 @@ pub struct SystemCall {
 /// One guest's Linux: plain data, a function of its start, the input it was given and its clock.
 ///
 /// Nothing in here refers to a file, socket, process or memory of the host. A clone continues on
-/// its own from the same state; give it other random bytes with [`Personality::reseed`].
+/// its own from the same state, its random generator too; [`Personality::fork`] gives it another.
 #[derive(Debug, Clone)]
 pub struct Personality {
     /// Contexts of threads; there is one so far.
@@ -182,10 +182,16 @@ impl Personality {
         self.clock = Arc::clone(clock);
     }
 
-    /// Replaces the random generator, so that a guest which starts from another's state does not
-    /// draw the same numbers.
-    pub fn reseed(&mut self, seed: [u8; 32]) {
-        self.random = Random::new(seed);
+    /// The same state for another sandbox, with a random generator of its own. What the host keeps
+    /// starts anew: nothing is counted, and no output waits.
+    #[must_use]
+    pub fn fork(&self, seed: [u8; 32]) -> Self {
+        let mut forked = self.clone();
+        forked.files.stdout.clear();
+        forked.files.stderr.clear();
+        forked.counts = Counts::default();
+        forked.random = Random::new(seed);
+        forked
     }
 
     /// Replaces the clock.

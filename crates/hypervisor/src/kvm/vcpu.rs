@@ -227,9 +227,21 @@ impl Vcpu for KvmVcpu {
         })
     }
 
-    fn load(&mut self, state: &CpuState) -> Result<(), HypervisorError> {
+    fn set_segments(&mut self, fs_base: u64, gs_base: u64) -> Result<(), HypervisorError> {
+        let mut wanted = self.initial;
+        (wanted.fs.base, wanted.gs.base) = (fs_base, gs_base);
+        let found = &self.fd.sync_regs().sregs;
+        // Setting them costs a walk through the vCPU's state, and most often nothing has changed.
+        if !is_same(found, &wanted) {
+            self.fd.sync_regs_mut().sregs = wanted;
+            self.fd.set_sync_dirty_reg(SyncReg::SystemRegister);
+        }
+        Ok(())
+    }
+
+    fn load_extended(&mut self, extended: &[u8]) -> Result<(), HypervisorError> {
         let mut xsave = kvm_xsave::default();
-        let (words, rest) = state.extended.as_chunks::<4>();
+        let (words, rest) = extended.as_chunks::<4>();
         if words.len() != xsave.region.len() || !rest.is_empty() {
             return Err(refused("set extended state")(kvm_ioctls::Error::new(libc::EINVAL)));
         }
@@ -238,14 +250,11 @@ impl Vcpu for KvmVcpu {
         }
         // SAFETY: without dynamically enabled state components (none is ever asked for) the kernel
         // reads the 4096 bytes of the structure and no more.
-        unsafe { self.fd.set_xsave(&xsave) }.map_err(refused("set extended state"))?;
-        let mut sregs = self.initial;
-        sregs.fs.base = state.fs_base;
-        sregs.gs.base = state.gs_base;
-        self.fd.sync_regs_mut().sregs = sregs;
-        self.fd.set_sync_dirty_reg(SyncReg::SystemRegister);
-        self.set_registers(&state.registers);
-        Ok(())
+        unsafe { self.fd.set_xsave(&xsave) }.map_err(refused("set extended state"))
+    }
+
+    fn xcr0(&self) -> Option<u64> {
+        Some(self.system.features.xcr0).filter(|&xcr0| xcr0 != 0)
     }
 
     fn tsc_frequency(&self) -> Option<u64> {
@@ -256,6 +265,14 @@ impl Vcpu for KvmVcpu {
     fn kicker(&self) -> Kicker {
         Kicker::new(Arc::clone(&self.kick) as _)
     }
+}
+
+/// Whether two CPUs agree in everything that ring 3, an exception or a shutdown may have changed.
+fn is_same(a: &kvm_sregs, b: &kvm_sregs) -> bool {
+    let segments =
+        |s: &kvm_sregs| [s.cs, s.ds, s.es, s.fs, s.gs, s.ss].map(|s| (s.selector, s.base));
+    let control = |s: &kvm_sregs| [s.cr0, s.cr3, s.cr4, s.efer];
+    segments(a) == segments(b) && control(a) == control(b)
 }
 
 impl Drop for KvmVcpu {

@@ -129,15 +129,20 @@ impl<D: Device> Vcpu for MshvVcpu<D> {
         })
     }
 
-    fn load(&mut self, state: &CpuState) -> Result<(), HypervisorError> {
-        self.device.set_extended(&state.extended).map_err(refused("set extended state"))?;
-        let segments = registers::ring_3_segments(state.fs_base, state.gs_base);
+    fn set_segments(&mut self, fs_base: u64, gs_base: u64) -> Result<(), HypervisorError> {
+        let segments = registers::ring_3_segments(fs_base, gs_base);
         self.device.set(&segments).map_err(refused("set system registers"))?;
         self.fs_changed = false;
-        self.system =
-            SystemRegisters { cs: 0x33, cr2: 0, fs_base: state.fs_base, gs_base: state.gs_base };
-        self.set_registers(&state.registers);
+        self.system = SystemRegisters { cs: 0x33, cr2: 0, fs_base, gs_base };
         Ok(())
+    }
+
+    fn load_extended(&mut self, extended: &[u8]) -> Result<(), HypervisorError> {
+        self.device.set_extended(extended).map_err(refused("set extended state"))
+    }
+
+    fn xcr0(&self) -> Option<u64> {
+        Some(self.device.features().xcr0).filter(|&xcr0| xcr0 != 0)
     }
 
     fn tsc_frequency(&self) -> Option<u64> {

@@ -78,6 +78,8 @@ pub struct Machine {
     vcpu: Box<dyn Vcpu>,
     _vm: Box<dyn Vm>,
     pages: SystemPages,
+    /// The CPU stopped in a way after which its state cannot be relied on.
+    is_sound: bool,
 }
 
 impl Machine {
@@ -108,7 +110,7 @@ impl Machine {
             system_call_entry: SystemPages::SYSTEM_CALL_ENTRY,
             system_call_flag_mask: SystemPages::SYSTEM_CALL_FLAG_MASK,
         })?;
-        Ok(Self { vcpu, _vm: vm, pages })
+        Ok(Self { vcpu, _vm: vm, pages, is_sound: true })
     }
 
     /// Runs ring 3 until it traps. `space` is only read, to find an exception's frame.
@@ -116,7 +118,9 @@ impl Machine {
     /// # Errors
     /// [`HypervisorError::Refused`] when the hypervisor itself fails.
     pub fn run(&mut self, space: &AddressSpace) -> Result<Trap, HypervisorError> {
-        let violation = match self.vcpu.run()? {
+        let exit = self.vcpu.run().inspect_err(|_| self.is_sound = false)?;
+        self.is_sound = matches!(exit, Exit::PortOut { .. } | Exit::Kicked | Exit::Unbacked { .. });
+        let violation = match exit {
             Exit::PortOut { port } => return Ok(self.port_out(port, space)),
             Exit::Kicked => return Ok(Trap::Kicked),
             Exit::PortIn { port } => Violation::Port { port },
@@ -160,20 +164,47 @@ impl Machine {
         self.vcpu.tsc_frequency()
     }
 
-    /// Reads the CPU's state, for [`Self::load`] or for another machine of the same kind.
+    /// Reads the CPU's state and leaves it in `space`, so that memory which is sealed next carries it
+    /// for [`Self::load`].
+    ///
+    /// Cost: two or three system calls.
     ///
     /// # Errors
     /// [`HypervisorError::Refused`].
-    pub fn save(&mut self) -> Result<CpuState, HypervisorError> {
-        self.vcpu.save()
+    pub fn save(&mut self, space: &AddressSpace) -> Result<CpuState, HypervisorError> {
+        let state = self.vcpu.save()?;
+        if let Some(xcr0) = self.vcpu.xcr0() {
+            self.pages.write_entry_state(space.memory(), &state, xcr0).map_err(|error| {
+                let source = std::io::Error::other(error);
+                HypervisorError::Refused { operation: "keep a CPU's state", source }
+            })?;
+        }
+        Ok(state)
     }
 
-    /// Makes the next run start in `state`.
+    /// Makes the next run start in `state`. Memory must be that which [`Self::save`] left the state
+    /// in, or a copy of it.
+    ///
+    /// Cost: no system call where the guest has `XSAVE`, else one.
     ///
     /// # Errors
     /// [`HypervisorError::Refused`].
     pub fn load(&mut self, state: &CpuState) -> Result<(), HypervisorError> {
-        self.vcpu.load(state)
+        self.vcpu.set_segments(state.fs_base, state.gs_base)?;
+        if self.vcpu.xcr0().is_some() {
+            self.vcpu.set_registers(&SystemPages::entry_registers(&state.registers));
+        } else {
+            self.vcpu.load_extended(&state.extended)?;
+            self.vcpu.set_registers(&state.registers);
+        }
+        Ok(())
+    }
+
+    /// Whether [`Self::load`] leads to a known state. It does not when the CPU was shut down, or the
+    /// hypervisor could not go on with it: then only a new machine will do.
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        self.is_sound
     }
 
     /// A handle that makes [`Machine::run`] return, from any thread.

@@ -3,21 +3,43 @@
 //! ```text
 //! SYSTEM_BASE + 0x0000  GDT, TSS with I/O bitmap, IDT       ring 0, read
 //!             + 0x1000  exception stubs, 16 bytes each      ring 0, execute
-//!             + 0x2000  system call stub and return         ring 3, execute
+//!             + 0x2000  system call stub and return, entry  ring 3, execute
 //!             + 0x3000  (not mapped: guard)
 //!             + 0x4000  ring-0 stack                        ring 0, read and write
+//!             + 0x5000  state that the entry stub loads     ring 3, read
 //! ```
+//!
+//! The *entry stub* is how a CPU goes back to a saved state without an `ioctl`: it loads the extended
+//! state from its page by `xrstor`, then the two registers that the instruction takes its mask in,
+//! and jumps to where the guest was. It runs in ring 3 and can do nothing that the guest could not.
 
+use crate::backend::{CpuState, Registers};
 use ampoule_abi::layout::{PAGE_SIZE, SYSTEM_BASE};
 use ampoule_abi::port;
 use ampoule_memory::{
-    AddressSpace, MapError, PhysicalAddress, PhysicalMemory, Privilege, Protection,
+    AddressSpace, MapError, OutOfBounds, PhysicalAddress, PhysicalMemory, Privilege, Protection,
 };
 
 const TABLES: u64 = SYSTEM_BASE;
 const EXCEPTION_STUBS: u64 = SYSTEM_BASE + PAGE_SIZE;
 const SYSTEM_CALL_STUB: u64 = SYSTEM_BASE + 2 * PAGE_SIZE;
 const RING_0_STACK: u64 = SYSTEM_BASE + 4 * PAGE_SIZE;
+const ENTRY_STATE: u64 = SYSTEM_BASE + 5 * PAGE_SIZE;
+
+/// Where the entry stub lies in the page of the system call stub.
+const ENTRY_STUB_OFFSET: u64 = 32;
+/// Where RAX, RDX and RIP stand in the page of the entry state, behind the extended state.
+const ENTRY_RAX: u64 = PAGE_SIZE - 24;
+const ENTRY_RDX: u64 = PAGE_SIZE - 16;
+const ENTRY_RIP: u64 = PAGE_SIZE - 8;
+/// Bytes of extended state that are kept: x87, SSE, AVX and AVX-512 end at 2688 (Intel SDM vol. 1,
+/// section 13.4.3, and CPUID leaf 0xd).
+const EXTENDED_MAX: usize = 2688;
+/// The header of an `XSAVE` area: which components it holds, then its format and reserved words
+/// (Intel SDM vol. 1, section 13.4.2).
+const XSAVE_COMPONENTS: usize = 512;
+const XSAVE_FORMAT: usize = 520;
+const XSAVE_HEADER_END: usize = 576;
 
 /// Bytes between two exception stubs.
 const STUB_SIZE: u64 = 16;
@@ -56,6 +78,8 @@ const GDT: [u64; 8] = [
 pub struct SystemPages {
     /// Guest-physical address of the ring-0 stack's page.
     stack: PhysicalAddress,
+    /// Guest-physical address of the page of the entry state.
+    entry_state: PhysicalAddress,
 }
 
 /// What the processor pushes at an exception.
@@ -97,6 +121,8 @@ impl SystemPages {
         )?;
         let stack =
             space.map_pinned(RING_0_STACK, PAGE_SIZE, Protection::READ_WRITE, supervisor)?;
+        let entry_state =
+            space.map_pinned(ENTRY_STATE, PAGE_SIZE, Protection::READ, Privilege::User)?;
 
         let memory = space.memory();
         fill(memory, tables, GDT_OFFSET, &gdt());
@@ -109,7 +135,39 @@ impl SystemPages {
         fill(memory, system_call, 0, &[0xe6, port::SYSTEM_CALL, 0xff, 0xe1]);
         // sysretq
         fill(memory, system_call, 16, &[0x48, 0x0f, 0x07]);
-        Ok(Self { stack })
+        fill(memory, system_call, ENTRY_STUB_OFFSET, &entry_stub());
+        Ok(Self { stack, entry_state })
+    }
+
+    /// Fills the page of the entry state so that the entry stub, started by
+    /// [`Self::entry_registers`], leads to `state`. Components that are not in `xcr0` are left out.
+    pub(super) fn write_entry_state(
+        self,
+        memory: &PhysicalMemory,
+        state: &CpuState,
+        xcr0: u64,
+    ) -> Result<(), OutOfBounds> {
+        let mut page = [0_u8; EXTENDED_MAX];
+        let length = state.extended.len().min(EXTENDED_MAX);
+        page[..length].copy_from_slice(&state.extended[..length]);
+        // Components outside of XCR0 would make `xrstor` fault; without them it resets theirs.
+        for (byte, allowed) in page[XSAVE_COMPONENTS..].iter_mut().zip(xcr0.to_le_bytes()) {
+            *byte &= allowed;
+        }
+        page[XSAVE_FORMAT..XSAVE_HEADER_END].fill(0);
+        memory.write(self.entry_state.get(), &page)?;
+        let registers = &state.registers;
+        let words =
+            [(ENTRY_RAX, registers.rax), (ENTRY_RDX, registers.rdx), (ENTRY_RIP, registers.rip)];
+        words.iter().try_for_each(|&(at, word)| memory.write_u64(self.entry_state.get() + at, word))
+    }
+
+    /// The registers with which the entry stub leads to `registers`.
+    pub(super) const fn entry_registers(registers: &Registers) -> Registers {
+        // All components that there are: `xrstor` takes the mask in EDX:EAX.
+        let mask = 0xffff_ffff;
+        let rip = SYSTEM_CALL_STUB + ENTRY_STUB_OFFSET;
+        Registers { rax: mask, rdx: mask, rip, ..*registers }
     }
 
     /// Whether an `out` at or just before `instruction` belongs to the system call stub.
@@ -181,6 +239,25 @@ fn idt() -> Vec<u8> {
         })
         .flat_map(u64::to_le_bytes)
         .collect()
+}
+
+/// `xrstor64`, load RAX and RDX, jump; all relative to RIP. None of them changes a flag.
+fn entry_stub() -> Vec<u8> {
+    let state_at = |offset: u64| ENTRY_STATE + offset;
+    let steps: [(&[u8], u64); 4] = [
+        (&[0x48, 0x0f, 0xae, 0x2d], state_at(0)),
+        (&[0x48, 0x8b, 0x05], state_at(ENTRY_RAX)),
+        (&[0x48, 0x8b, 0x15], state_at(ENTRY_RDX)),
+        (&[0xff, 0x25], state_at(ENTRY_RIP)),
+    ];
+    let mut code = Vec::new();
+    for (instruction, target) in steps {
+        code.extend_from_slice(instruction);
+        let end = SYSTEM_CALL_STUB + ENTRY_STUB_OFFSET + code.len() as u64 + 4;
+        // Both lie in the system pages, so the difference always fits.
+        code.extend_from_slice(&(target - end).to_le_bytes()[..4]);
+    }
+    code
 }
 
 /// `out` to the vector's port; when the host repaired the cause, drop the error code and return.

@@ -217,12 +217,14 @@ fn a_clone_goes_on_by_itself() {
     assert_eq!(guest.bytes(out, 16), drawn, "the clone continues from the same state");
     guest.ok("close", [0]);
 
-    guest.personality = copy.clone();
-    guest.personality.reseed([7; 32]);
+    guest.ok("write", [1, out, 1]);
+    let origin = guest.personality.clone();
+    guest.personality = origin.fork([7; 32]);
+    assert_eq!(guest.personality.pending_output(), 0);
     guest.ok("getrandom", [out, 16, 0]);
+    assert_eq!(guest.personality.counts().map(|call| call.count).sum::<u64>(), 1);
     let first = guest.bytes(out, 16);
-    copy.reseed([8; 32]);
-    guest.personality = copy;
+    guest.personality = origin.fork([8; 32]);
     guest.ok("getrandom", [out, 16, 0]);
     assert_ne!(guest.bytes(out, 16), first);
 }

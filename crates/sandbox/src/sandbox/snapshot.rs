@@ -69,7 +69,7 @@ impl Sandbox {
             return Err(self.wrong_state("be snapshotted").into());
         };
         let memory = |source| SnapshotError::Memory { source };
-        let cpu = self.machine.save()?;
+        let cpu = self.machine.save(&self.space)?;
         let snapshot = Snapshot(Arc::new(Inner {
             image: Arc::clone(&self.image),
             space: self.space.seal().map_err(memory)?,
@@ -87,9 +87,9 @@ impl Sandbox {
     }
 
     /// Goes back to `snapshot` from wherever the guest is, also when it is poisoned; nothing of what
-    /// it did since can be observed by it. Random numbers are new.
+    /// it did since can be observed by it. Its random generator goes on.
     ///
-    /// Cost: one system call, a look at the tables of writable pages, and a copy of each page that
+    /// Cost: a look at the tables of writable pages, and a copy of each page that
     /// calls write; more when the snapshot is not the last one that this sandbox came from, and that
     /// of a new VM when its memory has another shape.
     ///
@@ -99,6 +99,9 @@ impl Sandbox {
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
         let memory = |source| SnapshotError::Memory { source };
         let from = &*snapshot.0;
+        if !self.machine.is_sound() {
+            return self.replace_by(snapshot);
+        }
         let restored = match self.space.restore(&from.space) {
             Ok(restored) => restored,
             Err(RestoreError::Host { source }) => return Err(memory(source)),
@@ -108,8 +111,7 @@ impl Sandbox {
             channel.reset(from.sequence, restored.wholesale).map_err(memory)?;
         }
         self.machine.load(&from.cpu)?;
-        self.personality.clone_from(&from.personality);
-        self.personality.reseed(random_seed().map_err(memory)?);
+        self.personality.restore(&from.personality);
         self.control.disarm();
         self.control.forgive();
         self.image = Arc::clone(&from.image);
@@ -160,8 +162,7 @@ impl Sandbox {
         let mut machine = Machine::new(vm, &space, pages, registers.rip, registers.rsp)?;
         machine.load(&from.cpu)?;
         describe(Some(&channel), &machine)?;
-        let mut personality = from.personality.clone();
-        personality.reseed(random_seed().map_err(memory)?);
+        let personality = from.personality.fork(random_seed().map_err(memory)?);
         control.attach_kicker(machine.kicker());
         Ok(Self {
             machine,
