@@ -10,7 +10,7 @@ import type { TypedInterface } from "./interface.js";
 import { type GuestInterface, parseInterface, publicInterface } from "./interface.js";
 import { makeDriver, unlessAborted } from "./internal/create.js";
 import { exited } from "./internal/failures.js";
-import { checkHostFunctions, functionTables } from "./internal/functions.js";
+import { checkHostFunctions, exportsOf, functionTables } from "./internal/functions.js";
 import { Import } from "./internal/host.js";
 import { native, StopReason } from "./internal/native.js";
 import { type Driver, driverOf } from "./internal/steps.js";
@@ -79,7 +79,7 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
 
   /** @internal Use {@link Sandbox.create}. */
   private constructor(driver: Driver, typed: TypedInterface, times: Times) {
-    const { call, callSync } = functionTables(driver, typed.exports, times);
+    const { call, callSync } = functionTables(driver, exportsOf(typed.exports, times));
     this.call = call as Calls<G>;
     this.callSync = callSync as SyncCalls<G>;
     this.interface = publicInterface(typed);

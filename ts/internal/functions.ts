@@ -13,29 +13,27 @@ import {
 import { ArgumentsCodec, ItemCodec } from "../values/message.js";
 import { Mismatch } from "../values/mismatch.js";
 import { MessageTooLarge } from "../values/writer.js";
+import type { Callee } from "./callee.js";
 import { tooLarge } from "./host.js";
 import type { Ending, Request } from "./run.js";
 import { stage, staging } from "./staging.js";
-import type { Driver } from "./steps.js";
 
 const CALL_OPTION_KEYS = ["timeoutMs", "cpuTimeMs", "signal"] as const;
 
 type Function_ = (...args: unknown[]) => unknown;
 
-/** One export of a guest, ready to be called. */
-class Export {
+/** One export of a guest, ready to be called in any sandbox of it. */
+export class Export {
   readonly name: string;
   readonly #id: number;
-  readonly #driver: Driver;
   readonly #defaults: Request<unknown>;
   readonly #arguments: ArgumentsCodec;
   readonly #result: ItemCodec;
   readonly #returnsNothing: boolean;
 
-  constructor(driver: Driver, id: number, declared: TypedFunction, times: Times) {
+  constructor(id: number, declared: TypedFunction, times: Times) {
     this.name = declared.name;
     this.#id = id;
-    this.#driver = driver;
     this.#arguments = new ArgumentsCodec(declared.parameters);
     this.#result = new ItemCodec(declared.resultShape);
     this.#returnsNothing = declared.resultShape.kind === "null";
@@ -48,24 +46,24 @@ class Export {
   }
 
   /** Calls and waits on this thread. */
-  readonly callSync: Function_ = (...args) => {
+  callSync(callee: Callee, args: readonly unknown[]): unknown {
     const request = this.#request(args);
-    this.#driver.refuseIfBusy();
-    const length = this.#stage(args);
+    callee.refuseIfBusy();
+    const length = this.#stage(args, callee.messageBytes);
     // A getter among the arguments may have used the sandbox.
-    this.#driver.refuseIfBusy();
-    return this.#driver.runSync(request, this.#id, length);
-  };
+    callee.refuseIfBusy();
+    return callee.runSync(request, this.#id, length);
+  }
 
   /** Calls, after the calls before it. Never throws: what is wrong is a rejection. */
-  readonly call: Function_ = async (...args) => {
+  async call(callee: Callee, args: readonly unknown[]): Promise<unknown> {
     const request = this.#request(args);
-    this.#driver.refuseIfUnusable();
-    const length = this.#stage(args);
+    callee.refuseIfUnusable();
+    const length = this.#stage(args, callee.messageBytes);
     // Staged arguments are only safe if the call begins now.
-    const queued = this.#driver.isIdle ? undefined : staging(length).slice(0, length);
-    return this.#driver.run(request, this.#id, length, queued);
-  };
+    const queued = callee.isIdle ? undefined : staging(length).slice(0, length);
+    return callee.run(request, this.#id, length, queued);
+  }
 
   #request(args: readonly unknown[]): Request<unknown> {
     const expected = this.#arguments.names.length;
@@ -103,9 +101,8 @@ class Export {
     );
   }
 
-  #stage(args: readonly unknown[]): number {
+  #stage(args: readonly unknown[], limit: number): number {
     let problem: number | { parameter: string; text: string };
-    const limit = this.#driver.messageBytes;
     try {
       problem = stage(limit, (writer) => this.#arguments.write(args, writer));
     } catch (error) {
@@ -139,10 +136,11 @@ const PROBES = new Set(
 );
 
 /** An object that a function table inherits from, and that explains names which are not there. */
-function explainer(names: readonly string[]): object {
+function explainer(exports: readonly Export[]): object {
   return new Proxy(Object.create(null) as object, {
     get(_target, name) {
       if (typeof name === "symbol" || PROBES.has(name)) return undefined;
+      const names = exports.map((each) => each.name);
       const list = names.length === 0 ? "no functions" : names.join(", ");
       throw new AmpouleError(
         "ERR_AMPOULE_UNKNOWN_FUNCTION",
@@ -153,21 +151,42 @@ function explainer(names: readonly string[]): object {
   });
 }
 
-/** The two function tables of a sandbox, frozen, with one own property for each export. */
+/** What `exports` of a guest need to be called, in its order. Worth sharing: it takes kilobytes. */
+export function exportsOf(exports: readonly TypedFunction[], times: Times): readonly Export[] {
+  return exports.map((declared, id) => new Export(id, declared, times));
+}
+
+/** The function tables of a sandbox, frozen, with one own property for each export. */
 export function functionTables(
-  driver: Driver,
-  exports: readonly TypedFunction[],
-  times: Times,
+  callee: Callee,
+  exports: readonly Export[],
 ): { call: Record<string, Function_>; callSync: Record<string, Function_> } {
-  const missing = explainer(exports.map(({ name }) => name));
-  const call = Object.create(missing) as Record<string, Function_>;
-  const callSync = Object.create(missing) as Record<string, Function_>;
-  for (const [id, declared] of exports.entries()) {
-    const each = new Export(driver, id, declared, times);
-    Object.defineProperty(call, declared.name, { value: each.call, enumerable: true });
-    Object.defineProperty(callSync, declared.name, { value: each.callSync, enumerable: true });
+  return {
+    call: tableOf(
+      exports,
+      (each) =>
+        (...args) =>
+          each.call(callee, args),
+    ),
+    callSync: tableOf(
+      exports,
+      (each) =>
+        (...args) =>
+          each.callSync(callee, args),
+    ),
+  };
+}
+
+/** A frozen table with what `bind` makes of each export. */
+export function tableOf(
+  exports: readonly Export[],
+  bind: (each: Export) => Function_,
+): Record<string, Function_> {
+  const table = Object.create(explainer(exports)) as Record<string, Function_>;
+  for (const each of exports) {
+    Object.defineProperty(table, each.name, { value: bind(each), enumerable: true });
   }
-  return { call: Object.freeze(call), callSync: Object.freeze(callSync) };
+  return Object.freeze(table);
 }
 
 /** Checks the option `hostFunctions`. */

@@ -7,6 +7,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { AmpouleError } from "../errors.js";
 import type { SandboxState } from "../state.js";
 import { readError } from "../values/message.js";
+import type { Callee } from "./callee.js";
 import {
   abortedError,
   exited,
@@ -76,7 +77,7 @@ export interface DriverOptions {
 }
 
 /** Drives one native sandbox. */
-export class Driver {
+export class Driver implements Callee {
   readonly handle: number;
   readonly name: string;
   readonly messageBytes: number;

@@ -1,0 +1,26 @@
+/** What a table of guest functions calls: one sandbox, or something that finds one for each call. */
+import type { Request } from "./run.js";
+
+/** Takes calls of a guest's functions, whose arguments have been encoded. */
+export interface Callee {
+  /** Bytes that the arguments of a call may take. */
+  readonly messageBytes: number;
+  /** Whether an asynchronous call would begin at once. */
+  readonly isIdle: boolean;
+  /** Throws if no call can be made now, and none can be queued. */
+  refuseIfUnusable(): void;
+  /** Throws if no call can begin now. */
+  refuseIfBusy(): void;
+  /**
+   * Calls export number `functionId`. Its arguments stand in the staging buffer if the callee is
+   * idle, else in `queued`.
+   */
+  run<T>(
+    request: Request<T>,
+    functionId: number,
+    length: number,
+    queued: Uint8Array | undefined,
+  ): Promise<T>;
+  /** Calls export number `functionId`, whose arguments stand in the staging buffer, and waits. */
+  runSync<T>(request: Request<T>, functionId: number, length: number): T;
+}
