@@ -38,6 +38,16 @@ impl FrameAllocator {
         Self { next: 0, limit, free: Vec::new() }
     }
 
+    /// An allocator that handed out the frames below `next`, of which `free` came back.
+    pub(crate) const fn with(next: u64, limit: u64, free: Vec<Run>) -> Self {
+        Self { next, limit, free }
+    }
+
+    /// Runs that were given back.
+    pub(crate) fn free(&self) -> &[Run] {
+        &self.free
+    }
+
     /// One past the highest frame ever handed out.
     pub(crate) const fn high_water(&self) -> u64 {
         self.next

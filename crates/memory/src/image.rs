@@ -1,6 +1,7 @@
 //! Sealed copies of guest memory from which sandboxes start.
 
 use crate::address::to_usize;
+use crate::extent::{self, Extent};
 use crate::frames::BLOCK_FRAMES;
 use crate::mapping::Mapping;
 use crate::physical::PhysicalMemory;
@@ -21,19 +22,29 @@ const RUN_MAX: usize = 1 << 20;
 /// same shape and can take each other's place in a VM.
 const BOUNDARY_UNIT: u64 = 32 * BLOCK_FRAMES;
 
-/// An address space whose memory was copied into a sealed memfd.
+/// An address space whose memory stands in files that do not change any more.
 ///
-/// Every [`SealedSpace::instantiate`] maps the same file copy-on-write, so that any number of
-/// sandboxes share the pages they do not write. The seals (`F_SEAL_FUTURE_WRITE | GROW | SHRINK |
-/// SEAL`) make it impossible, for this process too, to change or truncate the file from then on.
-/// `F_SEAL_WRITE` would say the same here, where no shared mapping of the file ever exists, but it
-/// waits until the kernel has no other reference to any page and fails with `EBUSY` when that takes
-/// long, as it does while memory is compacted (kernel: `memfd_wait_for_pins`).
+/// ```text
+/// 0 ................................................ boundary
+/// [ extent ][ zeros ][ extent ][ zeros              ]
+/// ```
+///
+/// [`AddressSpace::seal`] makes one of a single extent: a memfd. One that was written to disk has an
+/// extent for each run of pages that a file holds ([`SealedSpace::from_extents`]). Every
+/// [`SealedSpace::instantiate`] maps the same files copy-on-write, so that any number of sandboxes
+/// share the pages they do not write.
+///
+/// A memfd's seals (`F_SEAL_FUTURE_WRITE | GROW | SHRINK | SEAL`) make it impossible, for this process
+/// too, to change or truncate it from then on. `F_SEAL_WRITE` would say the same here, where no shared
+/// mapping of the file ever exists, but it waits until the kernel has no other reference to any page
+/// and fails with `EBUSY` when that takes long, as it does while memory is compacted (kernel:
+/// `memfd_wait_for_pins`).
 #[derive(Debug)]
 pub struct SealedSpace {
-    pub(crate) file: OwnedFd,
-    /// The file again, for copying pages out of it; never written.
-    pub(crate) view: Mapping,
+    /// In order, not overlapping, inside their files and below the boundary.
+    extents: Vec<Extent>,
+    /// The image again, for copying pages out of it; never written.
+    pub(crate) view: Arc<Mapping>,
     pub(crate) shape: Shape,
 }
 
@@ -45,33 +56,47 @@ impl SealedSpace {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let file = rustix::fs::memfd_create("ampoule-image", flags)?;
         shape.image_frames = shape.frames.high_water();
-        shape.boundary = boundary(&shape);
-        rustix::fs::ftruncate(&file, shape.boundary * PAGE_SIZE)?;
+        let length = boundary(&shape) * PAGE_SIZE;
+        rustix::fs::ftruncate(&file, length)?;
         let tables = shape.tables.frames(memory);
         copy_pages(memory, &file, shape.frames.high_water(), &tables)?;
         rustix::fs::fcntl_add_seals(
             &file,
             SealFlags::FUTURE_WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
         )?;
-        let view = Mapping::private(&file, shape.boundary * PAGE_SIZE)?;
-        Ok(Self { file, view, shape })
+        let extent = Extent { file: Arc::new(file), file_offset: 0, offset: 0, length };
+        Self::of_shape(vec![extent], shape)
+    }
+
+    /// `shape`, with its boundary set, over the memory that `extents` show.
+    pub(crate) fn of_shape(extents: Vec<Extent>, mut shape: Shape) -> io::Result<Self> {
+        shape.boundary = boundary(&shape);
+        let length = shape.boundary * PAGE_SIZE;
+        extent::check(&extents, length)?;
+        let view = Arc::new(Mapping::over(&extents, length)?);
+        Ok(Self { extents, view, shape })
     }
 
     /// A new address space that starts as a copy-on-write view of this one.
     ///
-    /// Cost: two `mmap`s; no memory is copied.
+    /// Cost: an `mmap` for each extent and two more; no memory is copied.
     ///
     /// # Errors
     /// What `mmap(2)` reports.
     pub fn instantiate(self: &Arc<Self>) -> io::Result<AddressSpace> {
         let boundary = self.shape.boundary * PAGE_SIZE;
-        let mut parts = vec![(0, Arc::new(Mapping::private(&self.file, boundary)?))];
+        let mut parts = vec![(0, Arc::new(Mapping::over(&self.extents, boundary)?))];
         let fresh = self.shape.frames.limit() * PAGE_SIZE - boundary;
         if fresh > 0 {
             parts.push((boundary, Arc::new(Mapping::anonymous_huge(fresh)?)));
         }
         let memory = PhysicalMemory::new(parts);
         Ok(AddressSpace::with_shape(memory, self.shape.clone(), Some(Arc::clone(self))))
+    }
+
+    /// Puts a copy-on-write view of the image in the place of `mapping`, which has its length.
+    pub(crate) fn show_in(&self, mapping: &Mapping) -> io::Result<()> {
+        mapping.replace_by(&self.extents)
     }
 }
 

@@ -6,6 +6,7 @@
 //! [`Mapping`] to its VM and asks the [`AddressSpace`] for the root of the page tables.
 
 mod address;
+mod extent;
 mod frames;
 mod image;
 mod mapping;
@@ -15,8 +16,12 @@ mod space;
 mod table;
 
 pub use address::{PhysicalAddress, round_up_to_page};
+pub use extent::Extent;
 pub use image::SealedSpace;
 pub use mapping::{Mapping, OutOfBounds};
 pub use physical::PhysicalMemory;
 pub use protection::{Access, Privilege, Protection};
-pub use space::{AccessError, AddressSpace, FaultOutcome, MapError, RestoreError, Restored};
+pub use space::{
+    AccessError, AddressSpace, AreaDescription, DescriptionError, FaultOutcome, MapError,
+    PinnedRange, RestoreError, Restored, SpaceDescription,
+};

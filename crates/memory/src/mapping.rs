@@ -1,11 +1,11 @@
 //! A range of host memory that a guest can see, with copying access only.
 
 use crate::address::to_usize;
+use crate::extent::Extent;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 use std::arch::asm;
 use std::ffi::c_void;
 use std::io;
-use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -102,26 +102,16 @@ impl Mapping {
         Ok(())
     }
 
-    /// A copy-on-write view of the first `length` bytes of `file`.
+    /// A copy-on-write view of `extents`, which were [checked](crate::extent::check), over zeros.
     ///
-    /// The file must not shrink while mapped, or accesses raise `SIGBUS`: pass sealed memfds.
+    /// Cost: one `mmap` each, and one for the zeros.
     ///
     /// # Errors
     /// What `mmap(2)` reports.
-    pub fn private(file: impl AsFd, length: u64) -> io::Result<Self> {
-        check_length(length)?;
-        // SAFETY: a null hint without MAP_FIXED cannot replace an existing mapping.
-        let base = unsafe {
-            rustix::mm::mmap(
-                std::ptr::null_mut(),
-                to_usize(length),
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::PRIVATE | MapFlags::NORESERVE,
-                file,
-                0,
-            )
-        }?;
-        Self::adopt(base, length)
+    pub(crate) fn over(extents: &[Extent], length: u64) -> io::Result<Self> {
+        let mapping = Self::anonymous(length)?;
+        mapping.lay(extents)?;
+        Ok(mapping)
     }
 
     fn adopt(base: *mut c_void, length: u64) -> io::Result<Self> {
@@ -194,24 +184,46 @@ impl Mapping {
         Ok(())
     }
 
-    /// Puts a copy-on-write view of `file` in the place of this mapping's contents, at the same
-    /// address; a hypervisor that uses the mapping sees the new contents.
+    /// Puts a copy-on-write view of `extents`, which were [checked](crate::extent::check), over zeros
+    /// in the place of this mapping's contents, at the same address; a hypervisor that uses the
+    /// mapping sees the new contents.
     ///
     /// # Errors
-    /// What `mmap(2)` reports; the contents are as they were then.
-    pub(crate) fn replace_by(&self, file: impl AsFd) -> io::Result<()> {
-        // SAFETY: exactly this value's own range is replaced, by memory with the same rights; no Rust
-        // reference to its contents exists.
-        unsafe {
-            rustix::mm::mmap(
-                self.base.as_ptr().cast(),
-                to_usize(self.length),
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED,
-                file,
-                0,
-            )
-        }?;
+    /// What `mmap(2)` reports; the contents may be partly the old and partly the new ones then.
+    pub(crate) fn replace_by(&self, extents: &[Extent]) -> io::Result<()> {
+        let whole = |extent: &Extent| extent.offset == 0 && extent.length == self.length;
+        if !extents.first().is_some_and(whole) {
+            // SAFETY: exactly this value's own range is replaced, by memory with the same rights; no
+            // Rust reference to its contents exists.
+            unsafe {
+                rustix::mm::mmap_anonymous(
+                    self.base.as_ptr().cast(),
+                    to_usize(self.length),
+                    ProtFlags::READ | ProtFlags::WRITE,
+                    MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED,
+                )
+            }?;
+        }
+        self.lay(extents)
+    }
+
+    /// Maps `extents` over what is there.
+    fn lay(&self, extents: &[Extent]) -> io::Result<()> {
+        for extent in extents {
+            let start = self.page_range(extent.offset, extent.length)?;
+            // SAFETY: `page_range` checked that the pages are this value's own; they get the rights
+            // that they had, and no Rust reference to their contents exists.
+            unsafe {
+                rustix::mm::mmap(
+                    start.cast(),
+                    to_usize(extent.length),
+                    ProtFlags::READ | ProtFlags::WRITE,
+                    MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED,
+                    &extent.file,
+                    extent.file_offset,
+                )
+            }?;
+        }
         Ok(())
     }
 

@@ -5,10 +5,12 @@
 
 mod access;
 mod area;
+mod description;
 mod error;
 mod restore;
 
 pub use access::{AccessError, FaultOutcome};
+pub use description::{AreaDescription, DescriptionError, PinnedRange, SpaceDescription};
 pub use error::MapError;
 pub use restore::{RestoreError, Restored};
 

@@ -59,8 +59,12 @@ impl Entry {
         Self(bits)
     }
 
-    const fn table(target: PhysicalAddress) -> Self {
+    pub(crate) const fn table(target: PhysicalAddress) -> Self {
         Self(target.get() & Self::ADDRESS | Self::PRESENT | Self::WRITABLE | Self::USER)
+    }
+
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
     }
 
     pub(crate) const fn is_present(self) -> bool {
@@ -218,6 +222,33 @@ impl PageTables {
         }
         frames.extend(level.iter().map(|table| table.get() / PAGE_SIZE));
         frames
+    }
+
+    /// Shows every entry that is not empty to `check`, with the first address that it maps and whether
+    /// it is a leaf, and counts those for which that said yes. Follows an entry only after `check` let
+    /// it pass; a `check` that lets no table pass twice makes the walk end.
+    pub(crate) fn verify<E>(
+        memory: &PhysicalMemory,
+        root: PhysicalAddress,
+        check: &mut impl FnMut(u64, Entry, bool) -> Result<bool, E>,
+    ) -> Result<u64, E> {
+        let mut counted = 0;
+        let mut tables = vec![(root, 0, LEVELS - 1)];
+        while let Some((table, base, level)) = tables.pop() {
+            for index in 0..ENTRIES as u64 {
+                // A table that `check` let pass lies inside memory.
+                let entry = Entry(memory.read_u64(table.get() + index * 8).unwrap_or_default());
+                if entry == Entry::EMPTY {
+                    continue;
+                }
+                let address = base + (index << (PAGE_BITS + level * INDEX_BITS));
+                counted += u64::from(check(address, entry, level == 0)?);
+                if level > 0 {
+                    tables.push((entry.target(), address, level - 1));
+                }
+            }
+        }
+        Ok(counted)
     }
 
     /// The table that holds the leaf for `address`, unless a large leaf or nothing is there.

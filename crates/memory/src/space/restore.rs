@@ -37,13 +37,14 @@ pub struct Restored {
     pub wholesale: bool,
 }
 
-/// A restore that could not be done. The address space is as it was.
+/// A restore that could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// The image's memory has another size or division.
+    /// The image's memory has another size or division. The address space is as it was.
     #[error("the image's memory is divided differently; make a new address space from it")]
     OtherShape,
-    /// The host refused.
+    /// The host refused; what memory holds is not known then. After a failure to put another image
+    /// in place every further restore ends in [`Self::OtherShape`].
     #[error("the host could not change its mapping of guest memory")]
     Host {
         /// What it said.
@@ -93,7 +94,9 @@ impl AddressSpace {
         if self.base.is_none() || self.shape.frames.limit() != image.shape.frames.limit() {
             return Err(RestoreError::OtherShape);
         }
-        first.replace_by(&image.file).map_err(host)?;
+        // Without a base until all is done: after a failure half-way neither image is what is there.
+        self.base = None;
+        image.show_in(first).map_err(host)?;
         let used = self.used_bytes();
         if used > image_part {
             self.memory.discard(image_part, used - image_part).map_err(host)?;
