@@ -6,7 +6,7 @@
 use crate::config::budget;
 use crate::environment::{self, Entry, entry, put, with_staged};
 use crate::report::NativeFailure;
-use ampoule_sandbox::{CallError, Failure, Resumption, Step, StopRequest};
+use ampoule_sandbox::{CallError, Failure, Report, Resumption, Step, StopRequest};
 use napi::Result;
 use napi_derive::napi;
 
@@ -127,11 +127,16 @@ pub fn take_step(handle: i64) -> Result<f64> {
     let Ok(entry) = entry(handle) else { return Ok(number(kind::NONE, 0)) };
     match entry.driven.take_step() {
         None => Ok(number(kind::NONE, 0)),
-        Some(None) => {
+        Some(Report::Closed) => {
             environment::remove(handle);
             Ok(number(kind::CLOSED, 0))
         }
-        Some(Some(step)) => Ok(describe(&entry, step)),
+        Some(Report::Step(step)) => Ok(describe(&entry, step)),
+        Some(Report::Refused(failure)) => {
+            *entry.refusal.borrow_mut() = Some(failure);
+            Ok(number(kind::STOPPED, 0))
+        }
+        Some(Report::Snapshot(_) | Report::Restored) => Ok(number(kind::NONE, 0)),
     }
 }
 

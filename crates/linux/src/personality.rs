@@ -194,6 +194,13 @@ impl Personality {
         forked
     }
 
+    /// Drops what was counted and written so far, for a guest that goes on from here as another one.
+    pub fn forget_history(&mut self) {
+        self.counts = Counts::default();
+        self.files.stdout = Vec::new();
+        self.files.stderr = Vec::new();
+    }
+
     /// Replaces the clock.
     pub fn set_clock(&mut self, clock: Arc<dyn Clock>) {
         self.clock = clock;

@@ -77,6 +77,12 @@ impl SealedSpace {
         Ok(Self { extents, view, shape })
     }
 
+    /// Bytes of guest memory in use, page tables included.
+    #[must_use]
+    pub fn committed_bytes(&self) -> u64 {
+        self.shape.frames.in_use() * PAGE_SIZE
+    }
+
     /// A new address space that starts as a copy-on-write view of this one.
     ///
     /// Cost: an `mmap` for each extent and two more; no memory is copied.

@@ -59,7 +59,8 @@ impl Control {
         Self::default()
     }
 
-    /// Asks the sandbox to stop. The first reason counts.
+    /// Asks the sandbox to stop. The first reason counts, but killing and closing outrank what ends a
+    /// call only.
     ///
     /// A running guest is kicked; a waiting one is woken; one that nobody drives is poisoned when
     /// it is next used.
@@ -101,9 +102,17 @@ impl Control {
 
     /// Forgets a requested stop, for a sandbox that is made ready again. Closing is final.
     pub(crate) fn forgive(&self) {
+        self.forget(|stop| *stop != Stop::Closed);
+    }
+
+    /// Forgets a requested stop that was meant for the call that is over.
+    pub(crate) fn forgive_call(&self) {
+        self.forget(|stop| stop.is_of_a_call());
+    }
+
+    fn forget(&self, is_void: impl FnOnce(&Stop) -> bool) {
         let mut state = self.0.state.lock();
-        if state.stop != Some(Stop::Closed) {
-            state.stop = None;
+        if state.stop.take_if(|stop| is_void(stop)).is_some() {
             self.0.stop_pending.store(false, Ordering::Release);
         }
     }
@@ -179,7 +188,8 @@ impl Inner {
 
     /// Notes the stop and kicks the guest; whoever is returned has to be woken, without the lock.
     fn request(&self, state: &mut State, stop: Stop) -> Option<Arc<dyn Waker>> {
-        if state.stop.is_none() {
+        // What ends the sandbox outranks what ends a call only: a restore forgives the latter.
+        if state.stop.as_ref().is_none_or(|first| first.is_of_a_call() && !stop.is_of_a_call()) {
             state.stop = Some(stop);
         }
         self.stop_pending.store(true, Ordering::Release);

@@ -100,6 +100,9 @@ pub enum CallError {
     /// The sandbox is poisoned.
     #[error("the sandbox is poisoned and cannot be called any more")]
     Poisoned(Stop),
+    /// A restore failed before.
+    #[error("the sandbox is broken since a restore failed; restore it again, or close it")]
+    Broken,
     /// The message does not fit into the channel.
     #[error("the message of {length} bytes is larger than the {capacity} bytes that fit")]
     MessageTooLarge {
@@ -122,6 +125,7 @@ impl CallError {
                 Failure::new("ERR_AMPOULE_POISONED", format!("{message}: {}", reason.message))
                     .with(json!({ "reason": reason.code }))
             }
+            Self::Broken => Failure::new("ERR_AMPOULE_BROKEN", message),
             Self::MessageTooLarge { length, capacity } => Failure::new(
                 "ERR_AMPOULE_MESSAGE_TOO_LARGE",
                 format!("{message}; raise `limits.message`"),

@@ -12,10 +12,12 @@
 mod channel;
 mod config;
 mod control;
+mod driven;
 mod elf;
 mod error;
 mod executor;
 mod image;
+mod ready;
 mod sandbox;
 mod statistics;
 mod stop;
@@ -26,9 +28,10 @@ pub use ampoule_hypervisor::{Availability, Probe, probe};
 pub use ampoule_linux::{OutputStream, SystemCallCount};
 pub use config::{Budget, Config, ConfigError, File, Limits};
 pub use control::{Control, StopRequest};
+pub use driven::{Driven, Phase, Report};
 pub use elf::{ElfError, ElfKind, Program};
 pub use error::{CallError, CreateError, Failure};
-pub use executor::{Driven, Phase};
+
 pub use sandbox::{Resumption, Sandbox, Snapshot, SnapshotError, State, Step};
 pub use statistics::Statistics;
 pub use stop::{AbortReport, Fault, Location, Stop};

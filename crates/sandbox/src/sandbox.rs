@@ -2,14 +2,16 @@
 
 mod drive;
 mod faults;
+mod rewind;
 mod snapshot;
 
+pub(crate) use snapshot::WeakSnapshot;
 pub use snapshot::{Snapshot, SnapshotError};
 
 use crate::channel::{Channel, ClockParameters};
 use crate::config::{Budget, Config, Limits};
 use crate::control::Control;
-use crate::error::{CallError, CreateError};
+use crate::error::{CallError, CreateError, Failure};
 use crate::image::Image;
 use crate::statistics::Statistics;
 use crate::stop::Stop;
@@ -34,8 +36,10 @@ use std::time::Duration;
 ///                            v |                                 v |
 ///                          Waiting                             Waiting
 ///
-///   Busy or Waiting ------> Poisoned (fault, abort, kill, limit)      no way back yet
+///   Busy or Waiting ------> Poisoned (fault, abort, kill, limit)
 ///   Busy -----------------> Ended (a plain program exited)
+///
+///   Ready, Poisoned, Broken, Waiting -- restore --> Ready, or Broken when that fails
 /// ```
 ///
 /// Nothing here waits for a host function: [`Sandbox::run`] returns a [`Step`] that says what is
@@ -61,6 +65,19 @@ pub struct Sandbox {
     message: Vec<u8>,
     interface: Option<Interface>,
     statistics: Statistics,
+
+    /// Where [`Sandbox::rewind`] goes by default: what the sandbox was made from.
+    origin: Option<Snapshot>,
+    /// Every call is followed by a restore to the origin.
+    restores_after_calls: bool,
+    /// Why the last call was stopped, also when the sandbox is ready again by now.
+    last_stop: Option<Stop>,
+    /// Why the sandbox is broken, if it is.
+    damage: Option<Failure>,
+    /// Whether the guest has read standard input, which no other guest has.
+    has_read_input: bool,
+    /// Exits before the last restore.
+    exits_before: u64,
 }
 
 /// What a sandbox is doing.
@@ -78,6 +95,8 @@ pub enum State {
     Ended,
     /// The guest cannot run any more.
     Poisoned(Stop),
+    /// A restore failed half-way: only another one leads back.
+    Broken,
 }
 
 /// What a waiting sandbox waits for.
@@ -211,6 +230,12 @@ impl Sandbox {
             interface: None,
             statistics: Statistics::default(),
             image,
+            origin: None,
+            restores_after_calls: false,
+            last_stop: None,
+            damage: None,
+            has_read_input: false,
+            exits_before: 0,
         })
     }
 
@@ -235,7 +260,9 @@ impl Sandbox {
         arguments: &[u8],
         budget: Budget,
     ) -> Result<(), CallError> {
-        if let Some(stop) = self.control.take_stop() {
+        if let Some(stop) = self.control.take_stop()
+            && !self.is_past(&stop)
+        {
             self.poison(stop);
         }
         self.expect_state(&State::Ready, "be called")?;
@@ -258,9 +285,13 @@ impl Sandbox {
                 self.send(HostMessage::HostError, 0, failure)?;
             }
             (State::Waiting(Wait::Input), Resumption::Input(bytes)) => {
+                self.has_read_input = true;
                 self.personality.provide_input(bytes.to_vec());
             }
-            (State::Waiting(Wait::Input), Resumption::EndOfInput) => self.personality.end_input(),
+            (State::Waiting(Wait::Input), Resumption::EndOfInput) => {
+                self.has_read_input = true;
+                self.personality.end_input();
+            }
             (State::Waiting(Wait::Driver), Resumption::Continue) => {}
             _ => return Err(self.wrong_state("be resumed like this")),
         }
@@ -297,6 +328,17 @@ impl Sandbox {
         self.personality.pending_output() > 0
     }
 
+    /// Why the sandbox is poisoned or broken; for one that is ready again, why its last call was
+    /// stopped.
+    #[must_use]
+    pub fn failure(&self) -> Option<Failure> {
+        match &self.state {
+            State::Poisoned(stop) => Some(stop.failure()),
+            State::Broken => self.damage.clone(),
+            _ => self.last_stop.as_ref().map(Stop::failure),
+        }
+    }
+
     /// Counters so far. Cost: allocates the list of system calls.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
@@ -313,6 +355,7 @@ impl Sandbox {
             out_of_memory_before: self.personality.refused_for_memory(),
             ..CallAccount::default()
         };
+        self.last_stop = None;
         self.control.arm(budget.wall);
         self.state = State::Busy;
     }
@@ -331,7 +374,9 @@ impl Sandbox {
 
     fn poison(&mut self, stop: Stop) {
         self.control.disarm();
-        self.state = State::Poisoned(stop);
+        if self.state != State::Broken {
+            self.state = State::Poisoned(stop);
+        }
     }
 
     fn expect_state(&self, state: &State, operation: &'static str) -> Result<(), CallError> {
@@ -341,6 +386,7 @@ impl Sandbox {
     fn wrong_state(&self, operation: &'static str) -> CallError {
         match &self.state {
             State::Poisoned(stop) => CallError::Poisoned(stop.clone()),
+            State::Broken => CallError::Broken,
             state => CallError::State { state: state.word(), operation },
         }
     }
@@ -357,6 +403,7 @@ impl State {
             Self::Waiting(_) => "waiting",
             Self::Ended => "ended",
             Self::Poisoned(_) => "poisoned",
+            Self::Broken => "broken",
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct Statistics {
     pub exits: u64,
     /// Exits that were page faults which gave the guest fresh memory.
     pub page_faults: u64,
+    /// Times a guest was initialised here: 0 for a sandbox that began as a snapshot.
+    pub initialisations: u64,
     /// Times the sandbox went back to a snapshot.
     pub restores: u64,
     /// Pages copied back by that.

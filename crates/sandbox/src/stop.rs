@@ -116,6 +116,12 @@ pub struct AbortReport {
 }
 
 impl Stop {
+    /// Whether this ends one call, so that a sandbox which is restored after each goes on. The
+    /// others end the sandbox, by its owner's wish.
+    pub(crate) const fn is_of_a_call(&self) -> bool {
+        !matches!(self, Self::Killed | Self::Closed)
+    }
+
     /// The public error for this reason: the one table from reasons to codes.
     #[must_use]
     pub fn failure(&self) -> Failure {

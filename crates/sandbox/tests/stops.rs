@@ -6,18 +6,7 @@ mod support;
 use ampoule_sandbox::{Budget, CallError, Phase, Resumption, State, Step, Stop, StopRequest};
 use ampoule_testkit::kvm_is_available;
 use std::time::Duration;
-use support::{arguments, call, driven, functions, ready};
-
-/// Waits for the next announcement and takes its step.
-#[expect(clippy::unwrap_used, reason = "test support: failing loudly is the point")]
-fn next(driven: &ampoule_sandbox::Driven, told: &std::sync::mpsc::Receiver<()>) -> Option<Step> {
-    loop {
-        told.recv().unwrap();
-        if let Some(step) = driven.take_step() {
-            return step;
-        }
-    }
-}
+use support::{arguments, call, driven, functions, next, ready};
 
 #[test]
 fn a_sandbox_starts_calls_and_closes_on_the_executor() {

@@ -25,13 +25,17 @@ impl Sandbox {
     /// To be called after a successful `begin_start`, `begin_call` or `resume`; at any other time
     /// it answers [`Step::Stopped`] when the sandbox is poisoned or a stop is pending.
     pub fn run(&mut self) -> Step {
-        match self.drive() {
+        let step = match self.drive() {
             Ok(step) => step,
             Err(stop) => {
                 self.poison(stop);
                 Step::Stopped
             }
+        };
+        if matches!(step, Step::Return | Step::GuestError | Step::Stopped) {
+            self.restore_after_call();
         }
+        step
     }
 
     fn drive(&mut self) -> Result<Step, Stop> {
@@ -45,6 +49,7 @@ impl Sandbox {
             if self.state != State::Busy {
                 return match &self.state {
                     State::Poisoned(stop) => Err(stop.clone()),
+                    State::Broken => Ok(Step::Stopped),
                     _ => Err(Stop::Killed),
                 };
             }
@@ -118,6 +123,7 @@ impl Sandbox {
                     return Err(Stop::Incompatible { guest: interface.abi_version });
                 }
                 self.interface = Some(interface);
+                self.statistics.initialisations += 1;
                 self.finish(Step::Ready)
             }
             GuestMessage::Return if is_ready => {

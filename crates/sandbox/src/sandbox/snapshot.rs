@@ -4,16 +4,16 @@ use super::{CallAccount, Sandbox, State, describe, random_seed};
 use crate::channel::Channel;
 use crate::config::Limits;
 use crate::control::Control;
-use crate::error::{CallError, CreateError};
+use crate::error::{CallError, CreateError, Failure};
 use crate::image::Image;
 use crate::statistics::Statistics;
 use ampoule_hypervisor::ring3::Machine;
 use ampoule_hypervisor::{CpuState, HypervisorError, create_vm};
 use ampoule_linux::Personality;
-use ampoule_memory::{RestoreError, SealedSpace};
+use ampoule_memory::{RestoreError, Restored, SealedSpace};
 use ampoule_wire::interface::Interface;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// The state of a ready sandbox: sealed memory, registers, personality and interface.
 ///
@@ -55,6 +55,22 @@ pub enum SnapshotError {
     Hypervisor(#[from] HypervisorError),
 }
 
+impl SnapshotError {
+    /// The public error for this one.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::State(error) => error.failure(),
+            Self::Create(error) => error.failure(),
+            Self::Memory { .. } | Self::Hypervisor(_) => {
+                let source = std::error::Error::source(self).map(ToString::to_string);
+                let message = source.map_or(self.to_string(), |source| format!("{self}: {source}"));
+                Failure::new("ERR_AMPOULE_HYPERVISOR", message)
+            }
+        }
+    }
+}
+
 impl Sandbox {
     /// Takes the state of a ready sandbox. The sandbox goes on as if nothing had happened, and
     /// [`Self::restore`] to this snapshot is cheap from then on.
@@ -70,11 +86,13 @@ impl Sandbox {
         };
         let memory = |source| SnapshotError::Memory { source };
         let cpu = self.machine.save(&self.space)?;
+        let mut personality = self.personality.clone();
+        personality.forget_history();
         let snapshot = Snapshot(Arc::new(Inner {
             image: Arc::clone(&self.image),
             space: self.space.seal().map_err(memory)?,
             cpu,
-            personality: self.personality.clone(),
+            personality,
             sequence: channel.sequence(),
             message_bytes: channel.capacity(),
             interface: interface.clone(),
@@ -82,24 +100,28 @@ impl Sandbox {
             stack_bytes: self.stack_bytes,
         }));
         // From here on the memory is a view of the new image, so that going back to it is cheap.
-        self.restore(&snapshot)?;
+        self.go_back(&snapshot)?;
         Ok(snapshot)
     }
 
-    /// Goes back to `snapshot` from wherever the guest is, also when it is poisoned; nothing of what
-    /// it did since can be observed by it. Its random generator goes on.
-    ///
-    /// Cost: a look at the tables of writable pages, and a copy of each page that
-    /// calls write; more when the snapshot is not the last one that this sandbox came from, and that
-    /// of a new VM when its memory has another shape.
-    ///
-    /// # Errors
-    /// [`SnapshotError`]. The sandbox is broken then: only another restore that succeeds makes it
-    /// usable.
-    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+    /// Goes back to `snapshot` from wherever the guest is; [`Self::restore`] says more.
+    pub(super) fn go_back(&mut self, snapshot: &Snapshot) -> Result<Restored, SnapshotError> {
+        let gone = self.enter(snapshot);
+        match &gone {
+            Ok(_) => self.damage = None,
+            Err(error) => {
+                self.damage = Some(error.failure());
+                self.state = State::Broken;
+            }
+        }
+        gone
+    }
+
+    fn enter(&mut self, snapshot: &Snapshot) -> Result<Restored, SnapshotError> {
         let memory = |source| SnapshotError::Memory { source };
         let from = &*snapshot.0;
-        if !self.machine.is_sound() {
+        let capacity = self.channel.as_ref().map(Channel::capacity);
+        if !self.machine.is_sound() || capacity != Some(from.message_bytes) {
             return self.replace_by(snapshot);
         }
         let restored = match self.space.restore(&from.space) {
@@ -111,32 +133,30 @@ impl Sandbox {
             channel.reset(from.sequence, restored.wholesale).map_err(memory)?;
         }
         self.machine.load(&from.cpu)?;
+        self.arrive(from);
+        Ok(restored)
+    }
+
+    /// Goes on in a new VM, under the same control and with the same counters.
+    fn replace_by(&mut self, snapshot: &Snapshot) -> Result<Restored, SnapshotError> {
+        let fresh = Self::from_snapshot(snapshot, self.control.clone())?;
+        // The VM goes before the memory it uses.
+        self.machine = fresh.machine;
+        self.space = fresh.space;
+        self.channel = fresh.channel;
+        self.arrive(&snapshot.0);
+        Ok(Restored { pages: 0, wholesale: true })
+    }
+
+    fn arrive(&mut self, from: &Inner) {
         self.personality.restore(&from.personality);
-        self.control.disarm();
-        self.control.forgive();
         self.image = Arc::clone(&from.image);
+        self.stack_bytes = from.stack_bytes;
         self.interface = Some(from.interface.clone());
         self.parked = None;
         self.call = CallAccount::default();
+        self.exits_before = self.statistics.exits;
         self.state = State::Ready;
-        self.statistics.restores += 1;
-        self.statistics.restored_pages += restored.pages;
-        self.statistics.wholesale_restores += u64::from(restored.wholesale);
-        Ok(())
-    }
-
-    /// Goes on as a new sandbox from `snapshot`, under the same control and with the same counters.
-    fn replace_by(&mut self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
-        self.control.disarm();
-        self.control.forgive();
-        let statistics = Statistics {
-            restores: self.statistics.restores + 1,
-            wholesale_restores: self.statistics.wholesale_restores + 1,
-            ..self.statistics.clone()
-        };
-        *self = Self::from_snapshot(snapshot, self.control.clone())?;
-        self.statistics = statistics;
-        Ok(())
     }
 
     /// Makes a sandbox that starts in `snapshot`, ready to be called. Its initialisation does not run
@@ -179,6 +199,12 @@ impl Sandbox {
             message: Vec::new(),
             interface: Some(from.interface.clone()),
             statistics: Statistics::default(),
+            origin: Some(snapshot.clone()),
+            restores_after_calls: false,
+            last_stop: None,
+            damage: None,
+            has_read_input: false,
+            exits_before: 0,
         })
     }
 }
@@ -188,5 +214,51 @@ impl Snapshot {
     #[must_use]
     pub fn interface(&self) -> &Interface {
         &self.0.interface
+    }
+
+    /// Bytes of guest memory in use, page tables included.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.0.space.committed_bytes()
+    }
+
+    /// Bytes of the largest message of sandboxes that start here.
+    #[must_use]
+    pub fn message_bytes(&self) -> u64 {
+        self.0.message_bytes
+    }
+
+    /// Whether both are the same snapshot.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether `space` is the memory of this snapshot.
+    pub(super) fn is_of(&self, space: &Arc<SealedSpace>) -> bool {
+        Arc::ptr_eq(&self.0.space, space)
+    }
+
+    /// Notes where the snapshot is without keeping it.
+    pub(crate) fn downgrade(&self) -> WeakSnapshot {
+        WeakSnapshot(Arc::downgrade(&self.0))
+    }
+}
+
+/// A snapshot, as long as somebody else keeps it.
+#[derive(Debug)]
+pub(crate) struct WeakSnapshot(Weak<Inner>);
+
+impl WeakSnapshot {
+    pub(crate) fn upgrade(&self) -> Option<Snapshot> {
+        self.0.upgrade().map(Snapshot)
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
+    pub(crate) fn is(&self, snapshot: &Snapshot) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&snapshot.0))
     }
 }

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test support: failing loudly is the point")]
 
-use ampoule_sandbox::{Budget, Config, Control, Driven, Limits, Resumption, Sandbox, Step};
+use ampoule_sandbox::{
+    Budget, Config, Control, Driven, Limits, Report, Resumption, Sandbox, Snapshot, Step,
+};
 use ampoule_wire::value;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -110,13 +112,41 @@ pub(crate) fn run(config: &Config, stdin: &[u8]) -> Outcome {
 
 /// A sandbox on the executor, and its announcements.
 pub(crate) fn driven(config: Config) -> (Arc<Driven>, Receiver<()>) {
+    let (on_step, told) = announcements();
+    (Driven::new(config, on_step), told)
+}
+
+/// A sandbox on the executor that begins as `snapshot`, and its announcements.
+pub(crate) fn driven_from(snapshot: &Snapshot) -> (Arc<Driven>, Receiver<()>) {
+    let (on_step, told) = announcements();
+    let limits = Limits { host_calls: 1000, output_bytes: 64 << 20, value_depth: 64 };
+    (Driven::from_snapshot(snapshot.clone(), limits, on_step), told)
+}
+
+fn announcements() -> (Box<dyn Fn() + Send + Sync>, Receiver<()>) {
     let (tell, told) = channel();
     let tell = std::sync::Mutex::new(tell);
-    let driven = Driven::new(
-        config,
-        Box::new(move || {
-            let _ = tell.lock().unwrap().send(());
-        }),
-    );
-    (driven, told)
+    let on_step = move || {
+        let _ = tell.lock().unwrap().send(());
+    };
+    (Box::new(on_step), told)
+}
+
+/// Waits for the next report.
+pub(crate) fn report(driven: &Driven, told: &Receiver<()>) -> Report {
+    loop {
+        told.recv().unwrap();
+        if let Some(report) = driven.take_step() {
+            return report;
+        }
+    }
+}
+
+/// Waits for the next step; [`None`] when the sandbox is closed instead.
+pub(crate) fn next(driven: &Driven, told: &Receiver<()>) -> Option<Step> {
+    match report(driven, told) {
+        Report::Step(step) => Some(step),
+        Report::Closed => None,
+        other => panic!("{other:?}"),
+    }
 }

@@ -1,0 +1,147 @@
+//! Guests that have been initialised, kept so that the next sandbox of the same guest starts there.
+//!
+//! The cache is the process's. It keeps the snapshots that were used last, bounded in number and bytes,
+//! and knows of the others as long as somebody uses them. Nothing waits for anything here: two first
+//! sandboxes of one guest initialise it twice, and the later one then shares the earlier one's memory.
+
+use crate::config::{Budget, Config, File};
+use crate::control::Control;
+use crate::driven::Source;
+use crate::error::Failure;
+use crate::sandbox::{Sandbox, Snapshot, SnapshotError, WeakSnapshot};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// Snapshots kept although nobody uses them.
+const KEPT_MAX: usize = 32;
+/// Bytes of guest memory in these together, 256 MiB. A larger one is known while it is in use.
+const KEPT_BYTES_MAX: u64 = 256 << 20;
+
+/// A guest after its initialisation.
+#[derive(Debug)]
+struct Initialised {
+    config: Arc<Config>,
+    snapshot: WeakSnapshot,
+    /// Set while the cache itself keeps it.
+    kept: Option<Snapshot>,
+}
+
+/// The most recently used last.
+static CACHE: Mutex<Vec<Initialised>> = Mutex::new(Vec::new());
+
+/// Makes a sandbox: a ready one, or one that has begun to initialise, with what it is made of.
+pub(crate) fn make(
+    source: &Source,
+    budget: Budget,
+    control: &Control,
+) -> Result<(Sandbox, Option<Config>), Failure> {
+    let (snapshot, limits) = match source {
+        Source::Snapshot(snapshot, limits) => (snapshot.clone(), *limits),
+        Source::Guest(config) => match find(config) {
+            Some(snapshot) => (snapshot, config.limits),
+            None => {
+                let sandbox = Sandbox::create(config, control.clone());
+                let mut sandbox = sandbox.map_err(|error| error.failure())?;
+                sandbox.begin_start(budget).map_err(|error| error.failure())?;
+                return Ok((sandbox, Some(config.clone())));
+            }
+        },
+    };
+    let sandbox = Sandbox::from_snapshot(&snapshot, control.clone());
+    let mut sandbox = sandbox.map_err(|error| error.failure())?;
+    sandbox.set_limits(limits);
+    Ok((sandbox, None))
+}
+
+/// Takes the state of a guest that has become ready: it is what its sandbox goes back to, and where
+/// the next one begins. A guest that has read standard input is not like any other and not kept.
+pub(crate) fn keep(config: Config, sandbox: &mut Sandbox) -> Result<(), SnapshotError> {
+    let known = if sandbox.has_read_input() { None } else { find(&config) };
+    let snapshot = match known {
+        Some(snapshot) => {
+            sandbox.adopt(&snapshot)?;
+            snapshot
+        }
+        None => {
+            let snapshot = sandbox.snapshot()?;
+            if !sandbox.has_read_input() {
+                insert(config, &snapshot);
+            }
+            snapshot
+        }
+    };
+    sandbox.set_origin(snapshot);
+    Ok(())
+}
+
+/// The snapshot of the guest that `config` describes, if it is known.
+fn find(config: &Config) -> Option<Snapshot> {
+    let candidates: Vec<_> = {
+        let mut cache = CACHE.lock();
+        forget_dead(&mut cache);
+        let alike = cache.iter().filter(|known| looks_alike(&known.config, config));
+        alike
+            .filter_map(|known| Some((Arc::clone(&known.config), known.snapshot.upgrade()?)))
+            .collect()
+    };
+    // Not under the lock: large contents may have to be compared.
+    let (_, snapshot) = candidates.into_iter().find(|(known, _)| is_same(known, config))?;
+    let mut cache = CACHE.lock();
+    if let Some(at) = cache.iter().position(|known| known.snapshot.is(&snapshot)) {
+        let mut used = cache.remove(at);
+        used.kept = Some(snapshot.clone());
+        cache.push(used);
+        bound(&mut cache);
+    }
+    Some(snapshot)
+}
+
+fn insert(config: Config, snapshot: &Snapshot) {
+    let mut cache = CACHE.lock();
+    forget_dead(&mut cache);
+    cache.push(Initialised {
+        config: Arc::new(config),
+        snapshot: snapshot.downgrade(),
+        kept: Some(snapshot.clone()),
+    });
+    bound(&mut cache);
+}
+
+/// Lets go of the least recently used snapshots above the bounds.
+fn bound(cache: &mut [Initialised]) {
+    let (mut count, mut bytes) = (0, 0);
+    for known in cache.iter_mut().rev() {
+        let Some(snapshot) = &known.kept else { continue };
+        let more = bytes + snapshot.memory_bytes();
+        if count < KEPT_MAX && more <= KEPT_BYTES_MAX {
+            count += 1;
+            bytes = more;
+        } else {
+            known.kept = None;
+        }
+    }
+}
+
+fn forget_dead(cache: &mut Vec<Initialised>) {
+    cache.retain(|known| known.snapshot.is_alive());
+}
+
+/// What differs most often and costs least to compare.
+fn looks_alike(a: &Config, b: &Config) -> bool {
+    a.executable.len() == b.executable.len()
+        && a.name == b.name
+        && a.arguments == b.arguments
+        && a.environment == b.environment
+        && (a.memory_bytes, a.stack_bytes, a.message_bytes)
+            == (b.memory_bytes, b.stack_bytes, b.message_bytes)
+        && a.files.len() == b.files.len()
+}
+
+fn is_same(a: &Config, b: &Config) -> bool {
+    let same_file = |(a, b): (&File, &File)| a.path == b.path && is_equal(&a.contents, &b.contents);
+    is_equal(&a.executable, &b.executable) && a.files.iter().zip(&b.files).all(same_file)
+}
+
+fn is_equal(a: &Arc<[u8]>, b: &Arc<[u8]>) -> bool {
+    Arc::ptr_eq(a, b) || a == b
+}
