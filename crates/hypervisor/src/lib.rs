@@ -11,6 +11,7 @@
 
 mod backend;
 pub mod fake;
+mod features;
 mod kick;
 pub mod kvm;
 mod long_mode;
@@ -22,6 +23,7 @@ mod signal;
 pub use backend::{
     CpuState, Exit, HypervisorError, InitialState, Registers, SystemRegisters, Vcpu, Vm,
 };
+pub use features::{FEATURE_WORDS, FeatureWord, GuestFeatures, guest_features};
 pub use kick::Kicker;
 pub use probe::{Availability, Probe, probe};
 

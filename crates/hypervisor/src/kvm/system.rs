@@ -1,6 +1,7 @@
 //! `/dev/kvm`, opened and asked once per process.
 
 use crate::backend::HypervisorError;
+use crate::features::GuestFeatures;
 use crate::long_mode::Features;
 use crate::probe::Availability;
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES};
@@ -77,6 +78,14 @@ impl System {
             .map_err(|error| device(error.errno()))?;
         let features = features_of(&cpuid);
         Ok(Self { kvm, cpuid, features })
+    }
+
+    pub(crate) fn guest_features(&self) -> GuestFeatures {
+        let entries = self.cpuid.as_slice();
+        GuestFeatures::of("kvm", self.features.xcr0, |function, subleaf| {
+            let leaf = entries.iter().find(|e| e.function == function && e.index == subleaf);
+            leaf.map_or([0; 4], |leaf| [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx])
+        })
     }
 
     pub(crate) fn create_vm(&self) -> Result<VmFd, kvm_ioctls::Error> {

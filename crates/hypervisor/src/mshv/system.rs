@@ -1,6 +1,7 @@
 //! `/dev/mshv`, opened and asked once per process.
 
 use crate::backend::HypervisorError;
+use crate::features::GuestFeatures;
 use crate::long_mode::Features;
 use crate::probe::Availability;
 use ampoule_abi::layout::PAGE_SIZE;
@@ -21,6 +22,7 @@ const TRIES: u32 = 64;
 pub(crate) struct System {
     mshv: Mshv,
     pub(crate) features: Features,
+    pub(crate) guest_features: GuestFeatures,
     pub(crate) tsc_frequency: Option<u64>,
 }
 
@@ -71,17 +73,20 @@ impl System {
 
         let vcpu =
             vm.create_vcpu(0).map_err(|error| failed("create a virtual CPU")(to_io(error)))?;
-        let leaf = |function| retry(|| vcpu.get_cpuid_values(function, 0, 0, 0));
+        let leaf = |function, subleaf| retry(|| vcpu.get_cpuid_values(function, subleaf, 0, 0));
         // Asked once before, so that a failure is not mistaken for a processor without features.
-        leaf(1).map_err(failed("read the CPUID table"))?;
-        let features = Features::of(|function| leaf(function).unwrap_or([0; 4]));
+        leaf(1, 0).map_err(failed("read the CPUID table"))?;
+        let features = Features::of(|function| leaf(function, 0).unwrap_or([0; 4]));
+        let guest_features = GuestFeatures::of("mshv", features.xcr0, |function, subleaf| {
+            leaf(function, subleaf).unwrap_or([0; 4])
+        });
         let frequency = retry(|| {
             vm.get_partition_property(
                 hv::hv_partition_property_code_HV_PARTITION_PROPERTY_PROCESSOR_CLOCK_FREQUENCY,
             )
         });
         let tsc_frequency = frequency.ok().filter(|&hertz| hertz > 0);
-        Ok(Self { mshv, features, tsc_frequency })
+        Ok(Self { mshv, features, guest_features, tsc_frequency })
     }
 
     pub(crate) fn create_vm(&self) -> io::Result<VmFd> {

@@ -17,7 +17,8 @@ use crate::backend::{CpuState, Registers};
 use ampoule_abi::layout::{PAGE_SIZE, SYSTEM_BASE};
 use ampoule_abi::port;
 use ampoule_memory::{
-    AddressSpace, MapError, OutOfBounds, PhysicalAddress, PhysicalMemory, Privilege, Protection,
+    AddressSpace, MapError, OutOfBounds, PhysicalAddress, PhysicalMemory, PinnedRange, Privilege,
+    Protection, SealedSpace,
 };
 
 const TABLES: u64 = SYSTEM_BASE;
@@ -104,39 +105,53 @@ impl SystemPages {
     /// RFLAGS that `syscall` clears: TF, IF, DF, NT, RF, AC.
     pub(super) const SYSTEM_CALL_FLAG_MASK: u64 = 0x5_4700;
 
+    /// Where the system pages stand, in order of addresses.
+    pub const RANGES: [PinnedRange; 5] = [
+        range(TABLES, Protection::READ, Privilege::Supervisor),
+        range(EXCEPTION_STUBS, Protection::READ_EXECUTE, Privilege::Supervisor),
+        range(SYSTEM_CALL_STUB, Protection::READ_EXECUTE, Privilege::User),
+        range(RING_0_STACK, Protection::READ_WRITE, Privilege::Supervisor),
+        range(ENTRY_STATE, Protection::READ, Privilege::User),
+    ];
+
     /// Maps and fills the system pages.
     ///
     /// # Errors
     /// [`MapError`], in practice only [`MapError::OutOfMemory`].
     pub fn install(space: &mut AddressSpace) -> Result<Self, MapError> {
-        let supervisor = Privilege::Supervisor;
-        let tables = space.map_pinned(TABLES, PAGE_SIZE, Protection::READ, supervisor)?;
-        let stubs =
-            space.map_pinned(EXCEPTION_STUBS, PAGE_SIZE, Protection::READ_EXECUTE, supervisor)?;
-        let system_call = space.map_pinned(
-            SYSTEM_CALL_STUB,
-            PAGE_SIZE,
-            Protection::READ_EXECUTE,
-            Privilege::User,
-        )?;
-        let stack =
-            space.map_pinned(RING_0_STACK, PAGE_SIZE, Protection::READ_WRITE, supervisor)?;
-        let entry_state =
-            space.map_pinned(ENTRY_STATE, PAGE_SIZE, Protection::READ, Privilege::User)?;
-
-        let memory = space.memory();
-        fill(memory, tables, GDT_OFFSET, &gdt());
-        fill(memory, tables, TSS_OFFSET, &tss());
-        fill(memory, tables, IDT_OFFSET, &idt());
-        for vector in 0..port::EXCEPTION_COUNT {
-            fill(memory, stubs, u64::from(vector) * STUB_SIZE, &exception_stub(vector));
+        let mut pages = [PhysicalAddress::new(0); Self::RANGES.len()];
+        for (page, range) in pages.iter_mut().zip(Self::RANGES) {
+            let length = range.end - range.start;
+            *page = space.map_pinned(range.start, length, range.protection, range.privilege)?;
+            if let Some(bytes) = contents(range.start) {
+                fill(space.memory(), *page, &bytes);
+            }
         }
-        // out %al, $SYSTEM_CALL; jmp *%rcx
-        fill(memory, system_call, 0, &[0xe6, port::SYSTEM_CALL, 0xff, 0xe1]);
-        // sysretq
-        fill(memory, system_call, 16, &[0x48, 0x0f, 0x07]);
-        fill(memory, system_call, ENTRY_STUB_OFFSET, &entry_stub());
-        Ok(Self { stack, entry_state })
+        Ok(Self::at(pages))
+    }
+
+    /// Finds the system pages of a space that was not made here, whose mappings are known to be
+    /// [`Self::RANGES`]. `None` when a page holds other bytes than [`Self::install`] writes: it would be
+    /// code or descriptors of somebody else's at ring 0.
+    #[must_use]
+    pub fn find(space: &SealedSpace) -> Option<Self> {
+        let mut pages = [PhysicalAddress::new(0); Self::RANGES.len()];
+        for (page, range) in pages.iter_mut().zip(Self::RANGES) {
+            let (physical, found) = space.page(range.start)?;
+            *page = physical;
+            if let Some(bytes) = contents(range.start) {
+                let (used, rest) = found.split_at_checked(bytes.len())?;
+                if used != bytes || rest.iter().any(|&byte| byte != 0) {
+                    return None;
+                }
+            }
+        }
+        Some(Self::at(pages))
+    }
+
+    /// The pages of [`Self::RANGES`].
+    const fn at([_, _, _, stack, entry_state]: [PhysicalAddress; 5]) -> Self {
+        Self { stack, entry_state }
     }
 
     /// Fills the page of the entry state so that the entry stub, started by
@@ -200,10 +215,46 @@ impl SystemPages {
     }
 }
 
+const fn range(start: u64, protection: Protection, privilege: Privilege) -> PinnedRange {
+    PinnedRange { start, end: start + PAGE_SIZE, protection, privilege, attached: None }
+}
+
 /// Writes into a page that was just mapped, where every offset used here lies inside.
-fn fill(memory: &PhysicalMemory, page: PhysicalAddress, offset: u64, bytes: &[u8]) {
-    let written = memory.write(page.get() + offset, bytes);
+fn fill(memory: &PhysicalMemory, page: PhysicalAddress, bytes: &[u8]) {
+    let written = memory.write(page.get(), bytes);
     debug_assert!(written.is_ok(), "system pages lie inside guest memory");
+}
+
+/// What stands at the start of the page at `start`, zeros behind it. `None` for the pages that change:
+/// the stack, which every exception writes before anything reads it, and the entry state, which ring 3
+/// loads with its own rights.
+fn contents(start: u64) -> Option<Vec<u8>> {
+    let mut page = Vec::new();
+    let mut place = |offset: u64, bytes: &[u8]| {
+        page.resize(usize::try_from(offset).unwrap_or_default(), 0);
+        page.extend_from_slice(bytes);
+    };
+    match start {
+        TABLES => {
+            place(GDT_OFFSET, &gdt());
+            place(TSS_OFFSET, &tss());
+            place(IDT_OFFSET, &idt());
+        }
+        EXCEPTION_STUBS => {
+            for vector in 0..port::EXCEPTION_COUNT {
+                place(u64::from(vector) * STUB_SIZE, &exception_stub(vector));
+            }
+        }
+        SYSTEM_CALL_STUB => {
+            // out %al, $SYSTEM_CALL; jmp *%rcx
+            place(0, &[0xe6, port::SYSTEM_CALL, 0xff, 0xe1]);
+            // sysretq
+            place(16, &[0x48, 0x0f, 0x07]);
+            place(ENTRY_STUB_OFFSET, &entry_stub());
+        }
+        _ => return None,
+    }
+    Some(page)
 }
 
 fn gdt() -> Vec<u8> {
@@ -274,3 +325,6 @@ fn exception_stub(vector: u8) -> Vec<u8> {
 
 const _: () = assert!(SystemPages::TSS.1 as usize == TSS_FIXED + IO_BITMAP - 1);
 const _: () = assert!(TSS_OFFSET + (TSS_FIXED + IO_BITMAP) as u64 <= IDT_OFFSET);
+
+#[cfg(test)]
+mod tests;
