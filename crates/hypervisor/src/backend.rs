@@ -18,6 +18,13 @@ pub trait Vm: Send {
         mapping: Arc<Mapping>,
     ) -> Result<(), HypervisorError>;
 
+    /// Forgets every translation of guest addresses that was made from page tables which the host
+    /// has changed since. Nothing to do where the processor walks the guest's tables itself.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Refused`].
+    fn forget_translations(&mut self) -> Result<(), HypervisorError>;
+
     /// Makes the VM's only virtual CPU.
     ///
     /// # Errors

@@ -58,6 +58,10 @@ impl Vm for FakeVm {
         Ok(())
     }
 
+    fn forget_translations(&mut self) -> Result<(), HypervisorError> {
+        Ok(())
+    }
+
     fn create_vcpu(&mut self) -> Result<Box<dyn Vcpu>, HypervisorError> {
         let script = self.script.take().ok_or_else(|| HypervisorError::Refused {
             operation: "create a second virtual CPU",

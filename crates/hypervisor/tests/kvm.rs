@@ -337,3 +337,45 @@ fn going_back_resets_everything_that_ring_3_can_change_of_a_cpu() {
     assert_eq!(found.extended[..8], saved.extended[..8]);
     assert_eq!(found.extended[24..416], saved.extended[24..416]);
 }
+
+#[test]
+fn a_guest_sees_tables_that_a_restore_put_elsewhere() {
+    if !kvm_is_available() {
+        return;
+    }
+    // mov (DATA), %rax; mov (%rax), %bl; movb $1, (%rax); ring; again
+    let target = [0x48, 0x8b, 0x04, 0x25, 0, 0, 0x50, 0];
+    let mut guest = Guest::new(&[&target, &[0x8a, 0x18], &STORE, &RING, &[0xeb, 0xef]]);
+    guest.map(1);
+    let areas = [1 << 30, 2 << 30, 3 << 30].map(|start: u64| start + 7 * PAGE_SIZE);
+    for area in areas {
+        guest.space.map(area & !0xfff_ffff, 4 << 20, Protection::READ_WRITE).unwrap();
+    }
+    guest.space.write(DATA, &areas[0].to_le_bytes()).unwrap();
+    let image = guest.space.seal().unwrap();
+    let mut guest = Guest::over(image.instantiate().unwrap(), guest.pages);
+    // Touches a page and says what was there.
+    let touch = |guest: &mut Guest, address: u64| {
+        guest.space.write(DATA, &address.to_le_bytes()).unwrap();
+        loop {
+            match guest.run() {
+                Trap::Doorbell => break,
+                Trap::Exception(Exception { fault: Some((address, access)), .. }) => {
+                    assert_eq!(guest.space.handle_fault(address, access), FaultOutcome::Repaired);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        guest.machine.save(&guest.space).unwrap().registers.rbx & 0xff
+    };
+    // Tables get their frames in the order of the first touches, which is another one each time.
+    for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0], [0, 2, 1]] {
+        for index in order {
+            assert_eq!(touch(&mut guest, areas[index]), 0, "{index} of {order:?}");
+        }
+        assert_eq!(touch(&mut guest, areas[order[0]]), 1);
+        // Something of the image changes, so that everything goes back at once.
+        guest.space.protect(STACK, PAGE_SIZE, Protection::READ).unwrap();
+        assert!(guest.space.restore(&image).unwrap().wholesale);
+    }
+}

@@ -56,10 +56,11 @@ impl SealedSpace {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let file = rustix::fs::memfd_create("ampoule-image", flags)?;
         shape.image_frames = shape.frames.high_water();
-        let length = boundary(&shape) * PAGE_SIZE;
+        shape.has_grown = false;
+        let length = shape.image_frames * PAGE_SIZE;
         rustix::fs::ftruncate(&file, length)?;
         let tables = shape.tables.frames(memory);
-        copy_pages(memory, &file, shape.frames.high_water(), &tables)?;
+        copy_pages(memory, &file, &shape, &tables)?;
         rustix::fs::fcntl_add_seals(
             &file,
             SealFlags::FUTURE_WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
@@ -113,19 +114,28 @@ fn boundary(shape: &Shape) -> u64 {
     end.min(shape.frames.limit())
 }
 
-/// Copies the frames below `end` into `file`: runs of pages that are not zero by one write each, for
-/// system calls cost more than copies. Tables lose their [use bits](forget_use).
+/// Copies the frames in use into `file`: runs of pages that are not zero by one write each, for system
+/// calls cost more than copies. Tables lose their [use bits](forget_use). Free frames stay zero, so
+/// that one which is handed out later can be brought back from the image, too.
 fn copy_pages(
     memory: &PhysicalMemory,
     file: &OwnedFd,
-    end: u64,
+    shape: &Shape,
     tables: &BTreeSet<u64>,
 ) -> io::Result<()> {
+    let end = shape.frames.high_water();
+    let mut free = shape.frames.free().to_vec();
+    free.sort_unstable_by_key(|run| std::cmp::Reverse(run.first));
     let mut run = Vec::new();
     let zeros = vec![0_u8; to_usize(PAGE_SIZE)];
     let mut page = zeros.clone();
     for frame in 0..end {
-        memory.read(frame * PAGE_SIZE, &mut page).map_err(io::Error::other)?;
+        while free.pop_if(|run| run.first + run.count <= frame).is_some() {}
+        if free.last().is_some_and(|run| run.first <= frame) {
+            page.fill(0);
+        } else {
+            memory.read(frame * PAGE_SIZE, &mut page).map_err(io::Error::other)?;
+        }
         if tables.contains(&frame) {
             forget_use(&mut page);
         }

@@ -249,6 +249,27 @@ impl Mapping {
         Ok(())
     }
 
+    /// Shows `count` aligned words from `offset` on to `see`, each read in one access.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] when they do not lie inside or are not aligned; nothing is read then.
+    pub(crate) fn for_each_word(
+        &self,
+        offset: u64,
+        count: u64,
+        mut see: impl FnMut(u64),
+    ) -> Result<(), OutOfBounds> {
+        self.range(offset, count.saturating_mul(8))?;
+        let first = self.word(offset)?;
+        for index in 0..to_usize(count) {
+            // SAFETY: `index` is below `count`, and `range` found that so many words lie inside.
+            let word = unsafe { first.add(index) };
+            // SAFETY: as in `read_u64`; `word` is aligned because `first` is.
+            see(unsafe { AtomicU64::from_ptr(word) }.load(Ordering::Relaxed));
+        }
+        Ok(())
+    }
+
     /// Gives the pages of the range back: anonymous memory reads as zero afterwards, private file
     /// memory as the file. The host's MMU notifier also evicts every translation that the
     /// hypervisor cached for them, which is what makes this a TLB flush for withdrawn pages.

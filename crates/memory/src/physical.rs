@@ -83,6 +83,17 @@ impl PhysicalMemory {
         mapping.write_u64(offset, value)
     }
 
+    /// As [`Mapping::for_each_word`], at a guest-physical address.
+    pub(crate) fn for_each_word(
+        &self,
+        address: u64,
+        count: u64,
+        see: impl FnMut(u64),
+    ) -> io::Result<()> {
+        let (mapping, offset) = self.part(address).map_err(io::Error::other)?;
+        mapping.for_each_word(offset, count, see).map_err(io::Error::other)
+    }
+
     /// As [`Mapping::discard`], over a range that may span parts.
     pub(crate) fn discard(&self, address: u64, length: u64) -> io::Result<()> {
         self.for_each_part(address, length, Mapping::discard)

@@ -61,6 +61,8 @@ pub struct AddressSpace {
     base: Option<Arc<SealedSpace>>,
     /// What [`Self::restore`] knows from the last time.
     tracking: Tracking,
+    /// See [`Self::generation`].
+    generation: u64,
 }
 
 /// Everything about an address space but its memory.
@@ -73,8 +75,11 @@ pub(crate) struct Shape {
     pub(crate) boundary: u64,
     /// Blocks that a large leaf maps, with the tables that take its place when it is split.
     large: BTreeMap<u64, PhysicalAddress>,
-    /// Grows with every change of mappings, so that two shapes of one image can be told apart.
+    /// Grows with every change to what the base maps; equal to the base's as long as all that it maps
+    /// stands where it did.
     changes: u64,
+    /// More may be mapped than the base maps.
+    pub(crate) has_grown: bool,
     pub(crate) tables: PageTables,
     areas: Areas,
 }
@@ -107,6 +112,7 @@ impl AddressSpace {
             boundary: limit,
             large: BTreeMap::new(),
             changes: 0,
+            has_grown: false,
             tables: PageTables::new(root),
             areas: Areas::new(),
         };
@@ -118,7 +124,7 @@ impl AddressSpace {
         shape: Shape,
         base: Option<Arc<SealedSpace>>,
     ) -> Self {
-        Self { memory, shape, base, tracking: Tracking::default() }
+        Self { memory, shape, base, tracking: Tracking::default(), generation: 0 }
     }
 
     /// Copies the memory into a sealed image. Attached memory is not part of it.
@@ -135,6 +141,17 @@ impl AddressSpace {
     #[must_use]
     pub const fn memory(&self) -> &PhysicalMemory {
         &self.memory
+    }
+
+    /// Grows whenever an entry that leads to a table, or a large leaf, was replaced by another.
+    ///
+    /// KVM's shadow paging does not see what the host writes to page tables. It fills shadow tables
+    /// from the guest's as they are at each fault, but it follows links between shadow tables that it
+    /// made earlier (kernel: `kvm_mmu_get_child_sp`). Whoever runs the guest has to make it forget all
+    /// of them when this number has changed.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The root of the page tables, for CR3.
@@ -196,6 +213,7 @@ impl AddressSpace {
         let run = run.ok_or(self.out_of_memory())?;
         let physical = PhysicalAddress::new(run.offset());
         self.enter_range(start, end, physical, protection, privilege)?;
+        self.shape.changes += 1;
         self.insert(start, Area::pinned(end, protection))?;
         Ok(physical)
     }
@@ -219,6 +237,7 @@ impl AddressSpace {
     ) -> Result<(), MapError> {
         let end = self.free_range(start, length)?;
         self.enter_range(start, end, physical, protection, Privilege::User)?;
+        self.shape.changes += 1;
         self.insert(start, Area::pinned(end, protection))
     }
 
@@ -336,14 +355,23 @@ impl AddressSpace {
         if self.shape.areas.len() >= AREAS_MAX {
             return Err(MapError::TooManyAreas { limit: AREAS_MAX });
         }
-        self.shape.changes += 1;
+        self.shape.has_grown = true;
         self.shape.areas.insert(start, area);
         Ok(())
     }
 
+    /// Notes that the pages of `[start, end)` are to be mapped otherwise.
+    fn note_change(&mut self, start: u64, end: u64) {
+        let touches = |base: &Arc<SealedSpace>| base.shape.areas.overlaps(start, end);
+        if self.base.as_ref().is_none_or(touches) {
+            self.shape.changes += 1;
+        }
+        self.shape.has_grown = true;
+    }
+
     /// Splits areas so that none crosses `start` or `end`, and large leaves in between.
     fn isolate(&mut self, start: u64, end: u64) -> Result<(), MapError> {
-        self.shape.changes += 1;
+        self.note_change(start, end);
         // A split adds at most two areas.
         if self.shape.areas.len() + 2 > AREAS_MAX {
             return Err(MapError::TooManyAreas { limit: AREAS_MAX });
@@ -360,7 +388,7 @@ impl AddressSpace {
         let first = start & !(BLOCK - 1);
         let blocks: Vec<_> = self.shape.large.range(first..end).map(|(&b, &t)| (b, t)).collect();
         for (block, table) in blocks {
-            self.shape.changes += 1;
+            self.generation += 1;
             self.shape.large.remove(&block);
             self.shape.tables.split(&self.memory, block, table);
         }
@@ -368,7 +396,6 @@ impl AddressSpace {
 
     /// Maps the empty block at `block` by one large leaf; `false` when there is no block of frames.
     fn commit_large(&mut self, block: u64, protection: Protection) -> Result<bool, MapError> {
-        self.shape.changes += 1;
         let Some(run) = self.shape.frames.allocate_block(self.shape.boundary) else {
             return Ok(false);
         };
@@ -398,12 +425,16 @@ impl AddressSpace {
     fn prepare_tables(&mut self, start: u64, end: u64) -> Result<(), MapError> {
         let tables = self.shape.tables;
         let memory = self.memory.clone();
+        let in_use = self.shape.frames.in_use();
         let mut at = start;
         while at < end {
             tables
                 .prepare(&memory, at, || self.allocate(1))
                 .map_err(|_| MapError::OutOfMemory { capacity: self.capacity_bytes() })?;
             at = (at & !(BLOCK - 1)) + BLOCK;
+        }
+        if self.shape.frames.in_use() != in_use {
+            self.tracking.forget_tables();
         }
         Ok(())
     }
@@ -428,7 +459,6 @@ impl AddressSpace {
 
     /// Gives every page of `[start, end)` that has none a zeroed frame.
     fn commit(&mut self, start: u64, end: u64, protection: Protection) -> Result<(), MapError> {
-        self.shape.changes += 1;
         self.prepare_tables(start, end)?;
         let mut at = start;
         while at < end {
@@ -450,7 +480,12 @@ impl AddressSpace {
 
     /// Takes the frames of `[start, end)` away and frees them.
     fn withdraw(&mut self, start: u64, end: u64) -> Result<(), MapError> {
-        self.shape.changes += 1;
+        self.note_change(start, end);
+        self.take_back(start, end)
+    }
+
+    /// As [`Self::withdraw`], for what the base does not have.
+    fn take_back(&mut self, start: u64, end: u64) -> Result<(), MapError> {
         for run in self.rewrite(start, end, |_, _| Entry::EMPTY) {
             self.memory
                 .discard(run.offset(), run.length())

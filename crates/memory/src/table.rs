@@ -9,6 +9,7 @@ use crate::physical::PhysicalMemory;
 use crate::protection::{Access, Privilege, Protection};
 use ampoule_abi::layout::PAGE_SIZE;
 use std::collections::BTreeSet;
+use std::io;
 
 /// Depth of the tables: PML4, page-directory-pointer table, page directory, page table.
 const LEVELS: u32 = 4;
@@ -251,7 +252,72 @@ impl PageTables {
         Ok(counted)
     }
 
+    /// The page directories: of each the first entry in use and how many there are up to the last one.
+    pub(crate) fn directories(self, memory: &PhysicalMemory) -> Vec<(PhysicalAddress, u64)> {
+        let entries = |table: PhysicalAddress| {
+            (0..ENTRIES as u64).filter_map(move |index| {
+                let entry = Entry(memory.read_u64(table.get() + index * 8).ok()?);
+                entry.is_present().then_some((index, entry))
+            })
+        };
+        entries(self.root)
+            .flat_map(|(_, upper)| entries(upper.target()))
+            .filter_map(|(_, directory)| {
+                let (first, _) = entries(directory.target()).next()?;
+                let (last, _) = entries(directory.target()).next_back()?;
+                let at = PhysicalAddress::new(directory.target().get() + first * 8);
+                Some((at, last - first + 1))
+            })
+            .collect()
+    }
+
+    /// Calls `found` with the frame of every page that is writable and dirty under the `count` entries
+    /// of a page directory from `first` on. Large leaves are left out, and tables that the processor
+    /// never used.
+    pub(crate) fn for_each_dirty(
+        self,
+        memory: &PhysicalMemory,
+        first: PhysicalAddress,
+        count: u64,
+        mut found: impl FnMut(u64),
+    ) -> io::Result<()> {
+        const USED: u64 = Entry::PRESENT | Entry::ACCESSED;
+        const DIRTY: u64 = Entry::PRESENT | Entry::WRITABLE | Entry::DIRTY;
+        let mut table = Ok(());
+        memory.for_each_word(first.get(), count, |word| {
+            if word & (USED | Entry::LARGE) != USED || table.is_err() {
+                return;
+            }
+            table = memory.for_each_word(Entry(word).target().get(), ENTRIES as u64, |word| {
+                if word & DIRTY == DIRTY {
+                    found(Entry(word).frame());
+                }
+            });
+        })?;
+        table
+    }
+
+    /// Notes that the page of `address` was written, as the processor does when ring 3 writes.
+    pub(crate) fn mark_dirty(self, memory: &PhysicalMemory, address: u64) -> Option<()> {
+        let mut table = self.root;
+        for level in (0..LEVELS).rev() {
+            let slot = slot_in(table, address, level).get();
+            let entry = Entry(memory.read_u64(slot).ok()?);
+            let is_leaf = level == 0 || entry.is_large();
+            let used = if is_leaf { Entry::USED } else { Entry::ACCESSED };
+            if entry.0 & used != used {
+                memory.write_u64(slot, entry.0 | used).ok()?;
+            }
+            if is_leaf {
+                break;
+            }
+            table = entry.target();
+        }
+        Some(())
+    }
+
     /// The table that holds the leaf for `address`, unless a large leaf or nothing is there.
+    #[cfg(test)]
     pub(crate) fn leaf_table(
         self,
         memory: &PhysicalMemory,
@@ -281,18 +347,6 @@ impl PageTables {
         }
         Some(slot_in(table, address, 1))
     }
-}
-
-/// The frames of the present, writable and dirty leaves among the bytes of a table.
-pub(crate) fn dirty_frames(table: &[u8]) -> impl Iterator<Item = u64> {
-    const WANTED: u64 = Entry::PRESENT | Entry::WRITABLE | Entry::DIRTY;
-    table
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .map(|bytes| Entry(u64::from_le_bytes(*bytes)))
-        .filter(|entry| entry.0 & WANTED == WANTED)
-        .map(Entry::frame)
 }
 
 /// Where `table` holds the entry for `address`; level 0 is the page table.

@@ -192,12 +192,51 @@ fn play(scale: Scale, operations: &[Operation]) {
     }
 }
 
+#[expect(clippy::unwrap_used, reason = "test support: failing loudly is the point")]
+/// Plays some operations, seals what they lead to, and goes back to it after each of the others.
+fn play_and_restore(scale: Scale, before: &[Operation], after: &[Vec<Operation>]) {
+    let mut space =
+        AddressSpace::new(scale.capacity).unwrap().seal().unwrap().instantiate().unwrap();
+    let mut model = Model::new();
+    for operation in before {
+        apply(&mut space, &mut model, scale, operation);
+    }
+    let image = space.seal().unwrap();
+    let mut space = image.instantiate().unwrap();
+    for operations in after {
+        let mut changed = model.clone();
+        // After another seal it would be another image's space.
+        for operation in
+            operations.iter().filter(|operation| !matches!(operation, Operation::Reseal))
+        {
+            apply(&mut space, &mut changed, scale, operation);
+        }
+        agree(&mut space, &changed, scale);
+        space.restore(&image).unwrap();
+        agree(&mut space, &model, scale);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn operations_on_pages_equal_the_model(operations in vec(operation(), 1..60)) {
         play(PAGEWISE, &operations);
+    }
+
+    #[test]
+    fn a_restore_undoes_operations_on_pages(
+        before in vec(operation(), 1..40), after in vec(vec(operation(), 1..20), 1..5),
+    ) {
+        play_and_restore(PAGEWISE, &before, &after);
+    }
+
+    #[test]
+    fn a_restore_undoes_operations_on_blocks(
+        before in vec(operation(), 1..40), after in vec(vec(operation(), 1..20), 1..5),
+    ) {
+        play_and_restore(BLOCKWISE, &before, &after);
     }
 
     #[test]

@@ -69,6 +69,12 @@ impl Vm for MshvVm {
         Ok(())
     }
 
+    /// The hypervisor maps guest-physical memory by second-level tables of its own and leaves the
+    /// guest's to the processor.
+    fn forget_translations(&mut self) -> Result<(), HypervisorError> {
+        Ok(())
+    }
+
     fn create_vcpu(&mut self) -> Result<Box<dyn Vcpu>, HypervisorError> {
         let fd = self
             .fd

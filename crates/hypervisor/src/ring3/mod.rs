@@ -76,7 +76,9 @@ pub enum Violation {
 pub struct Machine {
     // The CPU goes before the VM that it belongs to.
     vcpu: Box<dyn Vcpu>,
-    _vm: Box<dyn Vm>,
+    vm: Box<dyn Vm>,
+    /// That of the address space when it ran last.
+    generation: u64,
     pages: SystemPages,
     /// The CPU stopped in a way after which its state cannot be relied on.
     is_sound: bool,
@@ -110,14 +112,19 @@ impl Machine {
             system_call_entry: SystemPages::SYSTEM_CALL_ENTRY,
             system_call_flag_mask: SystemPages::SYSTEM_CALL_FLAG_MASK,
         })?;
-        Ok(Self { vcpu, _vm: vm, pages, is_sound: true })
+        Ok(Self { vcpu, vm, generation: space.generation(), pages, is_sound: true })
     }
 
-    /// Runs ring 3 until it traps. `space` is only read, to find an exception's frame.
+    /// Runs ring 3 until it traps. `space` is only read, to find an exception's frame and to see
+    /// whether its page tables were rebuilt.
     ///
     /// # Errors
     /// [`HypervisorError::Refused`] when the hypervisor itself fails.
     pub fn run(&mut self, space: &AddressSpace) -> Result<Trap, HypervisorError> {
+        if self.generation != space.generation() {
+            self.vm.forget_translations()?;
+            self.generation = space.generation();
+        }
         let exit = self.vcpu.run().inspect_err(|_| self.is_sound = false)?;
         self.is_sound = matches!(exit, Exit::PortOut { .. } | Exit::Kicked | Exit::Unbacked { .. });
         let violation = match exit {

@@ -170,6 +170,10 @@ impl AddressSpace {
             if !copy(&self.memory, physical.get(), done..done + count) {
                 return Err(denied);
             }
+            if access == Access::Write {
+                // The processor sees nothing of it, and a restore has to know.
+                self.shape.tables.mark_dirty(&self.memory, at);
+            }
             done += count;
         }
         Ok(())

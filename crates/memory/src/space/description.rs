@@ -179,6 +179,7 @@ impl SealedSpace {
             boundary: limit,
             large: BTreeMap::new(),
             changes: 0,
+            has_grown: false,
             tables: PageTables::new(Run { first: root, count: 1 }),
             areas: areas(&description.areas, pinned)?,
         };

@@ -2,30 +2,49 @@
 //!
 //! Two ways lead back, and the cheaper one is taken whenever it can:
 //!
-//! - *Page by page*, when only contents changed: every page whose dirty bit is set is copied back from
-//!   the image. The bit is never cleared, because a page that a workload wrote once it writes every
-//!   time: it stays private, mapped and writable, and the next run takes no fault for it. (Nor could
-//!   the bit be cleared: KVM's shadow paging would not set it again while the page stays mapped.)
-//! - *Wholesale*, when mappings changed too or the set of such *hot* pages grew too large: all memory
-//!   is given back to the image. That costs a fault for each page of the next run.
+//! - *Page by page*, when all that the image maps still stands where it did: every page whose dirty bit
+//!   is set is copied back from the image. The bit is never cleared, because a page that a workload
+//!   wrote once it writes every time: it stays private, mapped and writable, and the next run takes no
+//!   fault for it. (Nor could the bit be cleared: KVM's shadow paging would not set it again while the
+//!   page stays mapped.) What was mapped beside the image is unmapped. Pages that the image maps but
+//!   left untouched, and the run touched, stay committed, as zeros: the next run finds them there.
+//! - *Wholesale*, when the guest unmapped or protected something of the image, or the set of such *hot*
+//!   pages grew too large: all memory is given back to the image. That costs a fault for each page of
+//!   the next run.
 
-use super::AddressSpace;
-use crate::address::{PhysicalAddress, to_usize};
+use super::{AddressSpace, Areas, BLOCK, MapError};
+use crate::address::PhysicalAddress;
+use crate::frames::Run;
 use crate::image::SealedSpace;
-use crate::table::dirty_frames;
 use ampoule_abi::layout::PAGE_SIZE;
 use std::io;
 use std::sync::Arc;
 
 /// Hot pages above which memory is dropped wholesale: 4 MiB, about a millisecond of copying.
 const HOT_PAGES_MAX: usize = 1024;
+/// Frames beside the image's that may stay committed: 16 MiB, or an eighth of a small memory. So much
+/// less may be left for mappings of another kind in the next run.
+const KEPT_FRAMES_MAX: u64 = 4096;
+const KEPT_SHARE: u64 = 8;
+/// Ranges beside the image's above which unmapping them one by one does not pay.
+const ADDED_AREAS_MAX: usize = 256;
+/// Large leaves above which giving them back one by one does not pay: 32 MiB.
+const LARGE_LEAVES_MAX: usize = 16;
 
 /// What one restore knows for the next.
 #[derive(Debug, Default)]
 pub(super) struct Tracking {
-    /// Tables with a leaf that the guest could write through; found at the first restore after the
-    /// base changed, and right until mappings change.
-    tables: Option<Vec<PhysicalAddress>>,
+    /// The page directories, each as its first entry in use and their number up to the last one. Found
+    /// at the first restore, and right until a table is added.
+    directories: Option<Vec<(PhysicalAddress, u64)>>,
+    /// The hot pages as runs of frames; kept for its room.
+    hot: Vec<Run>,
+}
+
+impl Tracking {
+    pub(super) fn forget_tables(&mut self) {
+        self.directories = None;
+    }
 }
 
 /// What [`AddressSpace::restore`] did.
@@ -57,9 +76,9 @@ impl AddressSpace {
     /// guest wrote there is zeroed, unless the restore was wholesale: then its owner must do it, by
     /// [`crate::Mapping::discard`], so that the next writes are seen.
     ///
-    /// Cost: for the image that this space was made from or last restored to, a look at the tables of
-    /// its writable pages and a copy of each hot page, independent of the size of memory; for another
-    /// one, a new mapping of it in place.
+    /// Cost: for the image that this space was made from or last restored to, a look at the tables that
+    /// the guest used and a copy of each hot page, independent of the size of memory; for another one,
+    /// a new mapping of it in place.
     ///
     /// # Errors
     /// [`RestoreError`].
@@ -68,14 +87,15 @@ impl AddressSpace {
         if !self.base.as_ref().is_some_and(|base| Arc::ptr_eq(base, image)) {
             self.rebase(image)?;
         } else if self.shape.changes == image.shape.changes
-            && let Some(pages) = self.copy_hot_pages(image).map_err(host)?
+            && let Some(pages) = self.undo(image).map_err(host)?
         {
             return Ok(Restored { pages, wholesale: false });
         } else {
             self.memory.discard(0, self.used_bytes()).map_err(host)?;
         }
         self.shape = image.shape.clone();
-        self.tracking = Tracking::default();
+        self.tracking.forget_tables();
+        self.generation += 1;
         Ok(Restored { pages: 0, wholesale: true })
     }
 
@@ -105,48 +125,91 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Copies the hot pages back; `None` when there are too many.
-    fn copy_hot_pages(&mut self, image: &SealedSpace) -> io::Result<Option<u64>> {
-        let tables = match self.tracking.tables.take() {
-            Some(tables) => tables,
-            None => self.writable_tables(),
-        };
-        let mut hot = Vec::new();
-        let mut table = [0; to_usize(PAGE_SIZE)];
-        for at in &tables {
-            self.memory.read(at.get(), &mut table).map_err(io::Error::other)?;
-            hot.extend(dirty_frames(&table));
-        }
-        self.tracking.tables = Some(tables);
-        if hot.len() > HOT_PAGES_MAX {
+    /// Goes back page by page; `None` when wholesale is better.
+    fn undo(&mut self, image: &SealedSpace) -> io::Result<Option<u64>> {
+        let added = self.shape.areas.len().saturating_sub(image.shape.areas.len());
+        if added > ADDED_AREAS_MAX || self.shape.large.len() > LARGE_LEAVES_MAX {
             return Ok(None);
         }
-        let first = self.memory.first().ok_or(io::ErrorKind::NotFound)?;
-        for frame in &hot {
-            let offset = frame * PAGE_SIZE;
-            let restored = if offset < first.length() {
-                first.copy_from(&image.view, offset, PAGE_SIZE)
-            } else {
-                self.memory.zero(offset, PAGE_SIZE)
-            };
-            restored.map_err(io::Error::other)?;
+        if self.shape.has_grown {
+            self.unmap_all_but(&image.shape.areas).map_err(io::Error::other)?;
+            self.shape.areas = image.shape.areas.clone();
+            self.shape.has_grown = false;
         }
-        Ok(Some(hot.len() as u64))
+        let large: Vec<u64> = self.shape.large.keys().copied().collect();
+        for block in large {
+            self.split_large(block, block + BLOCK);
+            self.take_back(block, block + BLOCK).map_err(io::Error::other)?;
+        }
+        let kept = self.shape.frames.in_use().saturating_sub(image.shape.frames.in_use());
+        if kept > KEPT_FRAMES_MAX.min(self.shape.frames.limit() / KEPT_SHARE) {
+            return Ok(None);
+        }
+        let mut hot = std::mem::take(&mut self.tracking.hot);
+        let count = self.find_hot_pages(&mut hot);
+        let copied = count.and_then(|count| {
+            (count <= HOT_PAGES_MAX)
+                .then(|| self.copy_back(&hot, image).map(|()| count as u64))
+                .transpose()
+        });
+        self.tracking.hot = hot;
+        copied
     }
 
-    fn writable_tables(&self) -> Vec<PhysicalAddress> {
-        let mut tables: Vec<PhysicalAddress> = self
-            .shape
-            .areas
-            .iter()
-            .filter(|(_, area)| area.protection.write)
-            .flat_map(|(start, area)| self.committed(start, area.end))
-            .filter_map(|(page, _)| self.shape.tables.leaf_table(&self.memory, page))
-            .collect();
-        tables.dedup();
-        tables.sort_unstable();
-        tables.dedup();
-        tables
+    /// Unmaps what lies outside of `kept`, whose ranges are all mapped.
+    fn unmap_all_but(&mut self, kept: &Areas) -> Result<(), MapError> {
+        let mut added = Vec::new();
+        for (start, area) in self.shape.areas.iter() {
+            let mut at = start;
+            for (from, kept) in kept.within(start, area.end) {
+                added.push((at, from.max(at)));
+                at = kept.end;
+            }
+            added.push((at, area.end.max(at)));
+        }
+        for (start, end) in added.into_iter().filter(|(start, end)| start < end) {
+            self.split_large(start, end);
+            self.take_back(start, end)?;
+        }
+        Ok(())
+    }
+
+    /// Fills `hot` with the pages whose dirty bit is set, and counts them.
+    fn find_hot_pages(&mut self, hot: &mut Vec<Run>) -> io::Result<usize> {
+        hot.clear();
+        let directories = match self.tracking.directories.take() {
+            Some(directories) => directories,
+            None => self.shape.tables.directories(&self.memory),
+        };
+        let mut count = 0;
+        for &(first, entries) in &directories {
+            self.shape.tables.for_each_dirty(&self.memory, first, entries, |frame| {
+                count += 1;
+                match hot.last_mut() {
+                    Some(run) if run.first + run.count == frame => run.count += 1,
+                    _ => hot.push(Run { first: frame, count: 1 }),
+                }
+            })?;
+        }
+        self.tracking.directories = Some(directories);
+        Ok(count)
+    }
+
+    /// Brings the image's bytes back to `hot`; frames that the image does not have become zero.
+    fn copy_back(&self, hot: &[Run], image: &SealedSpace) -> io::Result<()> {
+        let first = self.memory.first().ok_or(io::ErrorKind::NotFound)?;
+        for run in hot {
+            let of_image = image.shape.image_frames.saturating_sub(run.first).min(run.count);
+            let copied = of_image * PAGE_SIZE;
+            if of_image > 0 {
+                first.copy_from(&image.view, run.offset(), copied).map_err(io::Error::other)?;
+            }
+            if of_image < run.count {
+                let rest = run.length() - copied;
+                self.memory.zero(run.offset() + copied, rest).map_err(io::Error::other)?;
+            }
+        }
+        Ok(())
     }
 
     /// Bytes from the start of memory up to the last frame that was ever used.

@@ -53,6 +53,10 @@ impl Vm for OverKvm {
         Ok(())
     }
 
+    fn forget_translations(&mut self) -> Result<(), HypervisorError> {
+        Ok(())
+    }
+
     fn create_vcpu(&mut self) -> Result<Box<dyn Vcpu>, HypervisorError> {
         let fd = self.fd.create_vcpu(0).unwrap();
         fd.set_cpuid2(&System::get()?.cpuid).unwrap();

@@ -21,13 +21,9 @@ fn holds_the_image(space: &mut AddressSpace) {
     }
 }
 
-/// Sets the dirty bit, as a processor does when ring 3 writes.
 fn write_as_guest(space: &mut AddressSpace, address: u64, bytes: &[u8]) {
+    // The host marks what it writes like the processor.
     space.write(address, bytes).unwrap();
-    let table = space.shape.tables.leaf_table(&space.memory, address).unwrap();
-    let slot = table.get() + (address >> 12 & 511) * 8;
-    let entry = space.memory.read_u64(slot).unwrap();
-    space.memory.write_u64(slot, entry | 1 << 6).unwrap();
 }
 
 #[test]
@@ -108,4 +104,93 @@ fn another_image_takes_its_place() {
     let small = AddressSpace::new(32 << 20).unwrap().seal().unwrap();
     assert!(matches!(other.restore(&small), Err(RestoreError::OtherShape)));
     holds_the_image(&mut other);
+}
+
+#[test]
+fn what_was_mapped_beside_the_image_goes_and_the_rest_stays_hot() {
+    let image = image();
+    let mut space = image.instantiate().unwrap();
+    let committed = space.committed_bytes();
+    let end = START + 64 * PAGE_SIZE;
+    for _ in 0..3 {
+        write_as_guest(&mut space, START, b"hot");
+        // One that grows the image's own area, one with a hole, and a large one.
+        space.map(end, 8 * PAGE_SIZE, Protection::READ_WRITE).unwrap();
+        space.write(end, b"grown").unwrap();
+        space.map(START + (8 << 20), 4 * PAGE_SIZE, Protection::READ_WRITE).unwrap();
+        space.unmap(START + (8 << 20) + PAGE_SIZE, PAGE_SIZE).unwrap();
+        space.map(START + (64 << 20), 32 << 20, Protection::READ_WRITE).unwrap();
+        space.write(START + (64 << 20), b"large").unwrap();
+        let restored = space.restore(&image).unwrap();
+        assert_eq!(restored, Restored { pages: 1, wholesale: false });
+        holds_the_image(&mut space);
+        for gone in [end, START + (8 << 20), START + (64 << 20)] {
+            assert!(!space.is_mapped(gone, PAGE_SIZE));
+            assert!(space.read(gone, &mut [0]).is_err());
+        }
+    }
+    // Tables for what was mapped are all that stays.
+    assert!(space.committed_bytes() <= committed + 3 * PAGE_SIZE);
+}
+
+#[test]
+fn fresh_pages_of_the_image_s_areas_stay_as_zeros() {
+    let mut original = AddressSpace::new(256 << 20).unwrap();
+    original.map(START, 4 << 20, Protection::READ_WRITE).unwrap();
+    original.write(START, b"image").unwrap();
+    original.map(START + (8 << 20), 16 * PAGE_SIZE, Protection::READ_WRITE).unwrap();
+    original.write(START + (8 << 20), &[7; 4096 * 16]).unwrap();
+    // Their frames are free in the image and are handed out again below.
+    original.unmap(START + (8 << 20), 16 * PAGE_SIZE).unwrap();
+    let image = original.seal().unwrap();
+    let mut space = image.instantiate().unwrap();
+    for round in 0..3 {
+        let before = space.committed_bytes();
+        write_as_guest(&mut space, START + (3 << 20), b"fresh");
+        assert_eq!(space.committed_bytes() > before, round == 0);
+        assert!(!space.restore(&image).unwrap().wholesale);
+        let mut out = [1; 5];
+        space.read(START + (3 << 20), &mut out).unwrap();
+        assert_eq!(out, [0; 5]);
+        space.read(START, &mut out).unwrap();
+        assert_eq!(&out, b"image");
+    }
+}
+
+#[test]
+fn more_fresh_pages_than_may_stay_are_given_back() {
+    let mut original = AddressSpace::new(64 << 20).unwrap();
+    original.map(START, 32 << 20, Protection::READ_WRITE).unwrap();
+    let image = original.seal().unwrap();
+    let mut space = image.instantiate().unwrap();
+    let committed = space.committed_bytes();
+    // Each touch commits a block of 2 MiB; an eighth of the memory may stay.
+    for block in 0..5 {
+        space.write(START + (block << 21), b"touched").unwrap();
+    }
+    assert!(space.restore(&image).unwrap().wholesale);
+    assert_eq!(space.committed_bytes(), committed);
+}
+
+#[test]
+fn what_the_host_wrote_for_the_guest_is_undone() {
+    let image = image();
+    let mut space = image.instantiate().unwrap();
+    space.write(START + 12 * PAGE_SIZE, b"by a system call").unwrap();
+    let restored = space.restore(&image).unwrap();
+    assert_eq!(restored, Restored { pages: 1, wholesale: false });
+    holds_the_image(&mut space);
+}
+
+#[test]
+fn replaced_tables_are_told() {
+    let image = image();
+    let mut space = image.instantiate().unwrap();
+    let first = space.generation();
+    space.write(START, b"hot").unwrap();
+    space.restore(&image).unwrap();
+    assert_eq!(space.generation(), first, "page by page no table changes");
+    space.unmap(START, PAGE_SIZE).unwrap();
+    space.restore(&image).unwrap();
+    assert_ne!(space.generation(), first);
 }
