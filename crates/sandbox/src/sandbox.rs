@@ -63,7 +63,7 @@ pub struct Sandbox {
     parked: Option<SystemCall>,
     /// Payload of the last step that has one.
     message: Vec<u8>,
-    interface: Option<Interface>,
+    interface: Option<Arc<Interface>>,
     statistics: Statistics,
 
     /// Where [`Sandbox::rewind`] goes by default: what the sandbox was made from.
@@ -313,8 +313,8 @@ impl Sandbox {
 
     /// What the guest exports and imports; known once it is ready.
     #[must_use]
-    pub const fn interface(&self) -> Option<&Interface> {
-        self.interface.as_ref()
+    pub fn interface(&self) -> Option<&Interface> {
+        self.interface.as_deref()
     }
 
     /// Takes what the guest wrote to a stream since the last time.

@@ -10,6 +10,7 @@ use ampoule_linux::{Answer, SystemCall};
 use ampoule_wire::failure::{Abort, GuestError};
 use ampoule_wire::interface::Interface;
 use ampoule_wire::value::{Limits, validate};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Sleeps below this are slept here: a trip through the driver would take longer.
@@ -122,7 +123,7 @@ impl Sandbox {
                 if !version::is_compatible(version::CURRENT, interface.abi_version) {
                     return Err(Stop::Incompatible { guest: interface.abi_version });
                 }
-                self.interface = Some(interface);
+                self.interface = Some(Arc::new(interface));
                 self.statistics.initialisations += 1;
                 self.finish(Step::Ready)
             }

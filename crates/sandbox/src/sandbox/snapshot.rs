@@ -30,7 +30,7 @@ struct Inner {
     personality: Personality,
     sequence: u32,
     message_bytes: u64,
-    interface: Interface,
+    interface: Arc<Interface>,
     limits: Limits,
     stack_bytes: u64,
 }
@@ -95,7 +95,7 @@ impl Sandbox {
             personality,
             sequence: channel.sequence(),
             message_bytes: channel.capacity(),
-            interface: interface.clone(),
+            interface: Arc::clone(interface),
             limits: self.limits,
             stack_bytes: self.stack_bytes,
         }));
@@ -152,7 +152,7 @@ impl Sandbox {
         self.personality.restore(&from.personality);
         self.image = Arc::clone(&from.image);
         self.stack_bytes = from.stack_bytes;
-        self.interface = Some(from.interface.clone());
+        self.interface = Some(Arc::clone(&from.interface));
         self.parked = None;
         self.call = CallAccount::default();
         self.exits_before = self.statistics.exits;
@@ -197,7 +197,7 @@ impl Sandbox {
             call: CallAccount::default(),
             parked: None,
             message: Vec::new(),
-            interface: Some(from.interface.clone()),
+            interface: Some(Arc::clone(&from.interface)),
             statistics: Statistics::default(),
             origin: Some(snapshot.clone()),
             restores_after_calls: false,
