@@ -19,6 +19,8 @@ pub trait Clock: Debug + Send + Sync {
 #[derive(Debug, Clone)]
 pub struct HostClock {
     started: Instant,
+    /// Nanoseconds that had passed then already.
+    before: u64,
 }
 
 /// Where [`HostClock`]'s monotonic clock starts, in nanoseconds: one day, because programs subtract
@@ -32,11 +34,19 @@ impl HostClock {
     /// A clock whose monotonic time starts now at [`MONOTONIC_ORIGIN`].
     #[must_use]
     pub fn new() -> Self {
-        Self { started: Instant::now() }
+        Self { started: Instant::now(), before: 0 }
+    }
+
+    /// A clock whose monotonic time goes on at `monotonic`: for a guest that must not see its time go
+    /// backwards.
+    #[must_use]
+    pub fn resumed(monotonic: u64) -> Self {
+        Self { started: Instant::now(), before: monotonic.saturating_sub(MONOTONIC_ORIGIN) }
     }
 
     fn elapsed(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX - MONOTONIC_ORIGIN)
+        let since = u64::try_from(self.started.elapsed().as_nanos());
+        self.before.saturating_add(since.unwrap_or(u64::MAX)).min(u64::MAX - MONOTONIC_ORIGIN)
     }
 }
 

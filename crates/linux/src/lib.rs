@@ -21,6 +21,7 @@ mod personality;
 mod process;
 mod signals;
 mod startup;
+mod state;
 mod table;
 mod time;
 
@@ -35,6 +36,7 @@ pub use personality::{Personality, SystemCall};
 pub use startup::{
     ARGUMENT_MAX, ARGUMENTS_MAX, InitialStack, STACK_MAX, STACK_MIN, Start, StartError, StringList,
 };
+pub use state::{PersonalityState, StateError};
 pub use table::{SystemCallCount, documentation};
 
 #[cfg(test)]

@@ -206,6 +206,28 @@ impl Personality {
         self.clock = clock;
     }
 
+    /// Everything but the random generator and the counts, from [`crate::state`].
+    pub(crate) fn resumed(
+        thread: Thread,
+        process: Process,
+        dispositions: Dispositions,
+        layout: Layout,
+        files: Files,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            threads: vec![thread],
+            current: 0,
+            process,
+            dispositions,
+            layout,
+            files,
+            random: Random::new([0; 32]),
+            clock,
+            counts: Counts::default(),
+        }
+    }
+
     pub(crate) fn thread(&self) -> &Thread {
         &self.threads[self.current]
     }

@@ -13,6 +13,7 @@ use crate::personality::Personality;
 use crate::time;
 use ampoule_abi::layout::USER_END;
 use ampoule_memory::AddressSpace;
+use serde::{Deserialize, Serialize};
 
 /// What `getpid` and `gettid` say.
 pub(crate) const PROCESS_ID: u32 = 2;
@@ -23,7 +24,8 @@ const RLIMIT_NOFILE: usize = 7;
 const UNLIMITED: u64 = u64::MAX;
 
 /// What a process may read back of itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Process {
     /// Soft and hard limit of each resource; only the one on descriptors has an effect.
     limits: [(u64, u64); RESOURCES],

@@ -13,6 +13,7 @@ use crate::personality::Personality;
 use crate::process::PROCESS_ID;
 use crate::time;
 use ampoule_memory::AddressSpace;
+use serde::{Deserialize, Serialize};
 
 const SIGKILL: u32 = 9;
 pub(crate) const SIGPIPE: u32 = 13;
@@ -42,7 +43,7 @@ const fn bit(signal: u32) -> u64 {
 }
 
 /// `struct kernel_sigaction`: handler, flags, restorer, mask.
-type Action = [u8; 32];
+pub(crate) type Action = [u8; 32];
 
 /// What the program said about signals.
 #[derive(Debug, Clone)]
@@ -55,6 +56,20 @@ impl Dispositions {
         Self { actions: [[0; 32]; SIGNALS as usize] }
     }
 
+    /// The actions that are not the default, by signal.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = (u32, &Action)> {
+        (1..).zip(&self.actions).filter(|(_, action)| action.iter().any(|&byte| byte != 0))
+    }
+
+    /// Sets the action of `signal`; `false` when there is no such signal.
+    pub(crate) fn set(&mut self, signal: u32, action: Action) -> bool {
+        let known = (1..=SIGNALS).contains(&signal);
+        if known {
+            *self.action(signal) = action;
+        }
+        known
+    }
+
     fn action(&mut self, signal: u32) -> &mut Action {
         &mut self.actions[signal as usize - 1]
     }
@@ -65,7 +80,8 @@ impl Dispositions {
 }
 
 /// What belongs to one thread.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct SignalState {
     mask: u64,
     pending: u64,

@@ -11,6 +11,7 @@ pub(crate) mod directory;
 pub(crate) mod path;
 pub(crate) mod pipe;
 pub(crate) mod poll;
+mod state;
 pub(crate) mod status;
 pub(crate) mod system;
 pub(crate) mod transfer;
@@ -18,6 +19,7 @@ pub(crate) mod transfer;
 use crate::errno::Errno;
 use path::Found;
 use pipe::Pipe;
+pub(crate) use state::FilesState;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use system::{Device, FileSystem, Kind, Node};
@@ -147,13 +149,13 @@ impl Files {
         files
     }
 
-    /// The buffer of an output stream.
     /// Goes back to the state of `from`; output that nobody has taken yet stays.
     pub(crate) fn restore(&mut self, from: &Self) {
         let (stdout, stderr) = (std::mem::take(&mut self.stdout), std::mem::take(&mut self.stderr));
         *self = Self { stdout, stderr, ..from.clone() };
     }
 
+    /// The buffer of an output stream.
     pub(crate) fn output(&mut self, stream: OutputStream) -> &mut Vec<u8> {
         match stream {
             OutputStream::Stdout => &mut self.stdout,

@@ -14,7 +14,7 @@ pub(crate) const PIPE_SIZE: usize = 64 << 10;
 /// Linux' `PIPE_BUF`: writes up to this size are not split.
 pub(crate) const PIPE_BUF: usize = 4096;
 /// Most pipes; bounds the host memory that they can take to 4 MiB.
-const PIPES_MAX: usize = 64;
+pub(crate) const PIPES_MAX: usize = 64;
 
 /// Bytes on their way, and which ends are open.
 #[derive(Debug, Clone)]

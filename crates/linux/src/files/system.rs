@@ -1,11 +1,17 @@
 //! The file tree that a guest sees: an interface and its one implementation, which is read-only and
 //! held in memory.
 
+mod state;
+
+pub(crate) use state::{NodeState, tree, tree_state};
+
+use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 use std::sync::Arc;
 
 /// Identifies a file, directory, link or device within one [`FileSystem`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Node(u32);
 
 impl Node {
@@ -17,7 +23,8 @@ impl Node {
 }
 
 /// A character device. All of them live in this crate; none reaches a device of the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Device {
     /// `/dev/null`: empty, swallows everything.
     Null,
@@ -74,6 +81,8 @@ pub trait FileSystem: Debug + Send + Sync {
     fn name(&self, node: Node) -> &[u8];
     /// Copies bytes of a regular file from `offset` on and tells how many; 0 at its end.
     fn read(&self, node: Node, offset: u64, out: &mut [u8]) -> usize;
+    /// The bytes of a regular file, shared.
+    fn contents(&self, node: Node) -> Option<Arc<[u8]>>;
     /// Where a symbolic link leads.
     fn target(&self, link: Node) -> Option<&[u8]>;
 }
@@ -309,6 +318,13 @@ impl FileSystem for MemoryFileSystem {
         let count = rest.len().min(out.len());
         out[..count].copy_from_slice(&rest[..count]);
         count
+    }
+
+    fn contents(&self, node: Node) -> Option<Arc<[u8]>> {
+        match &self.inode(node).content {
+            Content::Regular(contents) => Some(Arc::clone(contents)),
+            _ => None,
+        }
     }
 
     fn target(&self, link: Node) -> Option<&[u8]> {

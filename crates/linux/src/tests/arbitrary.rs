@@ -9,7 +9,7 @@ use ampoule_memory::Protection;
 use proptest::prelude::*;
 
 /// Numbers that sit on some edge.
-fn argument() -> impl Strategy<Value = u64> {
+pub(super) fn argument() -> impl Strategy<Value = u64> {
     let pages = (0_u64..64).prop_map(|pages| pages * PAGE_SIZE);
     let edges = prop::sample::select(vec![
         0,
@@ -47,7 +47,7 @@ fn argument() -> impl Strategy<Value = u64> {
     ]
 }
 
-fn system_call() -> impl Strategy<Value = SystemCall> {
+pub(super) fn system_call() -> impl Strategy<Value = SystemCall> {
     let number = prop_oneof![
         8 => (0..crate::table::ENTRIES.len())
             .prop_map(|at| u64::from(crate::table::ENTRIES[at].number)),

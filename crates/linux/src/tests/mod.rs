@@ -6,6 +6,7 @@ mod memory;
 mod process;
 mod signals;
 mod startup;
+mod state;
 mod streams;
 mod time;
 
