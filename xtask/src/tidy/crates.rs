@@ -25,6 +25,7 @@ const ROOMS: &[Room] = &[
     room("crates/guest-macros", &[]),
     room("crates/testkit", &[]),
     room("bindings/node", &["sandbox"]),
+    room("benches", &["sandbox", "wire"]),
     room("xtask", &["linux"]),
 ];
 

@@ -1,0 +1,112 @@
+//! Making a sandbox of a cached image and calling it once, with so many alive.
+
+use crate::compare::{Series, Turn, in_turns, microseconds};
+use crate::effort::Effort;
+use crate::floors::create::Create;
+use crate::guest::{Call, Guest, config, run};
+use crate::report::{Measurement, Report};
+use ampoule_sandbox::{Control, Sandbox, Snapshot};
+use anyhow::Result;
+use std::cell::RefCell;
+use std::time::Instant;
+
+/// Guest memory, in MiB.
+const MEMORY_MIB: u64 = 64;
+/// How much longer than a call a creation takes, about.
+const COST: usize = 10;
+
+/// Measures the creation of raw VMs and of sandboxes while others live.
+pub(crate) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
+    let floor = Create::new()?;
+    let mut guest = Guest::start(&config(MEMORY_MIB)?)?;
+    let add = guest.prepare("add", &(20, 22))?;
+    guest.run(&add)?;
+    let snapshot = guest.sandbox.snapshot()?;
+    // What is made while measuring is one of them.
+    let mut alive = vec![guest.sandbox];
+    for &count in effort.live {
+        while alive.len() < count {
+            let mut sandbox = Sandbox::from_snapshot(&snapshot, Control::new())?;
+            run(&mut sandbox, &add)?;
+            alive.push(sandbox);
+        }
+        at(count, effort, &floor, &snapshot, &add, report)?;
+    }
+    Ok(())
+}
+
+/// Durations of the parts of one sandbox's life.
+struct Life {
+    made: f64,
+    called: f64,
+    dropped: f64,
+}
+
+fn live_once(snapshot: &Snapshot, call: &Call) -> Result<Life> {
+    let start = Instant::now();
+    let mut sandbox = Sandbox::from_snapshot(snapshot, Control::new())?;
+    let made = start.elapsed();
+    run(&mut sandbox, call)?;
+    let called = start.elapsed();
+    let start = Instant::now();
+    drop(sandbox);
+    Ok(Life {
+        made: microseconds(made),
+        called: microseconds(called),
+        dropped: microseconds(start.elapsed()),
+    })
+}
+
+fn at(
+    count: usize,
+    effort: &Effort,
+    floor: &Create,
+    snapshot: &Snapshot,
+    call: &Call,
+    report: &mut Report,
+) -> Result<()> {
+    let samples = effort.samples_at(if count >= 1000 { COST * 2 } else { COST });
+    // One turn yields several series, of which the first is its result.
+    let ends = RefCell::new(Vec::new());
+    let parts: RefCell<Vec<(Vec<f64>, Vec<f64>)>> = RefCell::new(Vec::new());
+    let mut turns: [Turn<'_>; 2] = [
+        Box::new(|| {
+            let lives = (0..samples).map(|_| floor.once()).collect::<Result<Vec<_>>>()?;
+            let (created, ended) = lives.into_iter().unzip();
+            ends.borrow_mut().push(ended);
+            Ok(created)
+        }),
+        Box::new(|| {
+            let lives =
+                (0..samples).map(|_| live_once(snapshot, call)).collect::<Result<Vec<_>>>()?;
+            parts.borrow_mut().push((
+                lives.iter().map(|life| life.made).collect(),
+                lives.iter().map(|life| life.dropped).collect(),
+            ));
+            Ok(lives.into_iter().map(|life| life.called).collect())
+        }),
+    ];
+    let series = in_turns(effort.rounds, &mut turns)?;
+    drop(turns);
+    let (made, dropped): (Vec<_>, Vec<_>) = parts.into_inner().into_iter().unzip();
+    let (ends, made, dropped): (Series, Series, Series) =
+        (ends.into_inner().into(), made.into(), dropped.into());
+    let add = |report: &mut Report, measurement: Measurement| {
+        report.add(measurement.at("live", count as f64));
+    };
+    let new = |name, series| Measurement::new("create", name, series);
+    add(report, new("create", &series[0]));
+    add(report, new("destroy", &ends));
+    add(report, new("from_snapshot", &made).beside("create", &made, &series[0], None));
+    add(
+        report,
+        new("from_snapshot and first call", &series[1]).beside(
+            "create",
+            &series[1],
+            &series[0],
+            Some(|create| 1.15 * create),
+        ),
+    );
+    add(report, new("drop", &dropped).beside("destroy", &dropped, &ends, None));
+    Ok(())
+}
