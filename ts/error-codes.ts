@@ -7,7 +7,7 @@ export interface ErrorEntry {
   /** What to do about it. */
   readonly remedy: string;
   /** Whether the sandbox is still usable afterwards. */
-  readonly sandbox: "none" | "ready" | "poisoned" | "closed" | "unchanged";
+  readonly sandbox: "none" | "ready" | "poisoned" | "broken" | "closed" | "unchanged";
 }
 
 /**
@@ -96,7 +96,7 @@ export const ERROR_CODES = {
     summary: "the guest gave up (a Rust panic)",
     cause: "The guest reported that it cannot go on, with a message and the place in its source.",
     remedy:
-      "Fix the guest; `error.location` and `error.backtrace` tell where. Create a new sandbox.",
+      "Fix the guest; `error.location` and `error.backtrace` tell where. Restore the sandbox, or create a new one.",
     sandbox: "poisoned",
   },
   ERR_AMPOULE_GUEST_FAULT: {
@@ -104,7 +104,7 @@ export const ERROR_CODES = {
     cause:
       "The guest did something the processor forbids: a null or wild pointer, a stack overflow, an illegal or privileged instruction, a write to code.",
     remedy:
-      "`error.fault` tells what was done, at which address and by which instruction of which function. Create a new sandbox.",
+      "`error.fault` tells what was done, at which address and by which instruction of which function. Restore the sandbox, or create a new one.",
     sandbox: "poisoned",
   },
   ERR_AMPOULE_GUEST_EXITED: {
@@ -119,7 +119,7 @@ export const ERROR_CODES = {
     summary: "the guest broke the rules of the channel",
     cause:
       "A message had a wrong sequence number, kind, length or encoding: the guest is hostile or corrupted.",
-    remedy: "Do not trust this guest's results. Create a new sandbox.",
+    remedy: "Do not trust this guest's results. Restore the sandbox, or create a new one.",
     sandbox: "poisoned",
   },
   ERR_AMPOULE_RESULT: {
@@ -132,20 +132,21 @@ export const ERROR_CODES = {
     summary: "the call took longer than `timeoutMs`",
     cause: "Wall-clock time ran out, time in host functions included.",
     remedy:
-      "Raise `timeoutMs` (per call, or in `limits`), or make the guest faster. Create a new sandbox.",
+      "Raise `timeoutMs` (per call, or in `limits`), or make the guest faster. Restore the sandbox, or create a new one.",
     sandbox: "poisoned",
   },
   ERR_AMPOULE_CPU_TIME: {
     summary: "the call used more processor time than `cpuTimeMs`",
     cause: "The guest computed for too long. Time spent in host functions does not count.",
-    remedy: "Raise `cpuTimeMs` (per call, or in `limits`). Create a new sandbox.",
+    remedy:
+      "Raise `cpuTimeMs` (per call, or in `limits`). Restore the sandbox, or create a new one.",
     sandbox: "poisoned",
   },
   ERR_AMPOULE_MEMORY_LIMIT: {
     summary: "the guest needs more memory than it was given",
     cause:
       "The program's segments, stack and channel do not fit into `memory`, or the guest ran out of it.",
-    remedy: "Raise the option `memory`. Create a new sandbox.",
+    remedy: "Raise the option `memory`. Restore the sandbox, or create a new one.",
     sandbox: "poisoned",
   },
   ERR_AMPOULE_MESSAGE_TOO_LARGE: {
@@ -158,13 +159,13 @@ export const ERROR_CODES = {
   ERR_AMPOULE_OUTPUT_LIMIT: {
     summary: "the guest wrote more output than allowed",
     cause: "More than `limits.output` bytes were written to stdout and stderr during one call.",
-    remedy: "Raise `limits.output`. Create a new sandbox.",
+    remedy: "Raise `limits.output`. Restore the sandbox, or create a new one.",
     sandbox: "poisoned",
   },
   ERR_AMPOULE_HOST_CALL_LIMIT: {
     summary: "the guest called host functions more often than allowed",
     cause: "More than `limits.hostCalls` host calls were made during one call.",
-    remedy: "Raise `limits.hostCalls`. Create a new sandbox.",
+    remedy: "Raise `limits.hostCalls`. Restore the sandbox, or create a new one.",
     sandbox: "poisoned",
   },
   ERR_AMPOULE_ABORTED: {
@@ -177,25 +178,45 @@ export const ERROR_CODES = {
   ERR_AMPOULE_KILLED: {
     summary: "the sandbox was killed",
     cause: "`sandbox.kill()` or `Sandbox.kill(id)` was called.",
-    remedy: "Create a new sandbox.",
+    remedy: "Restore the sandbox, or create a new one.",
     sandbox: "poisoned",
   },
   ERR_AMPOULE_CLOSED: {
-    summary: "the sandbox is closed",
+    summary: "the sandbox or the snapshot is closed",
     cause: "`close()` was called before or during the call.",
-    remedy: "Create a new sandbox, and await its calls before closing it.",
+    remedy:
+      "Create a new sandbox, and await its calls before closing it; take a snapshot again, or close it later.",
     sandbox: "closed",
   },
   ERR_AMPOULE_POISONED: {
     summary: "the sandbox cannot be used since an earlier failure",
     cause: "`error.cause` is that failure; the guest's memory is in an unknown state since.",
-    remedy: "Create a new sandbox.",
+    remedy: "Restore the sandbox with `restore()`, or create a new one.",
     sandbox: "poisoned",
+  },
+  ERR_AMPOULE_BROKEN: {
+    summary: "a restore of the sandbox failed",
+    cause:
+      "`error.cause` tells why: most often the process had no memory or file descriptors left. The sandbox may be half-way between two states and cannot be called.",
+    remedy: "Call `restore()` again when there is room, or close the sandbox.",
+    sandbox: "broken",
+  },
+  ERR_AMPOULE_SNAPSHOT_NOT_FOUND: {
+    summary: "there is no such snapshot",
+    cause: "No snapshot of this process has that id, or all handles of it are closed.",
+    remedy: "Keep one handle open until the other thread has opened its own.",
+    sandbox: "none",
+  },
+  ERR_AMPOULE_INCOMPATIBLE_SNAPSHOT: {
+    summary: "the snapshot cannot be used here",
+    cause: "It is of a guest with other functions than the sandbox that was to go back to it.",
+    remedy: "Create a sandbox from it instead: `Sandbox.create({ snapshot })`.",
+    sandbox: "unchanged",
   },
   ERR_AMPOULE_BUSY: {
     summary: "the sandbox is running another call",
-    cause: "`callSync` cannot wait for the asynchronous call that runs now.",
-    remedy: "Await the other call first, or use `call`, which queues.",
+    cause: "`callSync` and `restoreSync` cannot wait for what runs now.",
+    remedy: "Await the other call first, or use `call` and `restore`, which queue.",
     sandbox: "unchanged",
   },
   ERR_AMPOULE_REENTRANT: {

@@ -39,13 +39,22 @@ export {
   type FileSource,
   type GuestOptions,
   type InputOption,
+  type InstanceLimits,
+  type InstanceOptions,
   type Limits,
   type OutputOption,
   type TimeLimits,
 } from "./options.js";
 export { type RunOptions, type RunResult, run } from "./run.js";
-export { type CreateOptions, Sandbox, type SandboxOptions } from "./sandbox.js";
+export {
+  type CreateOptions,
+  type ForkOptions,
+  Sandbox,
+  type SandboxOptions,
+  type SnapshotOptions,
+} from "./sandbox.js";
 export type { Size } from "./sizes.js";
+export { Snapshot } from "./snapshot.js";
 export type { SandboxState } from "./state.js";
 export type { SandboxStatistics } from "./statistics.js";
 export { type DeclareOptions, declareGuest } from "./types.js";

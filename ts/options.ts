@@ -2,10 +2,10 @@
  * Options: their types, defaults and validation, once for everything that takes them. The native
  * side checks hard bounds again but knows no default.
  */
-import { readFile } from "node:fs/promises";
 import type { Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { AmpouleError } from "./errors.js";
+import { type Contents, readContents } from "./internal/contents.js";
 import { formatSize, parseSize, type Size } from "./sizes.js";
 
 /** An executable, or a file for the guest: its bytes, or where to read it. */
@@ -59,8 +59,22 @@ export interface Limits extends TimeLimits {
   readonly depth?: number;
 }
 
+/** Bounds that a sandbox from a snapshot has of its own; the others belong to the snapshot. */
+export type InstanceLimits = Omit<Limits, "message" | "stack">;
+
+/** Options of every sandbox, also of one that is made from a snapshot. */
+export interface InstanceOptions {
+  readonly limits?: InstanceLimits;
+  /** @defaultValue null */
+  readonly stdin?: InputOption;
+  /** Name for messages. @defaultValue that of the guest */
+  readonly name?: string;
+  /** Cancels; what is running then is stopped at once. */
+  readonly signal?: AbortSignal;
+}
+
 /** Options that {@link run} and `Sandbox.create` share. */
-export interface GuestOptions {
+export interface GuestOptions extends InstanceOptions {
   /** Memory of the guest: everything it loads, allocates and stacks. At most 64GiB. @defaultValue "256MiB" */
   readonly memory?: Size;
   readonly limits?: Limits;
@@ -70,12 +84,8 @@ export interface GuestOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Read-only files the guest can open, by absolute path: bytes, or a file of the host to read now. */
   readonly files?: Readonly<Record<string, FileSource>>;
-  /** @defaultValue null */
-  readonly stdin?: InputOption;
   /** Name for messages, and the program's own name (`argv[0]`). @defaultValue the file's name, else "guest" */
   readonly name?: string;
-  /** Cancels; what is running then is stopped at once. */
-  readonly signal?: AbortSignal;
 }
 
 /** Options of one call, given as an extra last argument. */
@@ -111,22 +121,31 @@ export interface Times {
 }
 
 /** {@link GuestOptions} checked, completed, and with every file read. */
-export interface ResolvedGuest {
-  readonly name: string;
-  readonly executable: Uint8Array;
+export interface ResolvedGuest extends ResolvedInstance {
+  readonly executable: Contents;
   readonly arguments: string[];
   readonly environment: string[];
-  readonly files: { path: string; contents: Uint8Array }[];
+  readonly files: { path: string; contents: Contents }[];
   readonly memoryBytes: number;
   readonly stackBytes: number;
   readonly messageBytes: number;
+}
+
+/** What every sandbox has of its own, whether it is made from a guest or a snapshot. */
+export interface ResolvedInstance {
+  readonly name: string;
+  readonly checked: CheckedLimits;
+  readonly times: Times;
+  readonly stdin: InputOption;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Limits that are checked while a guest runs, and that it cannot see. */
+export interface CheckedLimits {
   /** `Infinity` for no limit, as with `hostCalls`. */
   readonly outputBytes: number;
   readonly hostCalls: number;
   readonly valueDepth: number;
-  readonly times: Times;
-  readonly stdin: InputOption;
-  readonly signal: AbortSignal | undefined;
 }
 
 /** The error for an option that is not valid. */
@@ -229,13 +248,12 @@ export async function resolveGuest(
   guest: FileSource,
   options: GuestOptions,
 ): Promise<ResolvedGuest> {
-  const { limits = {}, args = [], env = {}, files = {}, stdin = null, signal } = options;
-  checkKeys(limits, "limits", LIMIT_KEYS);
-  checkSignal(signal);
+  const { limits = {}, args = [], env = {}, files = {} } = options;
+  const instance = resolveInstance(options, resolveName(guest, options.name));
   const memoryBytes = size(options.memory ?? DEFAULTS.memory, "memory", MEMORY_MIN, MEMORY_MAX);
   const stack = limits.stack ?? Math.min(DEFAULTS.stack, Math.floor(memoryBytes / 4 / PAGE) * PAGE);
   const resolved = {
-    name: resolveName(guest, options.name),
+    ...instance,
     arguments: resolveArguments(args),
     environment: resolveEnvironment(env),
     memoryBytes,
@@ -246,15 +264,8 @@ export async function resolveGuest(
       MESSAGE_MIN,
       MESSAGE_MAX,
     ),
-    outputBytes: unbounded(limits.output)
-      ? Number.POSITIVE_INFINITY
-      : size(limits.output ?? DEFAULTS.output, "limits.output", 0, Infinity),
-    hostCalls: resolveCount(limits.hostCalls ?? DEFAULTS.hostCalls, "limits.hostCalls"),
-    valueDepth: resolveDepth(limits.depth ?? DEFAULTS.depth),
-    times: resolveTimes(limits, DEFAULTS, "limits."),
-    stdin: resolveInput(stdin),
-    signal,
   };
+  const { signal } = instance;
   const paths = checkPaths(files);
   const [executable, ...contents] = await Promise.all([
     load(guest, "guest", signal),
@@ -263,8 +274,48 @@ export async function resolveGuest(
   return {
     ...resolved,
     executable,
-    files: paths.map((path, index) => ({ path, contents: contents[index] as Uint8Array })),
+    files: paths.map((path, index) => ({ path, contents: contents[index] as Contents })),
   };
+}
+
+/** The options of {@link InstanceOptions} checked and completed. */
+export function resolveInstance(options: InstanceOptions, name: string): ResolvedInstance {
+  const { limits = {}, stdin = null, signal } = options;
+  checkKeys(limits, "limits", LIMIT_KEYS);
+  checkSignal(signal);
+  return {
+    name,
+    checked: {
+      outputBytes: unbounded(limits.output)
+        ? Number.POSITIVE_INFINITY
+        : size(limits.output ?? DEFAULTS.output, "limits.output", 0, Infinity),
+      hostCalls: resolveCount(limits.hostCalls ?? DEFAULTS.hostCalls, "limits.hostCalls"),
+      valueDepth: resolveDepth(limits.depth ?? DEFAULTS.depth),
+    },
+    times: resolveTimes(limits, DEFAULTS, "limits."),
+    stdin: resolveInput(stdin),
+    signal,
+  };
+}
+
+/** Refuses what a snapshot has decided already. */
+export function refuseImageOptions(options: object): void {
+  const limits = (options as { limits?: object }).limits ?? {};
+  const given = [
+    ...["guest", "memory", "args", "env", "files"].map((key) => [key, options, key] as const),
+    ...["message", "stack"].map((key) => [`limits.${key}`, limits, key] as const),
+  ];
+  for (const [option, where, key] of given) {
+    if ((where as Record<string, unknown>)[key] === undefined) continue;
+    throw invalid(option, "is part of the snapshot and cannot be given with one");
+  }
+}
+
+/** Checks the option `restore`: whether every call is followed by a restore. */
+export function resolveRestore(restore: unknown): boolean {
+  if (restore === undefined || restore === "never") return false;
+  if (restore === "after-call") return true;
+  throw invalid("restore", `must be "never" or "after-call", got ${describeType(restore)}`);
 }
 
 function unbounded(value: unknown): boolean {
@@ -300,10 +351,13 @@ function resolveDepth(value: unknown): number {
 }
 
 function resolveName(guest: FileSource, name: unknown): string {
-  if (name === undefined) {
-    const path = guest instanceof Uint8Array ? "guest" : String(guest);
-    return path.slice(path.lastIndexOf("/") + 1) || "guest";
-  }
+  const path = guest instanceof Uint8Array ? "guest" : String(guest);
+  return checkName(name) ?? (path.slice(path.lastIndexOf("/") + 1) || "guest");
+}
+
+/** Checks the option `name`. */
+export function checkName(name: unknown): string | undefined {
+  if (name === undefined) return undefined;
   if (typeof name !== "string" || name === "") {
     throw invalid("name", `must be a non-empty string, got ${describeType(name)}`);
   }
@@ -371,8 +425,8 @@ async function load(
   source: unknown,
   option: string,
   signal: AbortSignal | undefined,
-): Promise<Uint8Array> {
-  if (source instanceof Uint8Array) return source;
+): Promise<Contents> {
+  if (source instanceof Uint8Array) return { bytes: source };
   if (typeof source !== "string" && !(source instanceof URL)) {
     throw invalid(
       option,
@@ -380,8 +434,7 @@ async function load(
     );
   }
   try {
-    const path = typeof source === "string" ? source : fileURLToPath(source);
-    return await readFile(path, signal === undefined ? {} : { signal });
+    return await readContents(typeof source === "string" ? source : fileURLToPath(source), signal);
   } catch (cause) {
     // The caller reports an abort in its own words.
     if (signal?.aborted) throw cause;

@@ -2,46 +2,105 @@ import { AmpouleError } from "./errors.js";
 import type {
   Calls,
   GuestDeclaration,
+  HostFunctions,
   HostFunctionsOption,
   SyncCalls,
   UndeclaredGuest,
 } from "./guest.js";
-import type { TypedInterface } from "./interface.js";
-import { type GuestInterface, parseInterface, publicInterface } from "./interface.js";
-import { makeDriver, unlessAborted } from "./internal/create.js";
+import type { GuestInterface, TypedInterface } from "./interface.js";
+import { makeDriver, makeDriverFrom, type Sinks, unlessAborted } from "./internal/create.js";
 import { exited } from "./internal/failures.js";
 import { checkHostFunctions, exportsOf, functionTables } from "./internal/functions.js";
 import { Import } from "./internal/host.js";
+import { interfaceOf, type ParsedInterface } from "./internal/interfaces.js";
 import { native, StopReason } from "./internal/native.js";
 import { type Driver, driverOf } from "./internal/steps.js";
 import { openSink } from "./internal/streams.js";
 import {
   checkKeys,
+  checkName,
   type FileSource,
   GUEST_OPTION_KEYS,
   type GuestOptions,
+  type InstanceLimits,
+  type InstanceOptions,
+  type Limits,
   type OutputOption,
+  type ResolvedInstance,
+  refuseImageOptions,
   resolveGuest,
+  resolveInstance,
+  resolveRestore,
   type Times,
 } from "./options.js";
+import { handleOf, openInfo, Snapshot } from "./snapshot.js";
 import type { SandboxState } from "./state.js";
 import { type SandboxStatistics, statisticsOf } from "./statistics.js";
 
-/** Options of {@link Sandbox.create} that do not depend on the guest's declaration. */
-export interface SandboxOptions extends GuestOptions {
-  /** The guest: a static x86-64 Linux executable built with the guest SDK. */
-  readonly guest: FileSource;
+/** Options of every sandbox that do not depend on the guest's declaration. */
+interface AnySandboxOptions {
   /** @defaultValue "inherit" */
   readonly stdout?: OutputOption;
   /** @defaultValue "inherit" */
   readonly stderr?: OutputOption;
+  /**
+   * `"after-call"`: every call, also one that fails, is followed by a restore to what the sandbox was
+   * made from before it settles, so that no call finds anything of another. Only `kill()` poisons.
+   * @defaultValue "never"
+   */
+  readonly restore?: "never" | "after-call";
+}
+
+/** Options of {@link Sandbox.create} with a guest, as far as they do not depend on its declaration. */
+export interface SandboxOptions extends GuestOptions, AnySandboxOptions {
+  /** The guest: a static x86-64 Linux executable built with the guest SDK. */
+  readonly guest: FileSource;
+}
+
+/**
+ * Options of {@link Sandbox.create} with a snapshot. What the guest can see of its start is part of
+ * the snapshot: its memory, arguments, environment, files, and the size of its stack and messages.
+ */
+export interface SnapshotOptions<G extends GuestDeclaration = UndeclaredGuest>
+  extends InstanceOptions,
+    AnySandboxOptions {
+  /** What the sandbox begins as. The handle can be closed as soon as `create` has resolved. */
+  readonly snapshot: Snapshot<G>;
 }
 
 /** Options of {@link Sandbox.create}. */
-export type CreateOptions<G extends GuestDeclaration = UndeclaredGuest> = SandboxOptions &
+export type CreateOptions<G extends GuestDeclaration = UndeclaredGuest> = (
+  | SandboxOptions
+  | SnapshotOptions<G>
+) &
   HostFunctionsOption<G>;
 
-const OPTION_KEYS = ["guest", "hostFunctions", "stdout", "stderr", ...GUEST_OPTION_KEYS] as const;
+/** Options of {@link Sandbox.fork}; what is absent is as in the sandbox that is forked. */
+export type ForkOptions<G extends GuestDeclaration = UndeclaredGuest> = Partial<
+  Omit<SnapshotOptions<G>, "snapshot">
+> & {
+  readonly hostFunctions?: HostFunctions<G>;
+};
+
+const FORK_KEYS = [
+  "hostFunctions",
+  "stdout",
+  "stderr",
+  "restore",
+  "limits",
+  "stdin",
+  "name",
+  "signal",
+] as const;
+const OPTION_KEYS = [
+  "guest",
+  "snapshot",
+  "hostFunctions",
+  "stdout",
+  "stderr",
+  "restore",
+  ...GUEST_OPTION_KEYS,
+] as const;
 
 /** Releases sandboxes that were dropped without `close()`. */
 const abandoned = new FinalizationRegistry<{ handle: number; name: string }>((held) => {
@@ -58,7 +117,8 @@ const abandoned = new FinalizationRegistry<{ handle: number; name: string }>((he
  *
  * A sandbox runs one call at a time: `call` queues, in order; `callSync` refuses to wait. It is
  * `ready` or `running`, until a fault, an abort, a limit or a kill leaves it `poisoned`, or `close()`
- * ends it. An error that a guest's function *returns* does not poison.
+ * ends it. An error that a guest's function *returns* does not poison. `restore()` makes it `ready`
+ * again.
  *
  * @typeParam G - the guest's declaration, written by `ampoule types`.
  */
@@ -77,22 +137,37 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
   readonly interface: GuestInterface;
   readonly #driver: Driver;
 
+  readonly #interfaceJson: string;
+  readonly #messageBytes: number;
+  readonly #settings: ForkOptions<G>;
+
   /** @internal Use {@link Sandbox.create}. */
-  private constructor(driver: Driver, typed: TypedInterface, times: Times) {
-    const { call, callSync } = functionTables(driver, exportsOf(typed.exports, times));
+  private constructor(
+    driver: Driver,
+    parsed: ParsedInterface,
+    times: Times,
+    settings: ForkOptions<G>,
+  ) {
+    const { call, callSync } = functionTables(driver, exportsOf(parsed.typed.exports, times));
     this.call = call as Calls<G>;
     this.callSync = callSync as SyncCalls<G>;
-    this.interface = publicInterface(typed);
+    this.interface = parsed.described;
     this.#driver = driver;
+    this.#interfaceJson = parsed.json;
+    this.#messageBytes = native().messageBytes(driver.handle);
+    this.#settings = settings;
     abandoned.register(driver, { handle: driver.handle, name: driver.name }, driver);
   }
 
   /**
-   * Makes a micro-VM, starts the guest in it and waits until it is ready to be called.
+   * Makes a micro-VM and waits until its guest is ready to be called: one that is started, or one that
+   * goes on as a {@link Snapshot}. A guest that this process has started before with the same options
+   * is not initialised again; see `docs/snapshots.md`.
    *
    * @throws AmpouleError `ERR_AMPOULE_NO_HYPERVISOR`, `ERR_AMPOULE_INVALID_GUEST`,
    * `ERR_AMPOULE_INCOMPATIBLE_GUEST`, `ERR_AMPOULE_MISSING_HOST_FUNCTION`,
-   * `ERR_AMPOULE_INVALID_ARGUMENT`, and what a guest can run into while it starts.
+   * `ERR_AMPOULE_INVALID_ARGUMENT`, `ERR_AMPOULE_CLOSED` for a closed snapshot, and what a guest can
+   * run into while it starts.
    */
   static async create<G extends GuestDeclaration = UndeclaredGuest>(
     options: CreateOptions<G>,
@@ -103,27 +178,33 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
       stdout: openSink(options.stdout ?? "inherit", "stdout"),
       stderr: openSink(options.stderr ?? "inherit", "stderr"),
     };
-    const guest = await unlessAborted(
-      resolveGuest(options.guest, options),
-      options.signal,
-      "Sandbox.create",
-    );
-    const driver = makeDriver(guest, true, sinks);
+    const restores = resolveRestore(options.restore);
+    const { instance, driver } = await prepare(options, sinks, restores);
+    const { times, signal } = instance;
     try {
-      const typed = await driver.start({
-        what: `guest ${JSON.stringify(guest.name)}`,
-        times: guest.times,
-        signal: guest.signal,
+      const parsed = await driver.start({
+        what: `guest ${JSON.stringify(instance.name)}`,
+        times,
+        signal,
         finish: (ending) => {
           if (ending.kind === "exited") {
             const hint = "before it was ready; a plain program is run by run()";
             throw exited(ending.code, ending.signal, hint);
           }
-          return readInterface(driver.handle);
+          return interfaceOf(native().interfaceJson(driver.handle));
         },
       });
-      driver.imports = bindImports(typed, hostFunctions);
-      return new Sandbox<G>(driver, typed, guest.times);
+      driver.imports = bindImports(parsed.typed, hostFunctions);
+      const { stdout, stderr, restore, limits } = options;
+      const settings = {
+        hostFunctions,
+        name: instance.name,
+        ...(stdout === undefined ? {} : { stdout }),
+        ...(stderr === undefined ? {} : { stderr }),
+        ...(restore === undefined ? {} : { restore }),
+        ...(limits === undefined ? {} : { limits: instanceLimits(limits) }),
+      };
+      return new Sandbox<G>(driver, parsed, times, settings as unknown as ForkOptions<G>);
     } catch (error) {
       await driver.close();
       throw error;
@@ -155,7 +236,7 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
     return this.#driver.state;
   }
 
-  /** What poisoned the sandbox; `null` unless it is poisoned. */
+  /** What poisoned or broke the sandbox; `null` unless it is poisoned or broken. */
   get failure(): AmpouleError | null {
     return this.#driver.failure;
   }
@@ -163,6 +244,95 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
   /** What the sandbox has done so far; after `close()`, what it had done. */
   get statistics(): SandboxStatistics {
     return statisticsOf(this.#driver.statistics());
+  }
+
+  /**
+   * Takes the state of the guest, after the calls before it. The sandbox goes on as before, and going
+   * back to this snapshot is cheap from then on. Cost: one pass over the guest's memory in use.
+   *
+   * @throws AmpouleError `ERR_AMPOULE_POISONED`, `ERR_AMPOULE_BROKEN`, `ERR_AMPOULE_CLOSED`,
+   * `ERR_AMPOULE_REENTRANT`, `ERR_AMPOULE_KILLED`; `ERR_AMPOULE_HYPERVISOR` when the host has no
+   * memory left.
+   */
+  async snapshot(): Promise<Snapshot<G>> {
+    return handleOf<G>(await this.#driver.snapshot());
+  }
+
+  /**
+   * Goes back to a snapshot, by default to what the sandbox was made from, after the calls before it:
+   * nothing that the guest did since can be observed by it. A poisoned sandbox is ready again then.
+   *
+   * Cost: microseconds for each page that the guest wrote since; more for a snapshot other than the one
+   * it came from.
+   *
+   * @throws AmpouleError `ERR_AMPOULE_CLOSED`, `ERR_AMPOULE_REENTRANT`, `ERR_AMPOULE_KILLED`,
+   * `ERR_AMPOULE_INCOMPATIBLE_SNAPSHOT`; after any other error the sandbox is `broken`.
+   */
+  async restore(snapshot?: Snapshot<G>): Promise<void> {
+    await this.#holding(snapshot, async (id) => {
+      if (this.#driver.restoresCheaply(id)) this.#driver.restoreSync(id);
+      else await this.#driver.restore(id);
+    });
+  }
+
+  /**
+   * {@link restore} on this thread, without waiting for anything.
+   *
+   * @throws AmpouleError as {@link restore}, and `ERR_AMPOULE_BUSY` while something runs.
+   */
+  restoreSync(snapshot?: Snapshot<G>): void {
+    const id = snapshot === undefined ? 0 : this.#check(snapshot);
+    this.#driver.restoreSync(id);
+  }
+
+  /**
+   * Makes another sandbox that goes on where this one is, with the same host functions, outputs and
+   * limits unless `options` says otherwise. Standard input is not shared.
+   *
+   * @throws AmpouleError as {@link snapshot} and {@link Sandbox.create}.
+   */
+  async fork(options: ForkOptions<G> = {}): Promise<Sandbox<G>> {
+    checkKeys(options, "options", FORK_KEYS);
+    const snapshot = await this.snapshot();
+    try {
+      const { limits, ...others } = this.#settings;
+      return await Sandbox.create<G>({
+        ...others,
+        ...options,
+        limits: { ...limits, ...options.limits },
+        snapshot,
+      } as unknown as CreateOptions<G>);
+    } finally {
+      snapshot.close();
+    }
+  }
+
+  /** The native number of `snapshot`, which this sandbox can go back to. */
+  #check(snapshot: Snapshot<G>): number {
+    const { id, interfaceJson, messageBytes } = openInfo(snapshot, "snapshot");
+    if (interfaceJson !== this.#interfaceJson || messageBytes !== this.#messageBytes) {
+      const what = interfaceJson === this.#interfaceJson ? "limits.message" : "functions";
+      throw new AmpouleError(
+        "ERR_AMPOULE_INCOMPATIBLE_SNAPSHOT",
+        `snapshot ${id} is of a guest with other ${what} than sandbox ${JSON.stringify(this.name)}`,
+        { details: { id } },
+      );
+    }
+    return id;
+  }
+
+  /** Keeps the snapshot open while `act` uses it, whatever its owner does meanwhile. */
+  async #holding(
+    snapshot: Snapshot<G> | undefined,
+    act: (id: number) => Promise<void>,
+  ): Promise<void> {
+    if (snapshot === undefined) return act(0);
+    const held = Snapshot.open(this.#check(snapshot));
+    try {
+      await act(held.id);
+    } finally {
+      held.close();
+    }
   }
 
   /**
@@ -193,16 +363,27 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
   }
 }
 
-function readInterface(handle: number): TypedInterface {
-  try {
-    return parseInterface(native().interfaceJson(handle));
-  } catch (cause) {
-    throw new AmpouleError(
-      "ERR_AMPOULE_INCOMPATIBLE_GUEST",
-      `the guest's interface cannot be used: ${(cause as Error).message}`,
-      { cause },
-    );
+/** Makes the native sandbox that the options describe. */
+async function prepare(
+  options: SandboxOptions | (InstanceOptions & { readonly snapshot: unknown }),
+  sinks: Sinks,
+  restores: boolean,
+): Promise<{ instance: ResolvedInstance; driver: Driver }> {
+  if ("snapshot" in options && options.snapshot !== undefined) {
+    const { id, name, messageBytes } = openInfo(options.snapshot, "snapshot");
+    refuseImageOptions(options);
+    const instance = resolveInstance(options, checkName(options.name) ?? name);
+    return { instance, driver: makeDriverFrom(id, messageBytes, instance, sinks, restores) };
   }
+  const { guest } = options as SandboxOptions;
+  const resolved = resolveGuest(guest, options);
+  const instance = await unlessAborted(resolved, options.signal, "Sandbox.create");
+  return { instance, driver: makeDriver(instance, true, sinks, restores) };
+}
+
+/** The limits that a fork can be given. */
+function instanceLimits({ message: _, stack: __, ...limits }: Limits): InstanceLimits {
+  return limits;
 }
 
 function bindImports(

@@ -10,6 +10,14 @@ export interface SandboxStatistics {
   readonly exits: number;
   /** Exits that gave the guest memory it touched for the first time. */
   readonly pageFaults: number;
+  /** Times a guest was initialised in this sandbox: 0 if it began as a snapshot, or as its image. */
+  readonly initialisations: number;
+  /** Times the sandbox went back to a snapshot. */
+  readonly restores: number;
+  /** Pages of 4 KiB copied back by that. */
+  readonly restoredPages: number;
+  /** Restores that gave all memory back instead of copying pages. */
+  readonly wholesaleRestores: number;
   /** System calls by name. Those that the personality does not know are answered with `ENOSYS`. */
   readonly systemCalls: Readonly<Record<string, number>>;
   /** Names of the system calls made that the personality does not know. */

@@ -1,40 +1,75 @@
 /** What `Sandbox.create` and `run` share: making the native sandbox and its driver. */
 import { AmpouleError } from "../errors.js";
-import type { ResolvedGuest } from "../options.js";
-import { native } from "./native.js";
+import type { CheckedLimits, ResolvedGuest, ResolvedInstance } from "../options.js";
+import { intern } from "./contents.js";
+import { type NativeLimits, native } from "./native.js";
 import { listen } from "./running.js";
 import { Driver } from "./steps.js";
 import { Input, type Sink } from "./streams.js";
+
+/** Where a guest's output goes. */
+export interface Sinks {
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+}
 
 /** Makes a sandbox in which nothing has run yet. */
 export function makeDriver(
   guest: ResolvedGuest,
   channel: boolean,
-  sinks: { readonly stdout: Sink; readonly stderr: Sink },
+  sinks: Sinks,
+  restoresAfterCalls = false,
 ): Driver {
   refuseAborted(guest.signal, `guest ${JSON.stringify(guest.name)}`);
   listen();
-  const { messageBytes, outputBytes, hostCalls } = guest;
+  const { messageBytes } = guest;
   const handle = native().create({
     name: guest.name,
-    executable: guest.executable,
+    executable: intern(guest.executable),
     arguments: guest.arguments,
     environment: guest.environment,
-    files: guest.files,
+    files: guest.files.map(({ path, contents }) => ({ path, contents: intern(contents) })),
     memoryBytes: guest.memoryBytes,
     stackBytes: guest.stackBytes,
-    valueDepth: guest.valueDepth,
     ...(channel ? { messageBytes } : {}),
+    limits: nativeLimits(guest.checked),
+    restoreAfterCall: restoresAfterCalls,
+  });
+  return driverOf(handle, guest, messageBytes, sinks, restoresAfterCalls);
+}
+
+/** Makes a sandbox that begins as native snapshot number `snapshot`. */
+export function makeDriverFrom(
+  snapshot: number,
+  messageBytes: number,
+  instance: ResolvedInstance,
+  sinks: Sinks,
+  restoresAfterCalls: boolean,
+): Driver {
+  refuseAborted(instance.signal, `guest ${JSON.stringify(instance.name)}`);
+  listen();
+  const limits = nativeLimits(instance.checked);
+  const handle = native().createFromSnapshot(snapshot, limits, restoresAfterCalls);
+  return driverOf(handle, instance, messageBytes, sinks, restoresAfterCalls);
+}
+
+function nativeLimits({ outputBytes, hostCalls, valueDepth }: CheckedLimits): NativeLimits {
+  return {
+    valueDepth,
     ...(Number.isFinite(outputBytes) ? { outputBytes } : {}),
     ...(Number.isFinite(hostCalls) ? { hostCalls } : {}),
-  });
-  return new Driver({
-    handle,
-    name: guest.name,
-    messageBytes,
-    input: new Input(guest.stdin),
-    ...sinks,
-  });
+  };
+}
+
+function driverOf(
+  handle: number,
+  { name, stdin }: ResolvedInstance,
+  messageBytes: number,
+  sinks: Sinks,
+  restoresAfterCalls: boolean,
+): Driver {
+  const input = new Input(stdin);
+  return new Driver({ handle, name, messageBytes, restoresAfterCalls, input, ...sinks });
 }
 
 /** Throws if `signal` has fired already. */

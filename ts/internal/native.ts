@@ -14,22 +14,37 @@ export interface NativeFailure {
   details: ErrorDetails;
 }
 
-/** What `create` needs: everything resolved, sizes in bytes. */
-export interface NativeConfig {
-  name: string;
-  executable: Uint8Array;
-  arguments: string[];
-  environment: string[];
-  files: { path: string; contents: Uint8Array }[];
-  memoryBytes: number;
-  stackBytes: number;
-  /** Absent: the guest gets no channel and runs as a plain program. */
-  messageBytes?: number;
+/** Limits that are checked while a guest runs. */
+export interface NativeLimits {
   /** Absent: no limit. */
   outputBytes?: number;
   /** Absent: no limit. */
   hostCalls?: number;
   valueDepth: number;
+}
+
+/** What `create` needs: everything resolved, sizes in bytes. */
+export interface NativeConfig {
+  name: string;
+  /** A number from `intern`, as the contents of files. */
+  executable: number;
+  arguments: string[];
+  environment: string[];
+  files: { path: string; contents: number }[];
+  memoryBytes: number;
+  stackBytes: number;
+  /** Absent: the guest gets no channel and runs as a plain program. */
+  messageBytes?: number;
+  limits: NativeLimits;
+  restoreAfterCall: boolean;
+}
+
+/** What is known of a snapshot. */
+export interface NativeSnapshot {
+  name: string;
+  interfaceJson: string;
+  memoryBytes: number;
+  messageBytes: number;
 }
 
 /** Counters of one sandbox since it was made. */
@@ -38,6 +53,10 @@ export interface NativeStatistics {
   hostCalls: number;
   exits: number;
   pageFaults: number;
+  initialisations: number;
+  restores: number;
+  restoredPages: number;
+  wholesaleRestores: number;
   systemCalls: { name: string; count: number; answered: boolean }[];
   bytesToGuest: number;
   bytesFromGuest: number;
@@ -82,8 +101,14 @@ export interface Native {
    * if it has at least `minimumBytes`, else another one; a payload that did not fit is then in it.
    */
   staging(minimumBytes: number): Uint8Array;
+  /** Keeps a copy of `bytes`, until the next `create` at least; its number stands for it there. */
+  intern(bytes: Uint8Array): number;
+  /** Whether what `intern` gave that number is in memory still, because something uses it. */
+  isInterned(id: number): boolean;
   /** Makes a sandbox of this thread; `onStep` must have been called. The VM is made by the start. */
   create(config: NativeConfig): number;
+  /** The same for one that begins as a snapshot. */
+  createFromSnapshot(snapshot: number, limits: NativeLimits, restoreAfterCall: boolean): number;
   /** Like the next two: `false` says that it was refused and `stopped` tells why. */
   startAsync(handle: number, timeoutMs: number, cpuTimeMs: number): boolean;
   callAsync(
@@ -94,6 +119,18 @@ export interface Native {
     cpuTimeMs: number,
   ): boolean;
   resumeAsync(handle: number, resumption: number, length: number): boolean;
+  /** The step is `snapshot`, and `takeSnapshot` then opens a handle of it on this thread. */
+  snapshotAsync(handle: number): boolean;
+  takeSnapshot(handle: number, name: string): number;
+  /** Goes back to a snapshot; 0 stands for what the sandbox was made from. The step is `restored`. */
+  restoreAsync(handle: number, snapshot: number): boolean;
+  restoreSync(handle: number, snapshot: number): number;
+  /** Whether `restoreSync` would take microseconds only. */
+  restoresCheaply(handle: number, snapshot: number): boolean;
+  /** Opens another handle of a snapshot on this thread; `false` if all are closed. */
+  openSnapshot(id: number): boolean;
+  closeSnapshot(id: number): void;
+  snapshotInfo(id: number): NativeSnapshot | null;
   callSync(
     handle: number,
     functionId: number,
@@ -118,6 +155,8 @@ export interface Native {
   /** Whether a stop was asked for that has not been acted on. */
   isStopping(handle: number): boolean;
   interfaceJson(handle: number): string;
+  /** Bytes of the largest message of a ready sandbox: what was asked for, rounded up. */
+  messageBytes(handle: number): number;
   /** `null` while the sandbox runs or does not exist. */
   statistics(handle: number): NativeStatistics | null;
   /** Ends and frees a sandbox. When it is gone, its step is `closed`. */
@@ -147,6 +186,16 @@ export const Step = {
   closed: 9,
   /** Nothing has happened. */
   none: 10,
+  snapshot: 11,
+  restored: 12,
+} as const;
+
+/** What a step that ends something leaves the sandbox in, where its kind does not tell. */
+export const Condition = {
+  /** A call was stopped, or a snapshot not taken, and the sandbox is ready. */
+  ready: 1,
+  /** A restore failed. */
+  broken: 2,
 } as const;
 
 /** How a step is answered. */
@@ -170,6 +219,8 @@ export const stepKind = (step: number): number => (step % LOW) & 0xf;
 export const stepHasOutput = (step: number): boolean => ((step % LOW) & 0x10) !== 0;
 /** The host function of a `hostCall`. */
 export const stepFunction = (step: number): number => (step % LOW) >>> 5;
+/** The {@link Condition} behind a step that ends something; 0 where its kind says it. */
+export const stepCondition = stepFunction;
 /** Payload bytes in the staging buffer, bytes wanted of an `input`, milliseconds of a `sleep`. */
 export const stepLength = (step: number): number => (step - (step % LOW)) / LOW;
 

@@ -1,4 +1,4 @@
-/** What one start or call of a sandbox is. */
+/** What one start or call of a sandbox is, or a snapshot or restore. */
 import type { AmpouleError } from "../errors.js";
 import type { Times } from "../options.js";
 import type { Thrown } from "./failures.js";
@@ -8,9 +8,11 @@ import type { NativeStatistics } from "./native.js";
 export type Ending =
   | { readonly kind: "ready" }
   | { readonly kind: "return"; readonly length: number }
+  | { readonly kind: "snapshot" }
+  | { readonly kind: "restored" }
   | { readonly kind: "exited"; readonly code: number; readonly signal: string | null };
 
-/** One start or call. */
+/** One start or call, or a snapshot or restore. */
 export interface Request<T> {
   /** Names the run in messages: `guest "x"` or `greet`. */
   readonly what: string;
@@ -24,6 +26,8 @@ export interface Request<T> {
 export interface Run extends Request<unknown> {
   /** Hands the run to the native side; `false` if that refuses. */
   readonly begin: () => boolean;
+  /** Whether it is a restore, which may begin in a sandbox that cannot be called. */
+  readonly recovers: boolean;
   readonly resolve: (value: never) => void;
   readonly reject: (error: unknown) => void;
   /** Enters the async context of the caller. */
@@ -32,6 +36,8 @@ export interface Run extends Request<unknown> {
   thrown: Thrown | undefined;
   /** The error that somebody on this thread has decided on; whatever the guest does now is void. */
   verdict: AmpouleError | undefined;
+  /** Set by a kill, which poisons whatever else the verdict is. */
+  killed: AmpouleError | undefined;
   /** Counts the times the host was waited for; a late answer has an old number. */
   turn: number;
 }
@@ -42,6 +48,10 @@ export const NOTHING_DONE: NativeStatistics = Object.freeze({
   hostCalls: 0,
   exits: 0,
   pageFaults: 0,
+  initialisations: 0,
+  restores: 0,
+  restoredPages: 0,
+  wholesaleRestores: 0,
   systemCalls: [],
   bytesToGuest: 0,
   bytesFromGuest: 0,

@@ -7,6 +7,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { AmpouleError } from "../errors.js";
 import type { SandboxState } from "../state.js";
 import { readError } from "../values/message.js";
+import { AsyncHost } from "./async.js";
 import type { Callee } from "./callee.js";
 import {
   abortedError,
@@ -16,25 +17,18 @@ import {
   internalError,
   sandboxError,
   signalName,
-  sourceError,
   type Thrown,
-  thrown,
   worded,
 } from "./failures.js";
+import { type Answer, type Import, isThenable } from "./host.js";
 import {
-  type Answer,
-  answerWith,
-  asyncMistake,
-  type Import,
-  isThenable,
-  stageFailure,
-} from "./host.js";
-import {
+  Condition,
   type NativeStatistics,
   native,
   Resumption,
   Step,
   StopReason,
+  stepCondition,
   stepFunction,
   stepHasOutput,
   stepKind,
@@ -42,22 +36,29 @@ import {
 } from "./native.js";
 import { type Ending, NOTHING_DONE, type Request, type Run } from "./run.js";
 import { enter, leave, targetOf } from "./running.js";
-import { isInside, runInScope } from "./scope.js";
+import { isInside } from "./scope.js";
 import { staging } from "./staging.js";
 import { type Input, Outputs, type Sink } from "./streams.js";
-
-/** Nobody ever wakes this: waiting for it is how a thread sleeps. */
-const SLEEPER = new Int32Array(new SharedArrayBuffer(4));
-/** How long a sleep may overlook that the sandbox was stopped. */
-const SLICE_MS = 10;
-/** The longest time that a timer of Node.js can be set for. */
-const TIMER_MAX = 2 ** 31 - 1;
+import { SyncHost } from "./sync.js";
 
 /** The driver of a sandbox of this thread with which something asynchronous is going on. */
 export function driverOf(handle: number): Driver | undefined {
   const target = targetOf(handle);
   return target instanceof Driver ? target : undefined;
 }
+
+function poisonedBy(name: string, why: AmpouleError): AmpouleError {
+  return sandboxError(name, "ERR_AMPOULE_POISONED", `cannot be used since ${why.code}`, why);
+}
+
+/** How a call can end. */
+const ENDS_OF_CALLS = new Set<number>([Step.return, Step.guestError, Step.stopped]);
+
+/** What a request has that runs no code of the guest's. */
+const UNBOUNDED = {
+  times: { timeoutMs: Number.POSITIVE_INFINITY, cpuTimeMs: Number.POSITIVE_INFINITY },
+  signal: undefined,
+} as const;
 
 /** Whether the guest goes on only when the host has done something. */
 function needsHost(kind: number): boolean {
@@ -71,6 +72,8 @@ export interface DriverOptions {
   readonly handle: number;
   readonly name: string;
   readonly messageBytes: number;
+  /** Whether the native side restores the sandbox when a call has ended. */
+  readonly restoresAfterCalls: boolean;
   readonly stdout: Sink;
   readonly stderr: Sink;
   readonly input: Input;
@@ -80,22 +83,23 @@ export interface DriverOptions {
 export class Driver implements Callee {
   readonly handle: number;
   readonly name: string;
-  readonly messageBytes: number;
+  messageBytes: number;
   state: SandboxState = "starting";
-  /** What poisoned the sandbox. */
+  /** What poisoned or broke the sandbox. */
   failure: AmpouleError | null = null;
   /** The guest's imports, by number; known once the guest is ready. */
   imports: readonly Import[] = [];
 
   readonly #outputs: Outputs;
   readonly #input: Input;
+  readonly #sync: SyncHost;
+  readonly #async: AsyncHost;
+  readonly #restoresAfterCalls: boolean;
   readonly #queue: Run[] = [];
   #run: Run | undefined;
   #runningSync = false;
   #closed: Promise<void> | undefined;
   #gone: (() => void) | undefined;
-  /** Wakes a sleeping guest; a stop must not leave it behind, it may be set for weeks. */
-  #alarm: NodeJS.Timeout | undefined;
   #finalStatistics: NativeStatistics = NOTHING_DONE;
 
   constructor(options: DriverOptions) {
@@ -104,6 +108,9 @@ export class Driver implements Callee {
     this.messageBytes = options.messageBytes;
     this.#outputs = new Outputs(options.handle, [options.stdout, options.stderr]);
     this.#input = options.input;
+    this.#sync = new SyncHost(options.handle, this.#input, this.#outputs);
+    this.#async = new AsyncHost(this, this.#input, this.#outputs);
+    this.#restoresAfterCalls = options.restoresAfterCalls;
   }
 
   /** Throws if no call can be made now, and none can be queued. */
@@ -118,6 +125,14 @@ export class Driver implements Callee {
         this.failure,
       );
     }
+    if (this.state === "broken") {
+      const what = "is broken since a restore failed; restore it again, or close it";
+      throw sandboxError(this.name, "ERR_AMPOULE_BROKEN", what, this.failure);
+    }
+    this.#refuseIfInside();
+  }
+
+  #refuseIfInside(): void {
     if (this.#runningSync || isInside(this)) {
       const what = "waits for the host function that calls it";
       throw sandboxError(this.name, "ERR_AMPOULE_REENTRANT", what);
@@ -164,19 +179,83 @@ export class Driver implements Callee {
     });
   }
 
-  #enqueue<T>(request: Request<T>, begin: () => boolean): Promise<T> {
+  /** Takes a snapshot, after what is queued; it is native snapshot number such-and-such then. */
+  snapshot(): Promise<number> {
+    this.refuseIfUnusable();
+    return this.#enqueue(
+      {
+        ...UNBOUNDED,
+        what: "snapshot",
+        finish: () => native().takeSnapshot(this.handle, this.name),
+      },
+      () => native().snapshotAsync(this.handle),
+    );
+  }
+
+  /**
+   * Goes back to native snapshot `snapshot`, 0 for what the sandbox was made from, after what is
+   * queued and on a runner. From any state but closed.
+   */
+  restore(snapshot = 0): Promise<void> {
+    this.#refuseToRestore();
+    return this.#enqueue(
+      { ...UNBOUNDED, what: "restore", finish: () => this.#restored(snapshot) },
+      () => native().restoreAsync(this.handle, snapshot),
+      true,
+    );
+  }
+
+  /** Whether {@link restoreSync} is possible and takes microseconds only. */
+  restoresCheaply(snapshot: number): boolean {
+    return (
+      this.isIdle && this.state !== "closed" && native().restoresCheaply(this.handle, snapshot)
+    );
+  }
+
+  /** {@link restore} on this thread; nothing may be going on. */
+  restoreSync(snapshot = 0): void {
+    this.#refuseToRestore();
+    if (!this.isIdle) {
+      throw sandboxError(this.name, "ERR_AMPOULE_BUSY", "runs a call; use restore, which queues");
+    }
+    const step = native().restoreSync(this.handle, snapshot);
+    if (stepKind(step) === Step.restored) {
+      this.#restored(snapshot);
+      this.state = "ready";
+      return;
+    }
+    const error = fromNative(native().stopped(this.handle));
+    this.#break(error);
+    throw error;
+  }
+
+  #refuseToRestore(): void {
+    if (this.state === "closed") throw sandboxError(this.name, "ERR_AMPOULE_CLOSED", "is closed");
+    this.#refuseIfInside();
+  }
+
+  /** The guest is where it was in that snapshot. */
+  #restored(snapshot: number): void {
+    this.failure = null;
+    if (snapshot === 0) this.#input.rewind();
+    else this.#input.close();
+  }
+
+  #enqueue<T>(request: Request<T>, begin: () => boolean, recovers = false): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const { signal } = request;
       const run: Run = {
         ...request,
         finish: (ending) => request.finish(ending),
         begin,
+        recovers,
         resolve: resolve as (value: never) => void,
         reject,
         inContext: AsyncLocalStorage.snapshot(),
         stopListening: () => signal?.removeEventListener("abort", onAbort),
         thrown: undefined,
         verdict: undefined,
+        killed: undefined,
         turn: 0,
       };
       const onAbort = (): void => this.#abort(run);
@@ -192,7 +271,7 @@ export class Driver implements Callee {
     const run = this.#queue.shift();
     if (run === undefined) return;
     this.#run = run;
-    if (this.state === "ready") this.state = "running";
+    if (this.state === "ready" || run.recovers) this.state = "running";
     enter(this.handle, this);
     if (!run.begin()) this.#fail(run, fromNative(native().stopped(this.handle)));
   }
@@ -210,7 +289,8 @@ export class Driver implements Callee {
     const run = this.#run;
     if (run === undefined) return;
     if (run.verdict !== undefined) {
-      this.#fail(run, run.verdict);
+      // A guest that waits is being stopped: that is the step to come.
+      if (!needsHost(kind)) this.#fail(run, run.verdict, step);
       return;
     }
     const length = stepLength(step);
@@ -218,13 +298,13 @@ export class Driver implements Callee {
     if (kind === Step.hostCall) {
       const target = this.imports[stepFunction(step)];
       const values = target?.arguments(length) ?? "there is no such host function";
-      this.#afterOutput(run, step, () => this.#hostCall(run, target, values));
+      this.#async.afterOutput(run, step, () => this.#async.hostCall(run, target, values));
     } else if (kind === Step.output) {
-      this.#afterOutput(run, step, () => this.#resume(run, [Resumption.continue, 0]));
+      this.#async.afterOutput(run, step, () => this.resume(run, [Resumption.continue, 0]));
     } else if (kind === Step.input) {
-      this.#afterOutput(run, step, () => this.#provideInput(run));
+      this.#async.afterOutput(run, step, () => this.#async.provideInput(run));
     } else if (kind === Step.sleep) {
-      this.#afterOutput(run, step, () => this.#sleep(run, length));
+      this.#async.afterOutput(run, step, () => this.#async.sleep(run, length));
     } else {
       this.#end(run, step);
     }
@@ -241,13 +321,26 @@ export class Driver implements Callee {
     const broken = this.#outputs.drain(stepHasOutput(step));
     if (broken !== undefined && !isThenable(broken)) error ??= broken.error;
     // What is written last may be ahead of a full stream; nobody is held back by that any more.
-    if (stepKind(step) === Step.stopped || stepKind(step) === Step.exited) {
-      this.#poison(error instanceof AmpouleError ? error : exited(0, null, ""));
-    }
+    this.#conclude(step, error instanceof AmpouleError ? error : exited(0, null, ""));
     this.#settle(
       run,
       error === undefined ? () => run.resolve(value as never) : () => run.reject(error),
     );
+  }
+
+  /** Brings the state in line with a final step, whose error is `error` if it stands for one. */
+  #conclude(step: number, error: AmpouleError): void {
+    const kind = stepKind(step);
+    const condition = stepCondition(step);
+    if (kind === Step.ready) this.#input.mark();
+    if (condition === Condition.broken) {
+      const isReason = kind === Step.stopped;
+      this.#break(isReason ? error : fromNative(native().stopped(this.handle)));
+    } else if (condition !== Condition.ready && (kind === Step.stopped || kind === Step.exited)) {
+      this.#poison(error);
+    } else if (this.#restoresAfterCalls && ENDS_OF_CALLS.has(kind)) {
+      this.#input.rewind();
+    }
   }
 
   /** What a final step means; throws the error that it stands for. */
@@ -258,6 +351,10 @@ export class Driver implements Callee {
         return { kind: "ready" };
       case Step.return:
         return { kind: "return", length };
+      case Step.snapshot:
+        return { kind: "snapshot" };
+      case Step.restored:
+        return { kind: "restored" };
       case Step.guestError:
         throw fromGuest(what, readError(staging(length), length), thrown);
       case Step.exited: {
@@ -271,100 +368,11 @@ export class Driver implements Callee {
 
   // Waiting for the host
 
-  /** Hands pending output on and then goes on with `next`, later if a stream is full. */
-  #afterOutput(run: Run, step: number, next: () => void): void {
-    const wait = this.#outputs.drain(stepHasOutput(step));
-    if (wait === undefined) next();
-    else if (!isThenable(wait)) this.#breakOff(run, wait.error);
-    else this.#wait(run, wait, next, (error) => this.#breakOff(run, sourceError("output", error)));
-  }
-
-  #hostCall(run: Run, target: Import | undefined, values: unknown[] | string): void {
-    if (target === undefined || typeof values === "string") {
-      // The guest's own mistake (or lie): it is told, and none of the user's code runs.
-      const length = stageFailure(String(values), this.messageBytes);
-      this.#resume(run, [Resumption.hostError, length]);
-      return;
-    }
-    const fail = (error: unknown): void => {
-      run.thrown = thrown(error);
-      const length = stageFailure(run.thrown.message, this.messageBytes);
-      this.#resume(run, [Resumption.hostError, length]);
-    };
-    const answer = (result: unknown): void => {
-      const remember = (failure: Thrown): void => {
-        run.thrown = failure;
-      };
-      this.#resume(run, answerWith(target, result, this.messageBytes, remember));
-    };
-    let call: { result: unknown; leave: () => void };
-    const turn = run.turn;
-    try {
-      call = run.inContext(() => runInScope(this, () => target.call(values)));
-    } catch (error) {
-      if (this.#isCurrent(run, turn)) fail(error);
-      return;
-    }
-    const { result, leave } = call;
-    if (!isThenable(result)) {
-      leave();
-      if (this.#isCurrent(run, turn)) answer(result);
-      return;
-    }
-    this.#wait(run, result, answer, fail, leave);
-  }
-
-  #provideInput(run: Run): void {
-    const give = (chunk: Uint8Array | null): void => {
-      if (chunk !== null) staging(chunk.length).set(chunk);
-      this.#resume(
-        run,
-        chunk === null ? [Resumption.endOfInput, 0] : [Resumption.input, chunk.length],
-      );
-    };
-    const fail = (error: unknown): void => this.#breakOff(run, sourceError("stdin", error));
-    try {
-      const chunk = run.inContext(() => this.#input.next());
-      if (isThenable(chunk))
-        this.#wait(run, chunk, (value) => give(value as Uint8Array | null), fail);
-      else give(chunk);
-    } catch (error) {
-      fail(error);
-    }
-  }
-
-  /** Lets the guest sleep. It goes back to sleep by itself when that was not long enough. */
-  #sleep(run: Run, milliseconds: number): void {
-    const turn = ++run.turn;
-    const wake = (): void => {
-      if (this.#isCurrent(run, turn)) this.#resume(run, [Resumption.continue, 0]);
-    };
-    this.#alarm = setTimeout(wake, Math.min(milliseconds, TIMER_MAX)).unref();
-  }
-
-  /** Waits for something of the user's. Meanwhile the native side keeps the deadline. */
-  #wait(
-    run: Run,
-    promise: PromiseLike<unknown>,
-    next: (value: unknown) => void,
-    fail: (error: unknown) => void,
-    leave: () => void = () => {},
-  ): void {
-    const turn = ++run.turn;
-    const arrive = (go: (value: unknown) => void) => (value: unknown) => {
-      leave();
-      if (!this.#isCurrent(run, turn)) return;
-      go(value);
-    };
-    // Resolving adopts foreign thenables and keeps their exceptions off this stack.
-    Promise.resolve(promise).then(arrive(next), arrive(fail));
-  }
-
-  #isCurrent(run: Run, turn: number): boolean {
+  isCurrent(run: Run, turn: number): boolean {
     return this.#run === run && run.turn === turn && run.verdict === undefined;
   }
 
-  #resume(run: Run, [resumption, length]: Answer): void {
+  resume(run: Run, [resumption, length]: Answer): void {
     if (run.verdict !== undefined) return;
     if (!native().resumeAsync(this.handle, resumption, length)) {
       this.#fail(run, fromNative(native().stopped(this.handle), run.thrown));
@@ -380,7 +388,7 @@ export class Driver implements Callee {
     native().kill(this.handle, reason);
   }
 
-  #breakOff(run: Run, error: AmpouleError): void {
+  breakOff(run: Run, error: AmpouleError): void {
     this.#interrupt(run, StopReason.aborted, error);
   }
 
@@ -398,14 +406,14 @@ export class Driver implements Callee {
 
   /** Stops whatever runs and poisons the sandbox. */
   kill(): void {
-    if (this.state === "closed" || this.state === "poisoned") return;
+    if (this.state === "closed" || this.state === "poisoned" || this.state === "broken") return;
     const error = sandboxError(this.name, "ERR_AMPOULE_KILLED", "was killed");
-    if (this.#run !== undefined) {
-      this.#interrupt(this.#run, StopReason.killed, error);
-      return;
-    }
     native().kill(this.handle, StopReason.killed);
-    if (!this.#runningSync) this.#poison(error);
+    if (this.#run !== undefined) {
+      this.#run.verdict ??= error;
+      this.#run.killed ??= error;
+      this.#rejectQueue(() => poisonedBy(this.name, error));
+    } else if (!this.#runningSync) this.#poison(error);
   }
 
   /** Ends the sandbox; what runs is stopped first. Resolves when the VM is gone. */
@@ -447,26 +455,54 @@ export class Driver implements Callee {
     this.failure ??= error;
     this.#input.close();
     const why = this.failure;
-    this.#rejectQueue(() =>
-      sandboxError(this.name, "ERR_AMPOULE_POISONED", `cannot be used since ${why.code}`, why),
+    this.#rejectQueue(() => poisonedBy(this.name, why), this.#firstRecovery());
+  }
+
+  /** A restore has failed. */
+  #break(error: AmpouleError): void {
+    if (this.state === "closed") return;
+    this.state = "broken";
+    this.failure = error;
+    this.#input.close();
+    this.#rejectQueue(
+      () => sandboxError(this.name, "ERR_AMPOULE_BROKEN", `is broken since ${error.code}`, error),
+      this.#firstRecovery(),
     );
   }
 
-  #rejectQueue(error: () => AmpouleError): void {
-    for (const run of this.#queue.splice(0)) {
+  /** How many of the queue stand before the first that leads away from a failure. */
+  #firstRecovery(): number {
+    const at = this.#queue.findIndex((run) => run.recovers);
+    return at < 0 ? this.#queue.length : at;
+  }
+
+  #rejectQueue(error: () => AmpouleError, count = this.#queue.length): void {
+    for (const run of this.#queue.splice(0, count)) {
       run.stopListening();
       run.reject(error());
     }
   }
 
-  #fail(run: Run, error: AmpouleError): void {
-    this.#poison(error);
+  /** Ends `run` with `error`, after the final step `step` if the native side came to one. */
+  #fail(run: Run, error: AmpouleError, step: number = Step.none): void {
+    const kind = stepKind(step);
+    if (kind === Step.snapshot) {
+      native().closeSnapshot(native().takeSnapshot(this.handle, this.name));
+    }
+    const condition = stepCondition(step);
+    const isReady =
+      condition === Condition.ready ||
+      (this.#restoresAfterCalls && (kind === Step.return || kind === Step.guestError));
+    if (condition === Condition.broken || (run.recovers && kind === Step.none)) this.#break(error);
+    else if (run.killed !== undefined) this.#poison(run.killed);
+    else if (!isReady) this.#poison(error);
+    else if (ENDS_OF_CALLS.has(kind)) this.#input.rewind();
     this.#settle(run, () => run.reject(error));
   }
 
   #settle(run: Run, report: () => void): void {
     leave(this.handle);
-    clearTimeout(this.#alarm);
+    this.#async.end();
     this.#run = undefined;
     if (this.state === "running" || this.state === "starting") this.state = "ready";
     if (this.state === "closed") this.#release();
@@ -491,11 +527,17 @@ export class Driver implements Callee {
       for (;;) {
         const kind = stepKind(step);
         if (needsHost(kind)) {
-          const [resumption, size] = this.#answerSync(step, memory);
+          const [resumption, size] = this.#sync.answer(
+            step,
+            this.imports,
+            this.messageBytes,
+            memory,
+          );
           step = native().resumeSync(this.handle, resumption, size);
         } else {
           const value = request.finish(this.#ending(step, request.what, memory.thrown));
-          this.#drainSync(step);
+          this.#sync.drain(step);
+          this.#conclude(step, exited(0, null, ""));
           return value;
         }
       }
@@ -510,76 +552,32 @@ export class Driver implements Callee {
     }
   }
 
-  #answerSync(step: number, memory: { thrown: Thrown | undefined }): Answer {
-    const kind = stepKind(step);
-    if (kind !== Step.hostCall) {
-      this.#drainSync(step);
-      if (kind === Step.output) return [Resumption.continue, 0];
-      if (kind === Step.sleep) {
-        this.#sleepSync(stepLength(step));
-        return [Resumption.continue, 0];
-      }
-      const chunk = this.#input.next();
-      if (isThenable(chunk)) {
-        chunk.then(undefined, () => {});
-        throw asyncMistake("stdin");
-      }
-      if (chunk === null) return [Resumption.endOfInput, 0];
-      staging(chunk.length).set(chunk);
-      return [Resumption.input, chunk.length];
-    }
-    const target = this.imports[stepFunction(step)];
-    const values = target?.arguments(stepLength(step)) ?? "there is no such host function";
-    this.#drainSync(step);
-    if (target === undefined || typeof values === "string") {
-      return [Resumption.hostError, stageFailure(String(values), this.messageBytes)];
-    }
-    try {
-      const result = target.call(values);
-      if (isThenable(result)) {
-        result.then(undefined, () => {});
-        throw asyncMistake(`host function ${target.name}`);
-      }
-      return answerWith(target, result, this.messageBytes, (failure) => {
-        memory.thrown = failure;
-      });
-    } catch (error) {
-      memory.thrown = thrown(error);
-      return [Resumption.hostError, stageFailure(memory.thrown.message, this.messageBytes)];
-    }
-  }
-
-  /** Keeps the thread as long as the guest wants to sleep, looking for a kill from elsewhere. */
-  #sleepSync(milliseconds: number): void {
-    const end = performance.now() + milliseconds;
-    for (let left = milliseconds; left > 0; left = end - performance.now()) {
-      Atomics.wait(SLEEPER, 0, 0, Math.min(left, SLICE_MS));
-      if (native().isStopping(this.handle)) return;
-    }
-  }
-
-  #drainSync(step: number): void {
-    const broken = this.#outputs.drain(stepHasOutput(step));
-    if (broken === undefined) return;
-    // Nothing can wait here. A failure that arrives later has nobody to report to.
-    if (isThenable(broken)) broken.then(undefined, () => {});
-    else throw broken.error;
-  }
-
   /** The error of a call on this thread, after the state has been brought in line with it. */
   #syncFailure(problem: unknown, step: number, request: Request<unknown>): unknown {
     const kind = stepKind(step);
     const error = problem instanceof AmpouleError ? problem : internalError(problem);
     if (kind === Step.stopped || kind === Step.exited) {
       const final = worded(error, this.name, request);
-      this.#poison(final);
+      this.#conclude(step, final);
       return final;
     }
     if (needsHost(kind)) {
-      // Broken off in the middle: the guest waits for an answer that will never come.
-      native().kill(this.handle, StopReason.aborted);
-      this.#poison(error);
+      this.#abandon(error);
+    } else if (this.#restoresAfterCalls) {
+      this.#conclude(step, error);
     }
     return error;
+  }
+
+  /** A call on this thread was broken off: the guest waits for an answer that will never come. */
+  #abandon(error: AmpouleError): void {
+    if (this.#restoresAfterCalls && this.state !== "closed" && !native().isStopping(this.handle)) {
+      const step = native().restoreSync(this.handle, 0);
+      if (stepKind(step) === Step.restored) this.#restored(0);
+      else this.#break(fromNative(native().stopped(this.handle)));
+      return;
+    }
+    native().kill(this.handle, StopReason.aborted);
+    this.#poison(error);
   }
 }

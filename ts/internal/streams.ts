@@ -83,6 +83,9 @@ const CHUNK_BYTES = 256 * 1024;
 /** Standard input as a sequence of bounded chunks. */
 export class Input {
   #rest: Uint8Array | null = null;
+  /** What was left when the guest was ready: where a restore leads back to. */
+  #start: Uint8Array | null = null;
+  #ended = false;
   readonly #iterator: Iterator<Uint8Array> | AsyncIterator<Uint8Array> | null;
 
   constructor(option: InputOption) {
@@ -99,14 +102,29 @@ export class Input {
   /** The next bytes; `null` at the end. */
   next(): Uint8Array | null | Promise<Uint8Array | null> {
     if (this.#rest !== null && this.#rest.length > 0) return this.#slice();
-    if (this.#iterator === null) return null;
+    if (this.#iterator === null || this.#ended) return null;
     const result = this.#iterator.next();
     return "then" in result ? result.then((item) => this.#take(item)) : this.#take(result);
+  }
+
+  /** The guest is ready: {@link rewind} comes back to this place. */
+  mark(): void {
+    this.#start = this.#rest;
+  }
+
+  /**
+   * The guest went back to where it was ready. Bytes are read again from there; what an iterator has
+   * given cannot come back, and what it has not must not be found by another run: it is at its end.
+   */
+  rewind(): void {
+    this.close();
+    this.#rest = this.#start;
   }
 
   /** Lets the source go. */
   close(): void {
     this.#rest = null;
+    this.#ended = true;
     const result = this.#iterator?.return?.();
     // Nobody waits for the source's own clean-up, and nobody is left to hear of its failure.
     if (result !== undefined && "then" in result) result.then(undefined, () => {});

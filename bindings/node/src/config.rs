@@ -1,11 +1,9 @@
 //! Making sandboxes: the options, converted.
 
-use crate::environment;
-use ampoule_sandbox::{Budget, Config, File, Limits};
-use napi::bindgen_prelude::Uint8Array;
+use crate::{contents, environment, snapshots};
+use ampoule_sandbox::{Budget, Config, Driven, File, Limits};
 use napi::{Error, Result};
 use napi_derive::napi;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What a sandbox is made of, everything resolved; sizes in bytes.
@@ -13,8 +11,8 @@ use std::time::Duration;
 pub struct NativeConfig {
     /// `argv[0]`.
     pub name: String,
-    /// The ELF file.
-    pub executable: Uint8Array,
+    /// Number of the ELF file, from `intern`.
+    pub executable: i64,
     /// Arguments behind the name.
     pub arguments: Vec<String>,
     /// `NAME=value`.
@@ -27,6 +25,15 @@ pub struct NativeConfig {
     pub stack_bytes: i64,
     /// Largest message; absent for a plain program without a channel.
     pub message_bytes: Option<i64>,
+    /// What is checked while the guest runs.
+    pub limits: NativeLimits,
+    /// Whether every call is followed by a restore.
+    pub restore_after_call: bool,
+}
+
+/// Limits that are checked while a guest runs.
+#[napi(object, object_to_js = false)]
+pub struct NativeLimits {
     /// Output during one call; absent for no limit.
     pub output_bytes: Option<i64>,
     /// Host calls during one call; absent for no limit.
@@ -40,33 +47,54 @@ pub struct NativeConfig {
 pub struct NativeFile {
     /// Absolute path.
     pub path: String,
-    /// Its bytes.
-    pub contents: Uint8Array,
+    /// Number of its bytes, from `intern`.
+    pub contents: i64,
 }
 
 /// Makes a sandbox and returns its handle; the virtual machine is made when it is started.
 #[napi]
 pub fn create(config: NativeConfig) -> Result<f64> {
-    let handle = environment::add(Config {
-        executable: Arc::from(&*config.executable),
+    let file = |file: NativeFile| {
+        Ok(File { path: file.path.into_bytes(), contents: contents::take(file.contents)? })
+    };
+    let restores = config.restore_after_call;
+    let config = Config {
+        executable: contents::take(config.executable)?,
         name: config.name,
         arguments: config.arguments.into_iter().map(String::into_bytes).collect(),
         environment: config.environment.into_iter().map(String::into_bytes).collect(),
-        files: config
-            .files
-            .into_iter()
-            .map(|file| File { path: file.path.into_bytes(), contents: Arc::from(&*file.contents) })
-            .collect(),
+        files: config.files.into_iter().map(file).collect::<Result<_>>()?,
         memory_bytes: unsigned(config.memory_bytes)?,
         stack_bytes: unsigned(config.stack_bytes)?,
         message_bytes: config.message_bytes.map(unsigned).transpose()?,
-        limits: Limits {
-            host_calls: bound(config.host_calls)?,
-            output_bytes: bound(config.output_bytes)?,
-            value_depth: usize::try_from(config.value_depth).unwrap_or(usize::MAX),
-        },
+        limits: limits(&config.limits)?,
+    };
+    let handle = environment::add(restores, |on_step| Driven::new(config, on_step))?;
+    Ok(number(handle))
+}
+
+/// Makes a sandbox that begins as a snapshot; the virtual machine is made when it is started.
+#[napi]
+pub fn create_from_snapshot(
+    snapshot: i64,
+    checked: NativeLimits,
+    restore_after_call: bool,
+) -> Result<f64> {
+    let limits = limits(&checked)?;
+    let snapshot = snapshots::find(snapshot)?;
+    let snapshot = snapshot.ok_or_else(|| Error::from_reason("there is no snapshot 0"))?;
+    let handle = environment::add(restore_after_call, |on_step| {
+        Driven::from_snapshot(snapshot, limits, on_step)
     })?;
     Ok(number(handle))
+}
+
+fn limits(from: &NativeLimits) -> Result<Limits> {
+    Ok(Limits {
+        host_calls: bound(from.host_calls)?,
+        output_bytes: bound(from.output_bytes)?,
+        value_depth: usize::try_from(from.value_depth).unwrap_or(usize::MAX),
+    })
 }
 
 fn bound(limit: Option<i64>) -> Result<u64> {

@@ -1,7 +1,8 @@
 //! What belongs to one JavaScript thread: its staging buffer, its sandboxes, its step handler.
 
+use crate::snapshots;
 use crate::staging::Staging;
-use ampoule_sandbox::{Config, Control, Driven, Failure};
+use ampoule_sandbox::{Control, Driven, Failure, Snapshot};
 use napi::bindgen_prelude::{Function, Unknown};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Error, Result, Status};
@@ -23,6 +24,8 @@ pub(crate) struct Entry {
     pub(crate) refusal: RefCell<Option<Failure>>,
     /// How the program ended.
     pub(crate) exit: RefCell<(i32, u8)>,
+    /// A snapshot that a step has brought.
+    pub(crate) snapshot: RefCell<Option<Snapshot>>,
 }
 
 #[derive(Default)]
@@ -32,6 +35,8 @@ struct Environment {
     waiting: Vec<u8>,
     handler: Option<Arc<StepHandler>>,
     sandboxes: HashMap<i64, Rc<Entry>>,
+    /// How many handles this thread has of each snapshot.
+    snapshots: HashMap<i64, u64>,
 }
 
 thread_local! {
@@ -83,6 +88,11 @@ fn leave() {
         forget(handle);
         entry.driven.close();
     }
+    for (id, handles) in left.snapshots {
+        for _ in 0..handles {
+            snapshots::release(id);
+        }
+    }
 }
 
 fn forget(handle: i64) {
@@ -91,22 +101,43 @@ fn forget(handle: i64) {
     }
 }
 
+/// Notes that this thread has opened, or else closed, a handle of a snapshot; `false`: it had none.
+pub(crate) fn count_snapshot(id: i64, opened: bool) -> bool {
+    HERE.with_borrow_mut(|here| {
+        let handles = here.snapshots.entry(id).or_default();
+        let had = *handles > 0;
+        *handles = if opened { *handles + 1 } else { handles.saturating_sub(1) };
+        if *handles == 0 {
+            here.snapshots.remove(&id);
+        }
+        opened || had
+    })
+}
+
 /// Makes a sandbox of this thread and returns its handle.
-pub(crate) fn add(config: Config) -> Result<i64> {
+pub(crate) fn add(
+    restores_after_calls: bool,
+    make: impl FnOnce(Box<dyn Fn() + Send + Sync>) -> Arc<Driven>,
+) -> Result<i64> {
     HERE.with_borrow_mut(|here| {
         let Some(handler) = here.handler.clone() else {
             return Err(Error::from_reason("onStep comes before create"));
         };
         let handle = NEXT_HANDLE.fetch_add(1, Ordering::Relaxed);
-        let driven = Driven::new(
-            config,
-            Box::new(move || {
-                // The only failure is a thread whose JavaScript has ended: nobody is left to tell.
-                let _ = handler.call(handle, ThreadsafeFunctionCallMode::NonBlocking);
-            }),
-        );
+        let driven = make(Box::new(move || {
+            // The only failure is a thread whose JavaScript has ended: nobody is left to tell.
+            let _ = handler.call(handle, ThreadsafeFunctionCallMode::NonBlocking);
+        }));
+        if restores_after_calls {
+            driven.restore_after_calls();
+        }
         EVERYWHERE.lock().get_or_insert_default().insert(handle, driven.control().clone());
-        let entry = Entry { driven, refusal: RefCell::default(), exit: RefCell::default() };
+        let entry = Entry {
+            driven,
+            refusal: RefCell::default(),
+            exit: RefCell::default(),
+            snapshot: RefCell::default(),
+        };
         here.sandboxes.insert(handle, Rc::new(entry));
         Ok(handle)
     })

@@ -6,8 +6,10 @@
 #![deny(unsafe_code)]
 
 pub mod config;
+pub mod contents;
 pub mod environment;
 pub mod report;
 pub mod sandbox;
+pub mod snapshots;
 mod staging;
 pub mod steps;

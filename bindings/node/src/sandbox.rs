@@ -28,6 +28,14 @@ pub struct NativeStatistics {
     pub exits: f64,
     /// Of those, page faults that gave fresh memory.
     pub page_faults: f64,
+    /// Times a guest was initialised here, 0 or 1.
+    pub initialisations: f64,
+    /// Times the sandbox went back to a snapshot.
+    pub restores: f64,
+    /// Pages copied back by that.
+    pub restored_pages: f64,
+    /// Restores that gave all memory back instead.
+    pub wholesale_restores: f64,
     /// By name, with whether the personality knows the call.
     pub system_calls: Vec<NativeSystemCall>,
     /// Payload bytes to the guest.
@@ -60,6 +68,10 @@ impl From<Statistics> for NativeStatistics {
             host_calls: count(from.host_calls),
             exits: count(from.exits),
             page_faults: count(from.page_faults),
+            initialisations: count(from.initialisations),
+            restores: count(from.restores),
+            restored_pages: count(from.restored_pages),
+            wholesale_restores: count(from.wholesale_restores),
             system_calls: from
                 .system_calls
                 .into_iter()
@@ -86,6 +98,13 @@ pub fn interface_json(handle: i64) -> Result<String> {
         .inspect(|sandbox| sandbox.interface().map(|interface| interface.to_json()))
         .flatten()
         .ok_or_else(|| Error::from_reason("the guest is not ready"))
+}
+
+/// Bytes of the largest message: what was asked for, rounded up; 0 while nobody can tell.
+#[napi]
+pub fn message_bytes(handle: i64) -> Result<f64> {
+    let bytes = entry(handle)?.driven.inspect(|sandbox| sandbox.message_bytes());
+    Ok(count(bytes.unwrap_or(0)))
 }
 
 /// Takes what the guest wrote to stream 1 or 2.

@@ -1,12 +1,13 @@
 //! Steps: starting, calling, resuming, and the numbers that say what came of it.
 //!
-//! A step is one number: kind in 4 bits, "output is pending" in 1, the host function in 16, and a
-//! length in 32: of the payload in the staging buffer, of the input wanted, or milliseconds to sleep.
+//! A step is one number: kind in 4 bits, "output is pending" in 1, the host function (or what the end
+//! left the sandbox in) in 16, and a length in 32: of the payload in the staging buffer, of the input wanted, or milliseconds to sleep.
 
 use crate::config::budget;
 use crate::environment::{self, Entry, entry, put, with_staged};
 use crate::report::NativeFailure;
-use ampoule_sandbox::{CallError, Failure, Report, Resumption, Step, StopRequest};
+use crate::snapshots;
+use ampoule_sandbox::{CallError, Failure, Report, Resumption, Sandbox, State, Step, StopRequest};
 use napi::Result;
 use napi_derive::napi;
 
@@ -22,6 +23,17 @@ mod kind {
     pub(super) const SLEEP: u32 = 8;
     pub(super) const CLOSED: u32 = 9;
     pub(super) const NONE: u32 = 10;
+    pub(super) const SNAPSHOT: u32 = 11;
+    pub(super) const RESTORED: u32 = 12;
+}
+
+/// What a step that ends something says in the place of a function: the state of the sandbox, where
+/// the kind of the step does not tell.
+mod condition {
+    /// A call was stopped, or a snapshot not taken, and the sandbox is ready.
+    pub(super) const READY: u32 = 1;
+    /// A restore failed.
+    pub(super) const BROKEN: u32 = 2;
 }
 
 const OUTPUT_PENDING: u32 = 1 << 4;
@@ -62,6 +74,43 @@ pub fn resume_async(handle: i64, resumption: u32, length: u32) -> Result<bool> {
         &entry,
         with_staged(length, |bytes| entry.driven.resume(resume_with(resumption, bytes))),
     ))
+}
+
+/// Takes a snapshot on a runner. `false`: refused, `stopped` says why.
+#[napi]
+pub fn snapshot_async(handle: i64) -> Result<bool> {
+    let entry = entry(handle)?;
+    Ok(accepted(&entry, entry.driven.snapshot()))
+}
+
+/// Goes back on a runner; 0 stands for what the sandbox was made from. `false`: refused, `stopped`
+/// says why.
+#[napi]
+pub fn restore_async(handle: i64, snapshot: i64) -> Result<bool> {
+    let entry = entry(handle)?;
+    let snapshot = snapshots::find(snapshot)?;
+    Ok(accepted(&entry, entry.driven.restore(snapshot)))
+}
+
+/// Goes back on this thread.
+#[napi]
+pub fn restore_sync(handle: i64, snapshot: i64) -> Result<f64> {
+    let entry = entry(handle)?;
+    let snapshot = snapshots::find(snapshot)?;
+    Ok(match entry.driven.restore_here(snapshot.as_ref()) {
+        Ok(()) => ended(&entry, kind::RESTORED),
+        Err(failure) => {
+            *entry.refusal.borrow_mut() = Some(failure);
+            ended(&entry, kind::STOPPED)
+        }
+    })
+}
+
+/// Whether `restoreSync` would keep this thread for microseconds only.
+#[napi]
+pub fn restores_cheaply(handle: i64, snapshot: i64) -> Result<bool> {
+    let snapshot = snapshots::find(snapshot)?;
+    Ok(entry(handle)?.driven.restores_cheaply(snapshot.as_ref()))
 }
 
 /// Calls an export with the staged arguments on this thread, up to the next step.
@@ -134,19 +183,41 @@ pub fn take_step(handle: i64) -> Result<f64> {
         Some(Report::Step(step)) => Ok(describe(&entry, step)),
         Some(Report::Refused(failure)) => {
             *entry.refusal.borrow_mut() = Some(failure);
-            Ok(number(kind::STOPPED, 0))
+            Ok(ended(&entry, kind::STOPPED))
         }
-        Some(Report::Snapshot(_) | Report::Restored) => Ok(number(kind::NONE, 0)),
+        Some(Report::Snapshot(snapshot)) => {
+            *entry.snapshot.borrow_mut() = Some(snapshot);
+            Ok(ended(&entry, kind::SNAPSHOT))
+        }
+        Some(Report::Restored) => Ok(ended(&entry, kind::RESTORED)),
+    }
+}
+
+/// A step without payload that ends something.
+fn ended(entry: &Entry, kind: u32) -> f64 {
+    let told = entry.driven.inspect(|sandbox| {
+        let output = if sandbox.has_output() { OUTPUT_PENDING } else { 0 };
+        output | condition_of(sandbox, kind) << FUNCTION_SHIFT
+    });
+    number(kind | told.unwrap_or(0), 0)
+}
+
+fn condition_of(sandbox: &Sandbox, kind: u32) -> u32 {
+    match sandbox.state() {
+        State::Ready if kind == kind::STOPPED => condition::READY,
+        State::Broken => condition::BROKEN,
+        _ => 0,
     }
 }
 
 /// Encodes a step and brings its payload over.
 fn describe(entry: &Entry, step: Step) -> f64 {
-    let mut has_output = false;
+    let (mut has_output, mut broken) = (false, 0);
     let length = entry.driven.inspect(|sandbox| {
         has_output = sandbox.has_output();
         match step {
             Step::Return | Step::GuestError | Step::HostCall { .. } => {
+                broken = condition_of(sandbox, kind::RETURN) << FUNCTION_SHIFT;
                 put(sandbox.message());
                 sandbox.message().len()
             }
@@ -157,8 +228,8 @@ fn describe(entry: &Entry, step: Step) -> f64 {
     let flag = if has_output { OUTPUT_PENDING } else { 0 };
     match step {
         Step::Ready => number(kind::READY | flag, 0),
-        Step::Return => number(kind::RETURN | flag, length),
-        Step::GuestError => number(kind::GUEST_ERROR | flag, length),
+        Step::Return => number(kind::RETURN | flag | broken, length),
+        Step::GuestError => number(kind::GUEST_ERROR | flag | broken, length),
         Step::HostCall { function } => {
             number(kind::HOST_CALL | flag | (function & 0xffff) << FUNCTION_SHIFT, length)
         }
@@ -173,7 +244,7 @@ fn describe(entry: &Entry, step: Step) -> f64 {
             *entry.exit.borrow_mut() = (code, signal.unwrap_or(0));
             number(kind::EXITED | flag, 0)
         }
-        Step::Stopped => number(kind::STOPPED | flag, 0),
+        Step::Stopped => ended(entry, kind::STOPPED),
         // Stays within the executor.
         Step::Preempted => number(kind::NONE, 0),
     }

@@ -1,6 +1,7 @@
 //! Going back at the owner's wish, and after each call.
 
 use super::{Sandbox, Snapshot, SnapshotError, State, Step};
+use crate::channel::Channel;
 use crate::config::Limits;
 use crate::error::CallError;
 use crate::stop::Stop;
@@ -68,6 +69,12 @@ impl Sandbox {
     /// also when it was stopped. Only killing and closing leave the guest as it is then.
     pub const fn set_restores_after_calls(&mut self, restores: bool) {
         self.restores_after_calls = restores;
+    }
+
+    /// Bytes of the largest message; 0 for a plain program.
+    #[must_use]
+    pub fn message_bytes(&self) -> u64 {
+        self.channel.as_ref().map_or(0, Channel::capacity)
     }
 
     /// Replaces the limits that are checked while a guest runs.

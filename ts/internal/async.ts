@@ -1,0 +1,136 @@
+/** The host's part in an asynchronous call: what the guest waits for, without a thread that waits. */
+import type { AmpouleError } from "../errors.js";
+import { sourceError, type Thrown, thrown } from "./failures.js";
+import { type Answer, answerWith, type Import, isThenable, stageFailure } from "./host.js";
+import { Resumption, stepHasOutput } from "./native.js";
+import type { Run } from "./run.js";
+import { runInScope } from "./scope.js";
+import { staging } from "./staging.js";
+import type { Input, Outputs } from "./streams.js";
+
+/** The longest time that a timer of Node.js can be set for. */
+const TIMER_MAX = 2 ** 31 - 1;
+
+/** Whose runs are answered. */
+export interface Resumable {
+  readonly messageBytes: number;
+  /** Whether `run` still waits for the answer that it waited for in that turn. */
+  isCurrent(run: Run, turn: number): boolean;
+  resume(run: Run, answer: Answer): void;
+  /** Ends the run, because something of the user's has failed. */
+  breakOff(run: Run, error: AmpouleError): void;
+}
+
+/** Answers the steps of one sandbox, each when the user's part of it is done. */
+export class AsyncHost {
+  readonly #driver: Resumable;
+  readonly #input: Input;
+  readonly #outputs: Outputs;
+  /** Wakes a sleeping guest; a stop must not leave it behind, it may be set for weeks. */
+  #alarm: NodeJS.Timeout | undefined;
+
+  constructor(driver: Resumable, input: Input, outputs: Outputs) {
+    this.#driver = driver;
+    this.#input = input;
+    this.#outputs = outputs;
+  }
+
+  /** Forgets what a run that has ended was waiting for. */
+  end(): void {
+    clearTimeout(this.#alarm);
+  }
+
+  /** Hands pending output on and then goes on with `next`, later if a stream is full. */
+  afterOutput(run: Run, step: number, next: () => void): void {
+    const wait = this.#outputs.drain(stepHasOutput(step));
+    if (wait === undefined) next();
+    else if (!isThenable(wait)) this.#driver.breakOff(run, wait.error);
+    else
+      this.#wait(run, wait, next, (error) =>
+        this.#driver.breakOff(run, sourceError("output", error)),
+      );
+  }
+
+  /** Runs a host function and resumes with its answer. */
+  hostCall(run: Run, target: Import | undefined, values: unknown[] | string): void {
+    if (target === undefined || typeof values === "string") {
+      // The guest's own mistake (or lie): it is told, and none of the user's code runs.
+      const length = stageFailure(String(values), this.#driver.messageBytes);
+      this.#driver.resume(run, [Resumption.hostError, length]);
+      return;
+    }
+    const fail = (error: unknown): void => {
+      run.thrown = thrown(error);
+      const length = stageFailure(run.thrown.message, this.#driver.messageBytes);
+      this.#driver.resume(run, [Resumption.hostError, length]);
+    };
+    const answer = (result: unknown): void => {
+      const remember = (failure: Thrown): void => {
+        run.thrown = failure;
+      };
+      this.#driver.resume(run, answerWith(target, result, this.#driver.messageBytes, remember));
+    };
+    let call: { result: unknown; leave: () => void };
+    const turn = run.turn;
+    try {
+      call = run.inContext(() => runInScope(this.#driver, () => target.call(values)));
+    } catch (error) {
+      if (this.#driver.isCurrent(run, turn)) fail(error);
+      return;
+    }
+    const { result, leave } = call;
+    if (!isThenable(result)) {
+      leave();
+      if (this.#driver.isCurrent(run, turn)) answer(result);
+      return;
+    }
+    this.#wait(run, result, answer, fail, leave);
+  }
+
+  /** Resumes with the next bytes of standard input. */
+  provideInput(run: Run): void {
+    const give = (chunk: Uint8Array | null): void => {
+      if (chunk !== null) staging(chunk.length).set(chunk);
+      this.#driver.resume(
+        run,
+        chunk === null ? [Resumption.endOfInput, 0] : [Resumption.input, chunk.length],
+      );
+    };
+    const fail = (error: unknown): void => this.#driver.breakOff(run, sourceError("stdin", error));
+    try {
+      const chunk = run.inContext(() => this.#input.next());
+      if (isThenable(chunk))
+        this.#wait(run, chunk, (value) => give(value as Uint8Array | null), fail);
+      else give(chunk);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  /** Lets the guest sleep. It goes back to sleep by itself when that was not long enough. */
+  sleep(run: Run, milliseconds: number): void {
+    const turn = ++run.turn;
+    const wake = (): void => {
+      if (this.#driver.isCurrent(run, turn)) this.#driver.resume(run, [Resumption.continue, 0]);
+    };
+    this.#alarm = setTimeout(wake, Math.min(milliseconds, TIMER_MAX)).unref();
+  }
+
+  /** Waits for something of the user's. Meanwhile the native side keeps the deadline. */
+  #wait(
+    run: Run,
+    promise: PromiseLike<unknown>,
+    next: (value: unknown) => void,
+    fail: (error: unknown) => void,
+    leave: () => void = () => {},
+  ): void {
+    const turn = ++run.turn;
+    const arrive = (go: (value: unknown) => void) => (value: unknown) => {
+      leave();
+      if (!this.#driver.isCurrent(run, turn)) return;
+      go(value);
+    };
+    // Resolving adopts foreign thenables and keeps their exceptions off this stack.
+    Promise.resolve(promise).then(arrive(next), arrive(fail));
+  }
+}

@@ -1,0 +1,102 @@
+/** The host's part in a call on the JavaScript thread, where nothing can wait. */
+import { type Thrown, thrown } from "./failures.js";
+import {
+  type Answer,
+  answerWith,
+  asyncMistake,
+  type Import,
+  isThenable,
+  stageFailure,
+} from "./host.js";
+import {
+  native,
+  Resumption,
+  Step,
+  stepFunction,
+  stepHasOutput,
+  stepKind,
+  stepLength,
+} from "./native.js";
+import { staging } from "./staging.js";
+import type { Input, Outputs } from "./streams.js";
+
+/** Nobody ever wakes this: waiting for it is how a thread sleeps. */
+const SLEEPER = new Int32Array(new SharedArrayBuffer(4));
+/** How long a sleep may overlook that the sandbox was stopped. */
+const SLICE_MS = 10;
+
+/** Answers the steps of one sandbox at once. */
+export class SyncHost {
+  readonly #handle: number;
+  readonly #input: Input;
+  readonly #outputs: Outputs;
+
+  constructor(handle: number, input: Input, outputs: Outputs) {
+    this.#handle = handle;
+    this.#input = input;
+    this.#outputs = outputs;
+  }
+
+  /** Does what the guest needs and returns how to resume it. Throws what breaks the call off. */
+  answer(
+    step: number,
+    imports: readonly Import[],
+    messageBytes: number,
+    memory: { thrown: Thrown | undefined },
+  ): Answer {
+    const kind = stepKind(step);
+    if (kind !== Step.hostCall) {
+      this.drain(step);
+      if (kind === Step.output) return [Resumption.continue, 0];
+      if (kind === Step.sleep) {
+        this.#sleep(stepLength(step));
+        return [Resumption.continue, 0];
+      }
+      const chunk = this.#input.next();
+      if (isThenable(chunk)) {
+        chunk.then(undefined, () => {});
+        throw asyncMistake("stdin");
+      }
+      if (chunk === null) return [Resumption.endOfInput, 0];
+      staging(chunk.length).set(chunk);
+      return [Resumption.input, chunk.length];
+    }
+    const target = imports[stepFunction(step)];
+    const values = target?.arguments(stepLength(step)) ?? "there is no such host function";
+    this.drain(step);
+    if (target === undefined || typeof values === "string") {
+      return [Resumption.hostError, stageFailure(String(values), messageBytes)];
+    }
+    try {
+      const result = target.call(values);
+      if (isThenable(result)) {
+        result.then(undefined, () => {});
+        throw asyncMistake(`host function ${target.name}`);
+      }
+      return answerWith(target, result, messageBytes, (failure) => {
+        memory.thrown = failure;
+      });
+    } catch (error) {
+      memory.thrown = thrown(error);
+      return [Resumption.hostError, stageFailure(memory.thrown.message, messageBytes)];
+    }
+  }
+
+  /** Keeps the thread as long as the guest wants to sleep, looking for a kill from elsewhere. */
+  #sleep(milliseconds: number): void {
+    const end = performance.now() + milliseconds;
+    for (let left = milliseconds; left > 0; left = end - performance.now()) {
+      Atomics.wait(SLEEPER, 0, 0, Math.min(left, SLICE_MS));
+      if (native().isStopping(this.#handle)) return;
+    }
+  }
+
+  /** Hands pending output on. */
+  drain(step: number): void {
+    const broken = this.#outputs.drain(stepHasOutput(step));
+    if (broken === undefined) return;
+    // Nothing can wait here. A failure that arrives later has nobody to report to.
+    if (isThenable(broken)) broken.then(undefined, () => {});
+    else throw broken.error;
+  }
+}

@@ -1,0 +1,118 @@
+import { AmpouleError } from "./errors.js";
+import type { GuestDeclaration, UndeclaredGuest } from "./guest.js";
+import type { GuestInterface } from "./interface.js";
+import { interfaceOf } from "./internal/interfaces.js";
+import { type NativeSnapshot, native } from "./internal/native.js";
+import { describeType, invalid } from "./options.js";
+
+/** Closes handles that were dropped without `close()`. */
+const abandoned = new FinalizationRegistry<{ id: number; name: string }>(({ id, name }) => {
+  native().closeSnapshot(id);
+  process.emitWarning(
+    `a snapshot of ${JSON.stringify(name)} was garbage-collected without close(); ` +
+      "until then it kept the guest's memory",
+    { type: "AmpouleWarning", code: "AMPOULE_UNCLOSED_SNAPSHOT" },
+  );
+});
+
+let makeHandle: (id: number) => Snapshot;
+let infoOf: (value: unknown) => NativeSnapshot | undefined;
+
+/**
+ * The state of a ready guest: memory, registers, open files and what else it could observe. Any number
+ * of sandboxes begin as one or go back to it, and share its memory until they write to it.
+ *
+ * This is a handle: the state itself lives until all its handles are closed and no sandbox uses it.
+ *
+ * @typeParam G - the guest's declaration, as of the sandbox it was taken of.
+ */
+export class Snapshot<G extends GuestDeclaration = UndeclaredGuest> {
+  /** Only a type: there is no such property. */
+  declare protected readonly guest?: G;
+  /** Names this snapshot in the whole process, for {@link Snapshot.open} in another thread. */
+  readonly id: number;
+  #info: NativeSnapshot;
+  #open = true;
+
+  static {
+    makeHandle = (id) => new Snapshot(id);
+    infoOf = (value) =>
+      typeof value === "object" && value !== null && #info in value ? value.#info : undefined;
+  }
+
+  /** @internal Taken by `sandbox.snapshot()`, opened by {@link Snapshot.open}. */
+  private constructor(id: number) {
+    this.id = id;
+    this.#info = native().snapshotInfo(id) as NativeSnapshot;
+    abandoned.register(this, { id, name: this.#info.name }, this);
+  }
+
+  /**
+   * Opens another handle of the snapshot with that {@link id}, in whatever thread of this process it
+   * was taken. A handle must be open there until this returns.
+   *
+   * @throws AmpouleError `ERR_AMPOULE_SNAPSHOT_NOT_FOUND`
+   */
+  static open<G extends GuestDeclaration = UndeclaredGuest>(id: number): Snapshot<G> {
+    if (!Number.isSafeInteger(id) || id < 1) {
+      throw invalid("id", `must be the id of a snapshot, got ${describeType(id)}`);
+    }
+    if (!native().openSnapshot(id)) {
+      throw new AmpouleError(
+        "ERR_AMPOULE_SNAPSHOT_NOT_FOUND",
+        `there is no snapshot ${id} in this process, or all its handles are closed`,
+        { details: { id } },
+      );
+    }
+    return makeHandle(id) as Snapshot<G>;
+  }
+
+  /** What the guest says about itself. */
+  get interface(): GuestInterface {
+    return interfaceOf(this.#info.interfaceJson).described;
+  }
+
+  /** Bytes of guest memory that the snapshot holds, page tables included. */
+  get memoryBytes(): number {
+    return this.#info.memoryBytes;
+  }
+
+  /** Whether this handle is closed. */
+  get closed(): boolean {
+    return !this.#open;
+  }
+
+  /**
+   * Closes this handle. Sandboxes that came from the snapshot go on, and can still be restored to it.
+   * Idempotent.
+   */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    abandoned.unregister(this);
+    native().closeSnapshot(this.id);
+  }
+
+  /** Calls {@link close}. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** The handle of native snapshot `id`, which has been opened on this thread. */
+export function handleOf<G extends GuestDeclaration>(id: number): Snapshot<G> {
+  return makeHandle(id) as Snapshot<G>;
+}
+
+/**
+ * What is known of the snapshot given as the option or argument `name`.
+ *
+ * @throws AmpouleError `ERR_AMPOULE_INVALID_ARGUMENT` if it is none, `ERR_AMPOULE_CLOSED`
+ */
+export function openInfo(value: unknown, name: string): NativeSnapshot & { readonly id: number } {
+  const info = infoOf(value);
+  if (info === undefined) throw invalid(name, `must be a Snapshot, got ${describeType(value)}`);
+  const { id, closed } = value as Snapshot;
+  if (closed) throw new AmpouleError("ERR_AMPOULE_CLOSED", `snapshot ${id} is closed`);
+  return { ...info, id };
+}
