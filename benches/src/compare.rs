@@ -1,7 +1,6 @@
 //! Measuring several things in turns.
 
 use anyhow::Result;
-use std::time::{Duration, Instant};
 
 /// Durations of one contestant in microseconds, round by round.
 #[derive(Debug, Clone, Default)]
@@ -25,31 +24,6 @@ pub(crate) fn in_turns(rounds: usize, contestants: &mut [Turn<'_>]) -> Result<Ve
         }
     }
     Ok(series)
-}
-
-/// Times `operation` alone, `samples` times; `before` runs, untimed, ahead of each.
-pub(crate) fn sample<S>(
-    samples: usize,
-    state: &mut S,
-    mut before: impl FnMut(&mut S) -> Result<()>,
-    mut operation: impl FnMut(&mut S) -> Result<()>,
-) -> Result<Vec<f64>> {
-    let mut times = Vec::with_capacity(samples);
-    // The first one finds caches that another contestant filled.
-    for index in 0..=samples {
-        before(state)?;
-        let start = Instant::now();
-        operation(state)?;
-        let time = start.elapsed();
-        if index > 0 {
-            times.push(microseconds(time));
-        }
-    }
-    Ok(times)
-}
-
-pub(crate) fn microseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
 }
 
 impl From<Vec<Vec<f64>>> for Series {

@@ -1,17 +1,14 @@
 //! `bench`: how fast Ampoule's core is, beside what the machine allows, in the same run.
 //!
-//! - `floors`: what the machine allows: raw KVM and `memcpy`, without a line of the product.
-//! - `product`: the same operations through the sandbox crate.
+//! - `product`: operations of the sandbox crate, each beside its floor from `ampoule-floors`.
 //! - `compare`: runs both in turns, so that whatever else the machine does hits both alike.
 //! - `report`: what comes out, as a table and as JSON for `benches/run.js`.
 //!
 //! A floor is a ratio's other half, not a goal: goals are in `docs/benchmarks.md`.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 mod compare;
 mod effort;
-#[expect(unsafe_code, reason = "raw KVM and raw memory are what a floor is")]
-mod floors;
 mod guest;
 mod machine;
 mod product;
@@ -42,7 +39,7 @@ type Benchmark = fn(&Effort, &mut Report) -> Result<()>;
 
 const BENCHMARKS: &[(&str, Benchmark)] = &[
     ("call", product::call::measure),
-    ("ping", floors::ping::measure),
+    ("ping", product::call::ping),
     ("restore", product::restore::against_pages),
     ("memory", product::restore::against_memory),
     ("create", product::create::measure),

@@ -1,10 +1,11 @@
 //! Calls: one exit each, and little else.
 
-use crate::compare::{Turn, in_turns, sample};
+use crate::compare::{Turn, in_turns};
 use crate::effort::Effort;
-use crate::floors::exit::Exit;
 use crate::guest::{Call, Guest, config};
 use crate::report::{Measurement, Report};
+use ampoule_floors::sample;
+use ampoule_floors::{Exit, Ping};
 use ampoule_sandbox::{Budget, Resumption, Sandbox, Step};
 use anyhow::{Result, ensure};
 use std::cell::RefCell;
@@ -52,6 +53,18 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
         &series[0],
         Some(goal),
     ));
+    Ok(())
+}
+
+/// Measures `ping`, where two processors can spin: what a call could cost without an exit.
+pub(crate) fn ping(effort: &Effort, report: &mut Report) -> Result<()> {
+    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        report.note("ping was left out: it needs two CPUs".to_owned());
+        return Ok(());
+    }
+    let mut ping = Ping::new()?;
+    let series = in_turns(effort.rounds, &mut [Box::new(|| ping.turn(effort.samples))])?;
+    report.add(Measurement::new("ping", "ping", &series[0]));
     Ok(())
 }
 

@@ -1,10 +1,11 @@
 //! Making a sandbox of a cached image and calling it once, with so many alive.
 
-use crate::compare::{Series, Turn, in_turns, microseconds};
+use crate::compare::{Series, Turn, in_turns};
 use crate::effort::Effort;
-use crate::floors::create::Create;
 use crate::guest::{Call, Guest, config, run};
 use crate::report::{Measurement, Report};
+use ampoule_floors::Create;
+use ampoule_floors::microseconds;
 use ampoule_sandbox::{Control, Sandbox, Snapshot};
 use anyhow::Result;
 use std::cell::RefCell;
@@ -67,14 +68,13 @@ fn at(
 ) -> Result<()> {
     let samples = effort.samples_at(if count >= 1000 { COST * 2 } else { COST });
     // One turn yields several series, of which the first is its result.
-    let ends = RefCell::new(Vec::new());
-    let parts: RefCell<Vec<(Vec<f64>, Vec<f64>)>> = RefCell::new(Vec::new());
+    let ends: RefCell<Vec<Vec<f64>>> = RefCell::default();
+    let parts: RefCell<Vec<(Vec<f64>, Vec<f64>)>> = RefCell::default();
     let mut turns: [Turn<'_>; 2] = [
         Box::new(|| {
             let lives = (0..samples).map(|_| floor.once()).collect::<Result<Vec<_>>>()?;
-            let (created, ended) = lives.into_iter().unzip();
-            ends.borrow_mut().push(ended);
-            Ok(created)
+            ends.borrow_mut().push(lives.iter().map(|life| life.destroyed).collect());
+            Ok(lives.iter().map(|life| life.created).collect())
         }),
         Box::new(|| {
             let lives =

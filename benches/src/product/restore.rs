@@ -1,10 +1,11 @@
 //! Restore: against the pages that a call wrote, and against the size of memory.
 
-use crate::compare::{Series, Turn, in_turns, sample};
+use crate::compare::{Series, Turn, in_turns};
 use crate::effort::Effort;
-use crate::floors::copy::Copy;
 use crate::guest::{Call, Guest, config, run};
 use crate::report::{Measurement, Report};
+use ampoule_floors::Copy;
+use ampoule_floors::sample;
 use ampoule_sandbox::{Control, Sandbox, Snapshot};
 use anyhow::Result;
 use std::cell::RefCell;

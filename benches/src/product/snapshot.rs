@@ -1,10 +1,11 @@
 //! Taking snapshots, making sandboxes of them at once, and going to another one in place.
 
-use crate::compare::{Turn, in_turns, microseconds, sample};
+use crate::compare::{Turn, in_turns};
 use crate::effort::Effort;
-use crate::floors::create::Create;
 use crate::guest::{Guest, config, run};
 use crate::report::{Measurement, Report};
+use ampoule_floors::Create;
+use ampoule_floors::{microseconds, sample};
 use ampoule_sandbox::{Control, Sandbox};
 use anyhow::Result;
 use std::time::Instant;
@@ -27,7 +28,7 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
     switched.run(&add)?;
     let second = switched.sandbox.snapshot()?;
     let mut turns: [Turn<'_>; 4] = [
-        Box::new(|| (0..samples).map(|_| Ok(floor.once()?.0)).collect()),
+        Box::new(|| (0..samples).map(|_| Ok(floor.once()?.created)).collect()),
         Box::new(|| {
             let call = |guest: &mut Guest| guest.run(&add);
             sample(samples, &mut original, call, |guest| {

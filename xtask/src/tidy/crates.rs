@@ -25,7 +25,9 @@ const ROOMS: &[Room] = &[
     room("crates/guest-macros", &[]),
     room("crates/testkit", &[]),
     room("bindings/node", &["sandbox"]),
-    room("benches", &["sandbox", "wire"]),
+    room("benches/floors", &[]),
+    room("benches/node", &["floors"]),
+    room("benches", &["floors", "sandbox", "wire"]),
     room("xtask", &["linux"]),
 ];
 

@@ -1,12 +1,11 @@
 //! `ping`: a host thread and a virtual CPU, both spinning, pass a number to and fro.
 
 use super::image::{EXCHANGE, Image};
-use super::vm::System;
-use crate::compare::{Turn, in_turns, microseconds};
-use crate::effort::Effort;
-use crate::report::{Measurement, Report};
+use super::vm::{RawVm, System};
+use crate::time::microseconds;
 use anyhow::{Context, Result};
 use std::hint::spin_loop;
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// Answers `[rbx]` in `[rbx + 64]` until the number is negative, then leaves:
@@ -25,42 +24,58 @@ const ANSWER_LOOP: [u8; 28] = [
 const REQUEST: usize = EXCHANGE;
 const ANSWER: usize = REQUEST + 64;
 const LEAVE: u64 = u64::MAX;
-/// Round trips in one sample: one alone takes about as long as reading the clock.
+/// Round trips in one sample.
 const BATCH: u64 = 100;
 
-/// Measures it, where two processors can spin.
-pub(crate) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
-    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
-        report.note("ping was left out: it needs two CPUs".to_owned());
-        return Ok(());
+/// A spinning virtual CPU on a thread of its own; needs a second CPU for the host's side.
+#[derive(Debug)]
+pub struct Ping {
+    page: Shared,
+    number: u64,
+    guest: Option<JoinHandle<Result<RawVm>>>,
+}
+
+impl Ping {
+    /// Starts the guest's side.
+    ///
+    /// # Errors
+    /// What KVM says.
+    pub fn new() -> Result<Self> {
+        let mut vm = System::open()?.create(&Image::new(&ANSWER_LOOP)?, EXCHANGE)?;
+        // The host's first write gives the page its private copy, before the guest maps it.
+        vm.memory().write_u64(REQUEST, 0);
+        let page = Shared::new(vm.memory().address());
+        let guest = std::thread::spawn(move || vm.run().map(|()| vm));
+        Ok(Self { page, number: 0, guest: Some(guest) })
     }
-    let mut vm = System::open()?.create(&Image::new(&ANSWER_LOOP)?, EXCHANGE)?;
-    // The host's first write gives the page its private copy, before the guest maps it.
-    vm.memory().write_u64(REQUEST, 0);
-    let memory = vm.memory().address();
-    let mut number = 0;
-    let series = std::thread::scope(|scope| {
-        let memory = Shared::new(memory);
-        let guest = scope.spawn(move || vm.run().map(|()| vm));
-        let turn: Turn<'_> = Box::new(|| {
-            let mut times = Vec::with_capacity(effort.samples);
-            for _ in 0..effort.samples {
-                let start = Instant::now();
-                for _ in 0..BATCH {
-                    number += 1;
-                    memory.pass(number);
-                }
-                times.push(microseconds(start.elapsed()) / BATCH as f64);
+
+    /// Times of round trips: `samples` times the mean of a hundred, because one alone takes about as
+    /// long as reading the clock.
+    ///
+    /// # Errors
+    /// When the guest's side ended.
+    pub fn turn(&mut self, samples: usize) -> Result<Vec<f64>> {
+        let guest = self.guest.as_ref().filter(|guest| !guest.is_finished());
+        guest.context("the guest left")?;
+        let mut times = Vec::with_capacity(samples);
+        for _ in 0..samples {
+            let start = Instant::now();
+            for _ in 0..BATCH {
+                self.number += 1;
+                self.page.pass(self.number);
             }
-            Ok(times)
-        });
-        let series = in_turns(effort.rounds, &mut [turn]);
-        memory.leave();
-        guest.join().ok().context("the guest's thread panicked")??;
-        series
-    })?;
-    report.add(Measurement::new("ping", "ping", &series[0]));
-    Ok(())
+            times.push(microseconds(start.elapsed()) / BATCH as f64);
+        }
+        Ok(times)
+    }
+}
+
+impl Drop for Ping {
+    fn drop(&mut self) {
+        self.page.leave();
+        // The VM, and with it the page, comes back from the thread and goes only now.
+        let _ = self.guest.take().map(JoinHandle::join);
+    }
 }
 
 /// The exchange page, by address: the thread in the guest has the VM that owns it.

@@ -2,7 +2,7 @@
 
 use super::image::Image;
 use super::vm::{RawVm, System};
-use crate::compare::sample;
+use crate::time::sample;
 use anyhow::Result;
 
 /// `again: out 0x10, al; jmp again`
@@ -10,16 +10,23 @@ pub(super) const OUT_LOOP: [u8; 4] = [0xe6, 0x10, 0xeb, 0xfc];
 
 /// A guest that does nothing but leave.
 #[derive(Debug)]
-pub(crate) struct Exit(RawVm);
+pub struct Exit(RawVm);
 
 impl Exit {
-    pub(crate) fn new() -> Result<Self> {
+    /// Makes its VM.
+    ///
+    /// # Errors
+    /// What KVM says.
+    pub fn new() -> Result<Self> {
         let vm = System::open()?.create(&Image::new(&OUT_LOOP)?, 0)?;
         Ok(Self(vm))
     }
 
     /// Times of `samples` round trips.
-    pub(crate) fn turn(&mut self, samples: usize) -> Result<Vec<f64>> {
+    ///
+    /// # Errors
+    /// What KVM says.
+    pub fn turn(&mut self, samples: usize) -> Result<Vec<f64>> {
         sample(samples, &mut self.0, |_| Ok(()), RawVm::run)
     }
 }

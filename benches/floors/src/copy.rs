@@ -6,7 +6,7 @@
 use super::image::{EXCHANGE, FIRST_PAGE, Image, LENGTH};
 use super::memory::{Memory, PAGE};
 use super::vm::{RawVm, System};
-use crate::compare::sample;
+use crate::time::sample;
 use anyhow::{Result, ensure};
 
 /// Leaves, then writes a byte to each page of the list in the exchange pages:
@@ -23,7 +23,7 @@ const WRITE_LOOP: [u8; 28] = [
 
 /// Pages of which some are written to and copied back.
 #[derive(Debug)]
-pub(crate) struct Copy {
+pub struct Copy {
     vm: RawVm,
     view: Memory,
     pages: Vec<usize>,
@@ -31,7 +31,10 @@ pub(crate) struct Copy {
 
 impl Copy {
     /// `count` pages, scattered.
-    pub(crate) fn of(count: usize) -> Result<Self> {
+    ///
+    /// # Errors
+    /// What KVM says, and when so many pages do not fit.
+    pub fn of(count: usize) -> Result<Self> {
         let available = (LENGTH - FIRST_PAGE) / PAGE;
         ensure!(count <= available, "{count} pages do not fit");
         let image = Image::new(&WRITE_LOOP)?;
@@ -52,12 +55,18 @@ impl Copy {
     }
 
     /// Times of `samples` copies of pages that the host wrote to.
-    pub(crate) fn by_host(&mut self, samples: usize) -> Result<Vec<f64>> {
+    ///
+    /// # Errors
+    /// None.
+    pub fn by_host(&mut self, samples: usize) -> Result<Vec<f64>> {
         sample(samples, self, Self::write, Self::copy)
     }
 
     /// Times of `samples` copies of pages that a guest wrote to.
-    pub(crate) fn by_guest(&mut self, samples: usize) -> Result<Vec<f64>> {
+    ///
+    /// # Errors
+    /// What KVM says.
+    pub fn by_guest(&mut self, samples: usize) -> Result<Vec<f64>> {
         sample(samples, self, |copy| copy.vm.run(), Self::copy)
     }
 

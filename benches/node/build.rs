@@ -1,0 +1,5 @@
+//! Linker settings for a Node-API library.
+
+fn main() {
+    napi_build::setup();
+}
