@@ -182,10 +182,11 @@ export const ERROR_CODES = {
     sandbox: "poisoned",
   },
   ERR_AMPOULE_CLOSED: {
-    summary: "the sandbox or the snapshot is closed",
-    cause: "`close()` was called before or during the call.",
+    summary: "the sandbox, snapshot or pool is closed, or the lease was released",
+    cause:
+      "`close()` was called before or during the call, or a sandbox of a pool was used after its lease had ended.",
     remedy:
-      "Create a new sandbox, and await its calls before closing it; take a snapshot again, or close it later.",
+      "Create a new one, or acquire another lease; await calls before closing what they run in.",
     sandbox: "closed",
   },
   ERR_AMPOULE_POISONED: {
@@ -218,6 +219,14 @@ export const ERROR_CODES = {
     cause: "`callSync` and `restoreSync` cannot wait for what runs now.",
     remedy: "Await the other call first, or use `call` and `restore`, which queue.",
     sandbox: "unchanged",
+  },
+  ERR_AMPOULE_QUEUE_FULL: {
+    summary: "a pool has as many waiting callers as it may",
+    cause:
+      "All sandboxes of the pool are in use, there are `size.max` of them, and `maxQueue` callers wait already.",
+    remedy:
+      'Slow the callers down, or raise `size.max` or `maxQueue`. With `whenFull: "wait"` everybody waits.',
+    sandbox: "none",
   },
   ERR_AMPOULE_REENTRANT: {
     summary: "a host function called the sandbox that waits for it",

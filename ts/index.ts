@@ -33,6 +33,7 @@ export type {
   JsonSchema,
   ParameterDescription,
 } from "./interface.js";
+export type { Lease, LeasedSandbox } from "./lease.js";
 export {
   type CallOptions,
   DEFAULTS,
@@ -45,6 +46,15 @@ export {
   type OutputOption,
   type TimeLimits,
 } from "./options.js";
+export {
+  type AcquireOptions,
+  type CloseOptions,
+  Pool,
+  type PoolOptions,
+  type PoolSettings,
+  type PoolSize,
+  type PoolStatistics,
+} from "./pool.js";
 export { type RunOptions, type RunResult, run } from "./run.js";
 export {
   type CreateOptions,

@@ -10,7 +10,12 @@ import type {
 import type { GuestInterface, TypedInterface } from "./interface.js";
 import { makeDriver, makeDriverFrom, type Sinks, unlessAborted } from "./internal/create.js";
 import { exited } from "./internal/failures.js";
-import { checkHostFunctions, exportsOf, functionTables } from "./internal/functions.js";
+import {
+  checkHostFunctions,
+  type Export,
+  exportsOf,
+  functionTables,
+} from "./internal/functions.js";
 import { Import } from "./internal/host.js";
 import { interfaceOf, type ParsedInterface } from "./internal/interfaces.js";
 import { native, StopReason } from "./internal/native.js";
@@ -112,6 +117,12 @@ const abandoned = new FinalizationRegistry<{ handle: number; name: string }>((he
   );
 });
 
+/** @internal What a pool needs of a sandbox; no part of the package's API. */
+export let partsOf: (sandbox: Sandbox) => {
+  readonly driver: Driver;
+  readonly exports: readonly Export[];
+};
+
 /**
  * One running instance of a guest, in a micro-VM of its own.
  *
@@ -136,10 +147,14 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
   /** What the guest says about itself. */
   readonly interface: GuestInterface;
   readonly #driver: Driver;
-
+  readonly #exports: readonly Export[];
   readonly #interfaceJson: string;
   readonly #messageBytes: number;
   readonly #settings: ForkOptions<G>;
+
+  static {
+    partsOf = (sandbox) => ({ driver: sandbox.#driver, exports: sandbox.#exports });
+  }
 
   /** @internal Use {@link Sandbox.create}. */
   private constructor(
@@ -148,7 +163,8 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
     times: Times,
     settings: ForkOptions<G>,
   ) {
-    const { call, callSync } = functionTables(driver, exportsOf(parsed.typed.exports, times));
+    this.#exports = exportsOf(parsed.typed.exports, times);
+    const { call, callSync } = functionTables(driver, this.#exports);
     this.call = call as Calls<G>;
     this.callSync = callSync as SyncCalls<G>;
     this.interface = parsed.described;

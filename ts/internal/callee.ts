@@ -9,8 +9,6 @@ export interface Callee {
   readonly isIdle: boolean;
   /** Throws if no call can be made now, and none can be queued. */
   refuseIfUnusable(): void;
-  /** Throws if no call can begin now. */
-  refuseIfBusy(): void;
   /**
    * Calls export number `functionId`. Its arguments stand in the staging buffer if the callee is
    * idle, else in `queued`.
@@ -21,6 +19,12 @@ export interface Callee {
     length: number,
     queued: Uint8Array | undefined,
   ): Promise<T>;
+}
+
+/** A callee that also takes calls on this thread. */
+export interface SyncCallee extends Callee {
+  /** Throws if no call can begin now. */
+  refuseIfBusy(): void;
   /** Calls export number `functionId`, whose arguments stand in the staging buffer, and waits. */
   runSync<T>(request: Request<T>, functionId: number, length: number): T;
 }

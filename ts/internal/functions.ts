@@ -13,7 +13,7 @@ import {
 import { ArgumentsCodec, ItemCodec } from "../values/message.js";
 import { Mismatch } from "../values/mismatch.js";
 import { MessageTooLarge } from "../values/writer.js";
-import type { Callee } from "./callee.js";
+import type { Callee, SyncCallee } from "./callee.js";
 import { tooLarge } from "./host.js";
 import type { Ending, Request } from "./run.js";
 import { stage, staging } from "./staging.js";
@@ -46,7 +46,7 @@ export class Export {
   }
 
   /** Calls and waits on this thread. */
-  callSync(callee: Callee, args: readonly unknown[]): unknown {
+  callSync(callee: SyncCallee, args: readonly unknown[]): unknown {
     const request = this.#request(args);
     callee.refuseIfBusy();
     const length = this.#stage(args, callee.messageBytes);
@@ -158,7 +158,7 @@ export function exportsOf(exports: readonly TypedFunction[], times: Times): read
 
 /** The function tables of a sandbox, frozen, with one own property for each export. */
 export function functionTables(
-  callee: Callee,
+  callee: SyncCallee,
   exports: readonly Export[],
 ): { call: Record<string, Function_>; callSync: Record<string, Function_> } {
   return {

@@ -8,7 +8,7 @@ import { AmpouleError } from "../errors.js";
 import type { SandboxState } from "../state.js";
 import { readError } from "../values/message.js";
 import { AsyncHost } from "./async.js";
-import type { Callee } from "./callee.js";
+import type { SyncCallee } from "./callee.js";
 import {
   abortedError,
   exited,
@@ -80,7 +80,7 @@ export interface DriverOptions {
 }
 
 /** Drives one native sandbox. */
-export class Driver implements Callee {
+export class Driver implements SyncCallee {
   readonly handle: number;
   readonly name: string;
   messageBytes: number;

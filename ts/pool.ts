@@ -1,0 +1,213 @@
+import type { Calls, GuestDeclaration, UndeclaredGuest } from "./guest.js";
+import type { GuestInterface } from "./interface.js";
+import { refuseAborted } from "./internal/create.js";
+import { tableOf } from "./internal/functions.js";
+import { PoolCalls } from "./internal/pool-calls.js";
+import { Members } from "./internal/pool-members.js";
+import { resolvePool } from "./internal/pool-options.js";
+import { type PooledSandbox, PoolSource } from "./internal/pool-sandbox.js";
+import { Tenancy } from "./internal/pool-tenancy.js";
+import { Lease, LeasedSandbox } from "./lease.js";
+import { checkKeys, checkSignal } from "./options.js";
+import type { CreateOptions } from "./sandbox.js";
+
+/** How many sandboxes a pool has. */
+export interface PoolSize {
+  /** Sandboxes that are always there, used or not. @defaultValue 1 */
+  readonly min?: number;
+  /** The most there can be. @defaultValue the number of CPUs, at least `min` */
+  readonly max?: number;
+}
+
+/** Options of {@link Pool.create} beyond those of its sandboxes. */
+export interface PoolSettings {
+  /** A number for as many all the time. @defaultValue `{ min: 1, max: <number of CPUs> }` */
+  readonly size?: number | PoolSize;
+  /**
+   * Callers that may wait until a sandbox that others use is free. Those for whom a sandbox is being
+   * restored or can be made do not count. `Infinity` for no limit.
+   * @defaultValue 1000
+   */
+  readonly maxQueue?: number;
+  /**
+   * What becomes of a caller who finds `maxQueue` others waiting: `"reject"` fails at once with
+   * `ERR_AMPOULE_QUEUE_FULL`; `"wait"` lets everybody wait, without limit, and leaves no meaning to
+   * `maxQueue`.
+   * @defaultValue "reject"
+   */
+  readonly whenFull?: "wait" | "reject";
+  /**
+   * Milliseconds after which a sandbox above `size.min` that nobody used is closed. `Infinity` for
+   * never.
+   * @defaultValue 30000
+   */
+  readonly idleMs?: number;
+}
+
+/** Options of {@link Pool.create}: its own, and those of the sandboxes. */
+export type PoolOptions<G extends GuestDeclaration = UndeclaredGuest> = PoolSettings &
+  CreateOptions<G> & { readonly restore?: never };
+
+/** Options of {@link Pool.acquire}. */
+export interface AcquireOptions {
+  /** Stops waiting. Has no effect on the lease once there is one. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of {@link Pool.close}. */
+export interface CloseOptions {
+  /** Whether to stop what runs instead of waiting for it. @defaultValue false */
+  readonly force?: boolean;
+}
+
+/** What a pool has now, and what it has done. */
+export interface PoolStatistics {
+  /** Sandboxes there are: `idle`, `busy` and `restoring` ones. */
+  readonly size: number;
+  /** Clean ones that wait for a caller. */
+  readonly idle: number;
+  /** Those that run a call, or are leased. */
+  readonly busy: number;
+  /** Those that are restored after a caller. */
+  readonly restoring: number;
+  /** Sandboxes that are being made; not part of `size` yet. */
+  readonly creating: number;
+  /** Callers that wait for a sandbox. */
+  readonly queued: number;
+  /** Calls of `pool.call` that were begun. */
+  readonly calls: number;
+  /** Leases that were given out. */
+  readonly leases: number;
+  /** Restores that went well. */
+  readonly restores: number;
+  /** Sandboxes that were closed because they could not be restored. */
+  readonly replaced: number;
+  /** Callers that were told that the pool is full. */
+  readonly rejected: number;
+  /** Sandboxes that were made. */
+  readonly created: number;
+  /** Attempts to make one that failed. */
+  readonly failedCreations: number;
+  /** Milliseconds that callers who got a sandbox had waited for it, together. */
+  readonly waitedMs: number;
+  /** The longest that one of them had waited. */
+  readonly longestWaitMs: number;
+}
+
+/**
+ * Clean sandboxes of one guest, ready to be called. Every caller gets one in the state the guest was
+ * in when it was ready (or when the snapshot was taken); what a caller leaves behind, memory, files
+ * or a wreck, is gone before the next one comes. Going back happens after the answer was delivered.
+ *
+ * A pool nobody uses does not keep the process alive.
+ *
+ * @typeParam G - the guest's declaration, written by `ampoule types`.
+ */
+export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
+  /** The guest's functions, each call in a clean sandbox of its own; options as in `sandbox.call`. */
+  readonly call: Calls<G>;
+  /** What the guest says about itself. */
+  readonly interface: GuestInterface;
+  /** The name of the sandboxes. */
+  readonly name: string;
+  readonly #source: PoolSource;
+  readonly #members: Members<PooledSandbox>;
+  readonly #calls: PoolCalls;
+  #leases = 0;
+
+  /** @internal Use {@link Pool.create}. */
+  private constructor(source: PoolSource, members: Members<PooledSandbox>) {
+    const { exports, messageBytes } = source;
+    const calls = new PoolCalls(members, messageBytes);
+    this.call = tableOf(
+      exports,
+      (each) =>
+        (...args) =>
+          each.call(calls, args),
+    ) as Calls<G>;
+    this.interface = source.interface;
+    this.name = source.name;
+    this.#source = source;
+    this.#members = members;
+    this.#calls = calls;
+  }
+
+  /**
+   * Starts the guest once, takes a snapshot, and makes `size.min` sandboxes from that. With the option
+   * `snapshot` the pool opens a handle of its own, so the one given may be closed.
+   *
+   * @throws AmpouleError as `Sandbox.create` does.
+   */
+  static async create<G extends GuestDeclaration = UndeclaredGuest>(
+    options: PoolOptions<G>,
+  ): Promise<Pool<G>> {
+    const { bounds, sandboxes } = resolvePool(options);
+    const source = await PoolSource.open(sandboxes);
+    const members = new Members(source.name, bounds, () => source.make());
+    try {
+      members.adopt(source.first);
+      await members.fill();
+      return new Pool<G>(source, members);
+    } catch (error) {
+      await members.close(true);
+      source.close();
+      throw error;
+    }
+  }
+
+  /** What the pool has and has done, as a copy that does not change. */
+  get statistics(): PoolStatistics {
+    const counts = this.#members.counts;
+    const size = counts.idle + counts.busy + counts.restoring;
+    return Object.freeze({ size, ...counts, calls: this.#calls.count, leases: this.#leases });
+  }
+
+  /**
+   * Takes a clean sandbox for several calls. Waits, as calls do, while there is none.
+   *
+   * @throws AmpouleError `ERR_AMPOULE_QUEUE_FULL`, `ERR_AMPOULE_CLOSED`, `ERR_AMPOULE_ABORTED`, and
+   * what `Sandbox.create` throws when no sandbox can be made.
+   */
+  async acquire(options: AcquireOptions = {}): Promise<Lease<G>> {
+    const { signal } = options;
+    checkKeys(options, "options", ["signal"]);
+    checkSignal(signal);
+    refuseAborted(signal, "acquire");
+    this.#members.refuseIfClosed();
+    this.#members.refuseIfFull();
+    const member =
+      this.#members.take() ??
+      (await new Promise<PooledSandbox>((begin, refuse) => {
+        this.#members.wait({ what: "acquire", signal, begin, refuse });
+      }));
+    this.#leases++;
+    const tenancy = new Tenancy(this.#members, member);
+    const { exports } = this.#source;
+    return new Lease<G>(tenancy, new LeasedSandbox<G>(tenancy, exports, this.interface));
+  }
+
+  /**
+   * Resolves as soon as nobody waits, and no sandbox is in use, being restored or being made. Work
+   * that comes in meanwhile is taken, and waited for too.
+   */
+  async drain(): Promise<void> {
+    await this.#members.drain();
+  }
+
+  /**
+   * Ends the pool: takes no more work (`ERR_AMPOULE_CLOSED`), waits until all that is queued, running
+   * or leased is done, and closes every sandbox. With `force` it waits for nobody: queued and running
+   * calls and leases fail with `ERR_AMPOULE_CLOSED`. Can be called any number of times, also with
+   * `force` after without.
+   */
+  async close(options: CloseOptions = {}): Promise<void> {
+    checkKeys(options, "options", ["force"]);
+    await this.#members.close(options.force === true);
+    this.#source.close();
+  }
+
+  /** Calls {@link close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
