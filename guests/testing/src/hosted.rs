@@ -14,7 +14,7 @@ struct User {
 
 /// Gives the number that belongs to an id.
 #[host_function]
-fn fetch_number(id: i32) -> Result<i32, HostError>;
+pub(crate) fn fetch_number(id: i32) -> Result<i32, HostError>;
 
 /// Gives a user, or none.
 #[host_function]

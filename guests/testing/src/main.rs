@@ -5,6 +5,7 @@ mod echo;
 mod failing;
 mod hosted;
 mod system;
+mod visits;
 
 use ampoule_guest::guest_function;
 
