@@ -38,6 +38,11 @@ fn describe_values(
     bytes: Bytes,
 ) -> Result<String, HostError>;
 
+/// `fetch_number(0)`, for other modules.
+pub(crate) fn ask_host() -> Result<i32, HostError> {
+    fetch_number(0)
+}
+
 /// The sum of `fetch_number(0)` to `fetch_number(count - 1)`.
 #[guest_function]
 fn sum_via_host(count: i32) -> Result<i64, HostError> {

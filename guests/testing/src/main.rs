@@ -4,6 +4,8 @@
 mod echo;
 mod failing;
 mod hosted;
+mod model;
+mod residue;
 mod system;
 mod visits;
 
