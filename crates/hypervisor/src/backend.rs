@@ -84,7 +84,8 @@ pub trait Vcpu: Send {
     /// [`HypervisorError::Refused`], when the state is not one of this kind of CPU.
     fn load_extended(&mut self, extended: &[u8]) -> Result<(), HypervisorError>;
 
-    /// The state components that ring 3 can load by `xrstor`; `None` when it cannot.
+    /// The state components that ring 3 may load by `xrstor`, should it have that; `None` when it
+    /// certainly cannot.
     fn xcr0(&self) -> Option<u64>;
 
     /// Frequency of the guest's time-stamp counter in Hz, when the hypervisor knows it.

@@ -16,7 +16,7 @@ const CR4_OSXSAVE: u64 = 1 << 18;
 
 /// Extended state that guests may use: x87, SSE, AVX and AVX-512. Left out on purpose: AMX, whose
 /// use needs a permission of the host process, and protection keys, which guests could not use.
-const EXTENDED_STATE: u64 = 0b1110_0111;
+pub(crate) const EXTENDED_STATE: u64 = 0b1110_0111;
 
 /// What of the processor's features a back end turns on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -289,11 +289,11 @@ fn a_cpu_goes_back_to_a_saved_state() {
         assert_eq!(after.registers.rbx, 2);
         assert_ne!(components(&after), components(&saved));
         guest.space.restore(&image).unwrap();
-        guest.machine.load(&saved).unwrap();
+        guest.machine.load(&saved, &guest.space).unwrap();
     }
     // Another CPU over the same memory can start there too.
     let mut other = Guest::over(image.instantiate().unwrap(), guest.pages);
-    other.machine.load(&saved).unwrap();
+    other.machine.load(&saved, &other.space).unwrap();
     assert_eq!(other.run(), Trap::Doorbell);
     assert_eq!(other.machine.save(&other.space).unwrap().registers.rbx, 2);
 }
@@ -325,7 +325,7 @@ fn going_back_resets_everything_that_ring_3_can_change_of_a_cpu() {
     let changed = guest.machine.save(&guest.space).unwrap();
     assert_ne!(changed.registers.r15, saved.registers.r15);
     guest.space.restore(&image).unwrap();
-    guest.machine.load(&saved).unwrap();
+    guest.machine.load(&saved, &guest.space).unwrap();
     // Behind the first doorbell stands another one now, which shows the state.
     guest.space.load(CODE + 2, &RING).unwrap();
     assert_eq!(guest.run(), Trap::Doorbell);

@@ -7,7 +7,7 @@ use crate::backend::{
     CpuState, Exit, HypervisorError, InitialState, Registers, SystemRegisters, Vcpu,
 };
 use crate::kick::Kicker;
-use crate::long_mode::{CR0, EFER, STAR};
+use crate::long_mode::{CR0, EFER, EXTENDED_STATE, STAR};
 use crate::signal::kick_signal;
 use ampoule_memory::Mapping;
 use kvm_bindings::{
@@ -254,7 +254,9 @@ impl Vcpu for KvmVcpu {
     }
 
     fn xcr0(&self) -> Option<u64> {
-        Some(self.system.features.xcr0).filter(|&xcr0| xcr0 != 0)
+        // A paravirtual KVM tells of no `XSAVE` and leaves the processor's own to ring 3.
+        let told = self.system.features.xcr0;
+        Some(if told == 0 { EXTENDED_STATE } else { told })
     }
 
     fn tsc_frequency(&self) -> Option<u64> {

@@ -80,8 +80,20 @@ pub struct Machine {
     /// That of the address space when it ran last.
     generation: u64,
     pages: SystemPages,
-    /// The CPU stopped in a way after which its state cannot be relied on.
+    /// Unless the CPU stopped in a way after which its state cannot be relied on.
     is_sound: bool,
+    entry: Entry,
+}
+
+/// How [`Machine::load`] brings the extended state back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    /// By the entry stub, as far as is known.
+    Stub,
+    /// By the entry stub at the next run.
+    Loaded,
+    /// By the hypervisor: ring 3 has no `xrstor`.
+    Hypervisor,
 }
 
 impl Machine {
@@ -112,7 +124,8 @@ impl Machine {
             system_call_entry: SystemPages::SYSTEM_CALL_ENTRY,
             system_call_flag_mask: SystemPages::SYSTEM_CALL_FLAG_MASK,
         })?;
-        Ok(Self { vcpu, vm, generation: space.generation(), pages, is_sound: true })
+        let entry = if vcpu.xcr0().is_some() { Entry::Stub } else { Entry::Hypervisor };
+        Ok(Self { vcpu, vm, generation: space.generation(), pages, is_sound: true, entry })
     }
 
     /// Runs ring 3 until it traps. `space` is only read, to find an exception's frame and to see
@@ -128,7 +141,19 @@ impl Machine {
         let exit = self.vcpu.run().inspect_err(|_| self.is_sound = false)?;
         self.is_sound = matches!(exit, Exit::PortOut { .. } | Exit::Kicked | Exit::Unbacked { .. });
         let violation = match exit {
-            Exit::PortOut { port } => return Ok(self.port_out(port, space)),
+            Exit::PortOut { port } => {
+                let trap = self.port_out(port, space);
+                if self.entry == Entry::Loaded {
+                    self.entry = Entry::Stub;
+                    if let Trap::Exception(exception) = trap
+                        && SystemPages::is_missing_xrstor(&exception)
+                    {
+                        self.enter_without_xrstor(space)?;
+                        return self.run(space);
+                    }
+                }
+                return Ok(trap);
+            }
             Exit::Kicked => return Ok(Trap::Kicked),
             Exit::PortIn { port } => Violation::Port { port },
             Exit::Unbacked { .. } => Violation::Unbacked,
@@ -180,30 +205,53 @@ impl Machine {
     /// [`HypervisorError::Refused`].
     pub fn save(&mut self, space: &AddressSpace) -> Result<CpuState, HypervisorError> {
         let state = self.vcpu.save()?;
-        if let Some(xcr0) = self.vcpu.xcr0() {
-            self.pages.write_entry_state(space.memory(), &state, xcr0).map_err(|error| {
-                let source = std::io::Error::other(error);
-                HypervisorError::Refused { operation: "keep a CPU's state", source }
-            })?;
-        }
+        self.leave_state(&state, space)?;
         Ok(state)
     }
 
-    /// Makes the next run start in `state`. Memory must be that which [`Self::save`] left the state
-    /// in, or a copy of it.
+    /// Makes the next run start in `state`, in `space`.
     ///
-    /// Cost: no system call where the guest has `XSAVE`, else one.
+    /// Cost: no system call where ring 3 has `xrstor`, else one; a comparison with the state that the
+    /// memory carries, and a copy of it when it is another one.
     ///
     /// # Errors
     /// [`HypervisorError::Refused`].
-    pub fn load(&mut self, state: &CpuState) -> Result<(), HypervisorError> {
+    pub fn load(&mut self, state: &CpuState, space: &AddressSpace) -> Result<(), HypervisorError> {
         self.vcpu.set_segments(state.fs_base, state.gs_base)?;
-        if self.vcpu.xcr0().is_some() {
-            self.vcpu.set_registers(&SystemPages::entry_registers(&state.registers));
-        } else {
+        if self.entry == Entry::Hypervisor {
             self.vcpu.load_extended(&state.extended)?;
             self.vcpu.set_registers(&state.registers);
+        } else {
+            self.leave_state(state, space)?;
+            self.entry = Entry::Loaded;
+            self.vcpu.set_registers(&SystemPages::entry_registers(&state.registers));
         }
+        Ok(())
+    }
+
+    fn leave_state(&self, state: &CpuState, space: &AddressSpace) -> Result<(), HypervisorError> {
+        let Some(xcr0) = self.vcpu.xcr0() else { return Ok(()) };
+        self.pages.write_entry_state(space.memory(), state, xcr0).map_err(|error| {
+            let source = std::io::Error::other(error);
+            HypervisorError::Refused { operation: "keep a CPU's state", source }
+        })
+    }
+
+    /// Does what the entry stub would have done, on a CPU without `xrstor`. Whether it has one is only
+    /// known by trying: a paravirtual KVM offers none in its CPUID table, and ring 3 has it all the same.
+    fn enter_without_xrstor(&mut self, space: &AddressSpace) -> Result<(), HypervisorError> {
+        self.entry = Entry::Hypervisor;
+        let registers = self.vcpu.registers();
+        let state = self.pages.read_entry_state(&registers, space).ok_or_else(|| {
+            HypervisorError::Refused {
+                operation: "go back to a CPU's state",
+                source: std::io::ErrorKind::InvalidData.into(),
+            }
+        })?;
+        let system = self.vcpu.system_registers();
+        self.vcpu.set_segments(system.fs_base, system.gs_base)?;
+        self.vcpu.load_extended(&state.extended)?;
+        self.vcpu.set_registers(&state.registers);
         Ok(())
     }
 

@@ -13,6 +13,7 @@
 //! state from its page by `xrstor`, then the two registers that the instruction takes its mask in,
 //! and jumps to where the guest was. It runs in ring 3 and can do nothing that the guest could not.
 
+use super::Exception;
 use crate::backend::{CpuState, Registers};
 use ampoule_abi::layout::{PAGE_SIZE, SYSTEM_BASE};
 use ampoule_abi::port;
@@ -57,6 +58,7 @@ const KERNEL_CODE: u64 = 0x10;
 /// Vectors for which the processor pushes an error code (Intel SDM vol. 3, table 6-1; the last three
 /// are AMD's).
 const WITH_ERROR_CODE: [u8; 10] = [8, 10, 11, 12, 13, 14, 17, 21, 29, 30];
+const VECTOR_INVALID_OPCODE: u8 = 6;
 /// The only vector that ring 3 may raise by an instruction: `int3`.
 const VECTOR_BREAKPOINT: u8 = 3;
 
@@ -89,6 +91,7 @@ pub(super) struct ExceptionFrame {
     pub(super) error_code: u64,
     pub(super) rip: u64,
     pub(super) rsp: u64,
+    pub(super) rflags: u64,
 }
 
 impl SystemPages {
@@ -156,25 +159,65 @@ impl SystemPages {
 
     /// Fills the page of the entry state so that the entry stub, started by
     /// [`Self::entry_registers`], leads to `state`. Components that are not in `xcr0` are left out.
+    ///
+    /// A page that holds the state already is not written, so that it stays shared with its image.
     pub(super) fn write_entry_state(
         self,
         memory: &PhysicalMemory,
         state: &CpuState,
         xcr0: u64,
     ) -> Result<(), OutOfBounds> {
-        let mut page = [0_u8; EXTENDED_MAX];
+        let mut extended = [0_u8; EXTENDED_MAX];
         let length = state.extended.len().min(EXTENDED_MAX);
-        page[..length].copy_from_slice(&state.extended[..length]);
+        extended[..length].copy_from_slice(&state.extended[..length]);
         // Components outside of XCR0 would make `xrstor` fault; without them it resets theirs.
-        for (byte, allowed) in page[XSAVE_COMPONENTS..].iter_mut().zip(xcr0.to_le_bytes()) {
+        for (byte, allowed) in extended[XSAVE_COMPONENTS..].iter_mut().zip(xcr0.to_le_bytes()) {
             *byte &= allowed;
         }
-        page[XSAVE_FORMAT..XSAVE_HEADER_END].fill(0);
-        memory.write(self.entry_state.get(), &page)?;
+        extended[XSAVE_FORMAT..XSAVE_HEADER_END].fill(0);
+        let mut present = [0_u8; EXTENDED_MAX];
+        memory.read(self.entry_state.get(), &mut present)?;
+        if present != extended {
+            memory.write(self.entry_state.get(), &extended)?;
+        }
         let registers = &state.registers;
         let words =
             [(ENTRY_RAX, registers.rax), (ENTRY_RDX, registers.rdx), (ENTRY_RIP, registers.rip)];
-        words.iter().try_for_each(|&(at, word)| memory.write_u64(self.entry_state.get() + at, word))
+        for (at, word) in words {
+            if memory.read_u64(self.entry_state.get() + at)? != word {
+                memory.write_u64(self.entry_state.get() + at, word)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The state that the entry stub would have led to, when it raised an exception at its first
+    /// instruction; `registers` are those at the exception.
+    pub(super) fn read_entry_state(
+        self,
+        registers: &Registers,
+        space: &AddressSpace,
+    ) -> Option<CpuState> {
+        let frame = self.exception_frame(VECTOR_INVALID_OPCODE, registers.rsp, space)?;
+        let word = |at: u64| space.memory().read_u64(self.entry_state.get() + at).ok();
+        let mut extended = vec![0; usize::try_from(PAGE_SIZE).ok()?];
+        let kept = &mut extended[..EXTENDED_MAX];
+        space.memory().read(self.entry_state.get(), kept).ok()?;
+        let registers = Registers {
+            rax: word(ENTRY_RAX)?,
+            rdx: word(ENTRY_RDX)?,
+            rip: word(ENTRY_RIP)?,
+            rsp: frame.rsp,
+            rflags: frame.rflags,
+            ..*registers
+        };
+        Some(CpuState { registers, extended, ..CpuState::default() })
+    }
+
+    /// Whether `exception` is that of a CPU without `xrstor` at the entry stub.
+    pub(super) const fn is_missing_xrstor(exception: &Exception) -> bool {
+        exception.vector == VECTOR_INVALID_OPCODE
+            && exception.instruction == SYSTEM_CALL_STUB + ENTRY_STUB_OFFSET
     }
 
     /// The registers with which the entry stub leads to `registers`.
@@ -211,6 +254,7 @@ impl SystemPages {
             error_code: if error_code { word(0)? } else { 0 },
             rip: word(skipped)?,
             rsp: word(skipped + 3)?,
+            rflags: word(skipped + 2)?,
         })
     }
 }

@@ -132,7 +132,7 @@ impl Sandbox {
         if let Some(channel) = &mut self.channel {
             channel.reset(from.sequence, restored.wholesale).map_err(memory)?;
         }
-        self.machine.load(&from.cpu)?;
+        self.machine.load(&from.cpu, &self.space)?;
         self.arrive(from);
         Ok(restored)
     }
@@ -180,7 +180,7 @@ impl Sandbox {
         let pages = from.image.system_pages;
         let registers = &from.cpu.registers;
         let mut machine = Machine::new(vm, &space, pages, registers.rip, registers.rsp)?;
-        machine.load(&from.cpu)?;
+        machine.load(&from.cpu, &space)?;
         describe(Some(&channel), &machine)?;
         let personality = from.personality.fork(random_seed().map_err(memory)?);
         control.attach_kicker(machine.kicker());
