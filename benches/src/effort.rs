@@ -34,7 +34,7 @@ impl Effort {
     };
     /// To see that everything runs.
     pub(crate) const SMOKE: Self =
-        Self { rounds: 1, samples: 4, pages: &[8], memory_mib: &[16], live: &[1] };
+        Self { rounds: 1, samples: 4, pages: &[8, 64], memory_mib: &[16, 32], live: &[1] };
 
     /// Samples in one turn of something `cost` times as long as a call.
     pub(crate) const fn samples_at(&self, cost: usize) -> usize {

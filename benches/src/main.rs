@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: bench [--quick | --smoke] [--json FILE] [NAME ...]
+usage: bench [--quick | --smoke] [--describe] [--json FILE] [NAME ...]
 
   call      exit (floor), call of add(i32, i32)
   ping      shared memory between two spinning processors (floor)
@@ -30,8 +30,9 @@ usage: bench [--quick | --smoke] [--json FILE] [NAME ...]
   create    create (floor) at so many live VMs, from_snapshot and first call
   snapshot  snapshot, fork, restore of another snapshot in place
 
-  --quick   a fifth of the samples, at most 256 MiB of memory and 100 VMs
-  --smoke   a few samples: shows that it works, says nothing about speed
+  --quick     a fifth of the samples, at most 256 MiB of memory and 100 VMs
+  --smoke     a few samples: shows that it works, says nothing about speed
+  --describe  measure nothing, only say what the machine is
 ";
 
 /// A benchmark: adds its measurements to the report.
@@ -60,12 +61,14 @@ fn run() -> Result<()> {
     let mut effort = Effort::FULL;
     let mut json = None;
     let mut names = Vec::new();
+    let mut describe_only = false;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--quick" => effort = Effort::QUICK,
             "--smoke" => effort = Effort::SMOKE,
             "--json" => json = Some(PathBuf::from(arguments.next().context("--json FILE")?)),
+            "--describe" => describe_only = true,
             "--help" | "-h" => {
                 eprint!("{USAGE}");
                 return Ok(());
@@ -78,6 +81,9 @@ fn run() -> Result<()> {
     }
     let mut report = Report::new(machine::describe());
     for (name, measure) in BENCHMARKS {
+        if describe_only {
+            break;
+        }
         if names.is_empty() || names.iter().any(|wanted| wanted == name) {
             measure(&effort, &mut report).with_context(|| format!("benchmark `{name}`"))?;
         }

@@ -2,7 +2,7 @@
 //! timed by the caller. Nothing of the product.
 #![deny(unsafe_code)]
 
-use ampoule_floors::{Create, Exit};
+use ampoule_floors::{Copy, Create, Exit};
 use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Error, Result, Status};
@@ -15,6 +15,7 @@ type Callback = ThreadsafeFunction<(), (), (), Status, false, true>;
 thread_local! {
     static EXIT: RefCell<Option<Exit>> = const { RefCell::new(None) };
     static CREATE: RefCell<Option<Create>> = const { RefCell::new(None) };
+    static COPY: RefCell<Option<(u32, Copy)>> = const { RefCell::new(None) };
     static HOP: RefCell<Option<Sender<()>>> = const { RefCell::new(None) };
 }
 
@@ -71,6 +72,18 @@ pub fn create_turn(samples: u32) -> Result<Vec<f64>> {
             times.extend([life.created, life.destroyed]);
         }
         Ok(times)
+    })
+}
+
+/// Times of so many turns of the floor `copy` of `pages` pages, in microseconds.
+#[napi]
+pub fn copy_turn(pages: u32, samples: u32) -> Result<Vec<f64>> {
+    COPY.with_borrow_mut(|copy| {
+        if copy.as_ref().is_some_and(|(size, _)| *size != pages) {
+            *copy = None;
+        }
+        let (_, copy) = made(copy, || Ok((pages, Copy::of(pages as usize)?)))?;
+        copy.by_host(samples as usize).map_err(reason)
     })
 }
 
