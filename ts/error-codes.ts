@@ -204,14 +204,33 @@ export const ERROR_CODES = {
   },
   ERR_AMPOULE_SNAPSHOT_NOT_FOUND: {
     summary: "there is no such snapshot",
-    cause: "No snapshot of this process has that id, or all handles of it are closed.",
-    remedy: "Keep one handle open until the other thread has opened its own.",
+    cause:
+      "No snapshot of this process has that id, or all handles of it are closed; or there is no store at the path, or no snapshot of that tag in it.",
+    remedy:
+      "Keep one handle open until the other thread has opened its own. `npx ampoule snapshot inspect <store>` lists what a store holds.",
+    sandbox: "none",
+  },
+  ERR_AMPOULE_CORRUPT_SNAPSHOT: {
+    summary: "a snapshot on disk is damaged",
+    cause:
+      "A file of the store is malformed, truncated, too large, missing, not what its digest says, or no regular file; `details.file` and `details.what` tell which and how.",
+    remedy:
+      "Save the snapshot again, which replaces damaged blobs, or copy the store again. `npx ampoule snapshot verify <store>` checks all of one.",
     sandbox: "none",
   },
   ERR_AMPOULE_INCOMPATIBLE_SNAPSHOT: {
     summary: "the snapshot cannot be used here",
-    cause: "It is of a guest with other functions than the sandbox that was to go back to it.",
-    remedy: "Create a sandbox from it instead: `Sandbox.create({ snapshot })`.",
+    cause:
+      "It is of a guest with other functions than the sandbox that was to go back to it; or it was saved by another release or on a machine whose processor has more features, and `details.reason` is `format`, `abi`, `system-pages`, `architecture` or `cpu-features`.",
+    remedy:
+      "Create a sandbox from it instead: `Sandbox.create({ snapshot })`. One from disk: save it again with this release, on a machine like the one that loads it.",
+    sandbox: "unchanged",
+  },
+  ERR_AMPOULE_STORE: {
+    summary: "the host's file system refused an operation on a store",
+    cause:
+      "The disk is full, or the process lacks a permission; `details.operation`, `details.file` and `details.errno` tell what was refused.",
+    remedy: "Mend what the errno names. The store is as it was before.",
     sandbox: "unchanged",
   },
   ERR_AMPOULE_BUSY: {

@@ -69,10 +69,11 @@ pub const FEATURE_WORDS: [FeatureWord; 10] = [
     word("80000008.0.ebx", 0x8000_0008, 0, EBX, 0x1),
 ];
 
-/// Arithmetic flags, TF, IF, DF, NT, RF, AC and ID: what ring 3 can change of RFLAGS. The level of
-/// I/O privilege, 3, and the bit that is always set stand beside them.
-const FLAGS_FREE: u64 = 0x25_4fd5;
-const FLAGS_FIXED: u64 = 0x3002;
+/// Arithmetic flags, TF, IF, DF, NT, RF, AC and ID: what ring 3 can change of RFLAGS; and the level of
+/// I/O privilege, which some hypervisors show as 3, as it was set, and some as 0.
+const FLAGS_FREE: u64 = 0x25_7fd5;
+/// The bit that is always set.
+const FLAGS_FIXED: u64 = 0x2;
 /// Bytes of extended state in the standard format.
 const EXTENDED_BYTES: usize = 4096;
 /// Where the header starts, and its bytes (Intel SDM vol. 1, section 13.4.2).
@@ -124,6 +125,18 @@ impl GuestFeatures {
 }
 
 impl CpuState {
+    /// The state without components of extended state that guests with `features` cannot use. KVM shows
+    /// some (protection keys among them) whatever XCR0 is.
+    #[must_use]
+    pub fn narrowed(&self, features: &GuestFeatures) -> Self {
+        let mut narrowed = self.clone();
+        let present = narrowed.extended.iter_mut().skip(HEADER);
+        for (byte, allowed) in present.zip((features.xcr0 | 3).to_le_bytes()) {
+            *byte &= allowed;
+        }
+        narrowed
+    }
+
     /// Whether ring 3 can have come into this state on a processor with `features`. A hypervisor that
     /// is given another one may refuse it, or the guest would have rights that it must not have.
     ///
@@ -215,7 +228,7 @@ mod tests {
         let good = CpuState { registers, extended: vec![0; 4096], ..CpuState::default() };
         assert_eq!(good.check(&features()), Ok(()));
         let changes: [fn(&mut CpuState); 9] = [
-            |state| state.registers.rflags = 0x246,
+            |state| state.registers.rflags = 0x3244,
             |state| state.registers.rflags |= 1 << 17,
             |state| state.registers.rflags |= 1 << 19,
             |state| state.registers.rip = 1 << 63,
@@ -225,6 +238,10 @@ mod tests {
             |state| state.extended[512] = 0xe0,
             |state| state.extended[520] = 1,
         ];
+        let mut wide = good.clone();
+        wide.extended[512..514].copy_from_slice(&[3, 2]);
+        assert!(wide.check(&features()).is_err());
+        assert_eq!(wide.narrowed(&features()).check(&features()), Ok(()));
         for (index, change) in changes.into_iter().enumerate() {
             let mut state = good.clone();
             change(&mut state);

@@ -6,7 +6,8 @@ use ampoule_abi::channel::{
 use ampoule_abi::layout::{CHANNEL_BASE, CHANNEL_PHYSICAL_BASE, PAGE_SIZE};
 use ampoule_abi::version;
 use ampoule_memory::{
-    AddressSpace, MapError, Mapping, OutOfBounds, PhysicalAddress, Protection, round_up_to_page,
+    AddressSpace, MapError, Mapping, OutOfBounds, PhysicalAddress, PinnedRange, Privilege,
+    Protection, round_up_to_page,
 };
 use std::io;
 use std::mem::offset_of;
@@ -56,16 +57,30 @@ pub(crate) struct ClockParameters {
 impl Channel {
     /// Shared memory for messages of up to `message_bytes`.
     pub(crate) fn new(message_bytes: u64) -> io::Result<Self> {
-        let size = message_bytes
-            .checked_add(HEADER_SIZE)
-            .and_then(round_up_to_page)
-            .ok_or(io::ErrorKind::InvalidInput)?;
-        let to_guest = Area { offset: PAGE_SIZE, size };
-        let to_host = Area { offset: PAGE_SIZE + size, size };
+        let (to_guest, to_host) = areas(message_bytes)?;
+        let size = to_host.size;
         let mapping = Mapping::anonymous(to_host.offset + size)?;
         mapping.populate(0, PAGE_SIZE + PREFAULTED.min(size))?;
         mapping.populate(to_host.offset, PREFAULTED.min(size))?;
         Ok(Self { mapping: Arc::new(mapping), to_guest, to_host, sequence: 0, sent: 0 })
+    }
+
+    /// Where a channel for messages of up to `message_bytes` is shown to a guest.
+    pub(crate) fn ranges(message_bytes: u64) -> io::Result<[PinnedRange; 2]> {
+        areas(message_bytes).map(|(_, to_host)| Self::shown(to_host))
+    }
+
+    fn shown(to_host: Area) -> [PinnedRange; 2] {
+        let shown = |from: u64, to: u64, protection| PinnedRange {
+            start: CHANNEL_BASE + from,
+            end: CHANNEL_BASE + to,
+            protection,
+            privilege: Privilege::User,
+            attached: Some(physical(from)),
+        };
+        let end = to_host.offset + to_host.size;
+        let host = shown(0, to_host.offset, Protection::READ);
+        [host, shown(to_host.offset, end, Protection::READ_WRITE)]
     }
 
     /// Puts the channel's memory behind the mappings that a space from a snapshot has already.
@@ -76,14 +91,10 @@ impl Channel {
     /// Shows the channel to the guest: the control page and the host's area read-only.
     pub(crate) fn map_into(&self, space: &mut AddressSpace) -> Result<(), MapError> {
         self.attach_to(space);
-        let writable_from = self.to_host.offset;
-        space.map_attached(CHANNEL_BASE, writable_from, physical(0), Protection::READ)?;
-        space.map_attached(
-            CHANNEL_BASE + writable_from,
-            self.to_host.size,
-            physical(writable_from),
-            Protection::READ_WRITE,
-        )
+        Self::shown(self.to_host).iter().try_for_each(|range| {
+            let base = range.attached.unwrap_or(physical(0));
+            space.map_attached(range.start, range.end - range.start, base, range.protection)
+        })
     }
 
     /// Fills the control page.
@@ -194,6 +205,15 @@ impl Channel {
         out.resize(usize::try_from(received.length).map_err(|_| too_long)?, 0);
         self.mapping.read(self.to_host.offset + HEADER_SIZE, out)
     }
+}
+
+/// Where the areas of both directions lie behind the control page.
+fn areas(message_bytes: u64) -> io::Result<(Area, Area)> {
+    let size = message_bytes
+        .checked_add(HEADER_SIZE)
+        .and_then(round_up_to_page)
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    Ok((Area { offset: PAGE_SIZE, size }, Area { offset: PAGE_SIZE + size, size }))
 }
 
 /// Where the channel's memory lies for the guest's processor.

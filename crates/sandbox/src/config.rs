@@ -76,8 +76,8 @@ pub enum ConfigError {
 
 /// Room for system pages, page tables and a small program.
 const MEMORY_MIN: u64 = 1 << 20;
-const STACK_MIN: u64 = 16 * PAGE_SIZE;
-const MESSAGE_MIN: u64 = 1024;
+pub(crate) const STACK_MIN: u64 = 16 * PAGE_SIZE;
+pub(crate) const MESSAGE_MIN: u64 = 1024;
 
 impl Config {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {

@@ -48,6 +48,17 @@ impl Image {
         self.space.instantiate().map_err(|source| CreateError::Memory { source })
     }
 
+    /// The image of a guest that was not loaded here: `space` is what became of it.
+    pub(crate) fn of_snapshot(
+        executable: Arc<[u8]>,
+        system_pages: SystemPages,
+        space: &Arc<SealedSpace>,
+        memory_bytes: u64,
+    ) -> Result<Self, ElfError> {
+        let program = Program::parse(&executable)?;
+        Ok(Self { executable, program, system_pages, space: Arc::clone(space), memory_bytes })
+    }
+
     fn load(executable: Arc<[u8]>, memory_bytes: u64) -> Result<Self, CreateError> {
         let program = Program::parse(&executable)?;
         let too_small = |_| CreateError::GuestTooLarge { memory: memory_bytes };

@@ -21,6 +21,7 @@ mod ready;
 mod sandbox;
 mod statistics;
 mod stop;
+pub mod store;
 mod symbols;
 mod watchdog;
 

@@ -5,8 +5,8 @@ mod faults;
 mod rewind;
 mod snapshot;
 
-pub(crate) use snapshot::WeakSnapshot;
 pub use snapshot::{Snapshot, SnapshotError};
+pub(crate) use snapshot::{SnapshotParts, WeakSnapshot};
 
 use crate::channel::{Channel, ClockParameters};
 use crate::config::{Budget, Config, Limits};

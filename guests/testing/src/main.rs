@@ -4,6 +4,7 @@
 mod echo;
 mod failing;
 mod hosted;
+mod memory;
 mod model;
 mod residue;
 mod system;

@@ -152,6 +152,12 @@ impl SystemPages {
         Some(Self::at(pages))
     }
 
+    /// Everything that [`Self::find`] compares with: equal in releases whose system pages are equal.
+    #[must_use]
+    pub fn fixed_bytes() -> Vec<u8> {
+        Self::RANGES.iter().filter_map(|range| contents(range.start)).flatten().collect()
+    }
+
     /// The pages of [`Self::RANGES`].
     const fn at([_, _, _, stack, entry_state]: [PhysicalAddress; 5]) -> Self {
         Self { stack, entry_state }

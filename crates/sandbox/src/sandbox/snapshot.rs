@@ -20,19 +20,22 @@ use std::sync::{Arc, Weak};
 /// Cheap to clone and to send; any number of sandboxes start from one or go back to it, and it lives
 /// until the last of them is gone.
 #[derive(Debug, Clone)]
-pub struct Snapshot(Arc<Inner>);
+pub struct Snapshot(Arc<SnapshotParts>);
 
+/// What a snapshot is made of.
 #[derive(Debug)]
-struct Inner {
-    image: Arc<Image>,
-    space: Arc<SealedSpace>,
-    cpu: CpuState,
-    personality: Personality,
-    sequence: u32,
-    message_bytes: u64,
-    interface: Arc<Interface>,
-    limits: Limits,
-    stack_bytes: u64,
+pub(crate) struct SnapshotParts {
+    pub(crate) image: Arc<Image>,
+    pub(crate) space: Arc<SealedSpace>,
+    pub(crate) cpu: CpuState,
+    pub(crate) personality: Personality,
+    pub(crate) sequence: u32,
+    pub(crate) message_bytes: u64,
+    pub(crate) interface: Arc<Interface>,
+    pub(crate) limits: Limits,
+    pub(crate) stack_bytes: u64,
+    /// What the guest was told about its time-stamp counter.
+    pub(crate) tsc_frequency: Option<u64>,
 }
 
 /// A snapshot could not be taken or gone back to.
@@ -88,7 +91,7 @@ impl Sandbox {
         let cpu = self.machine.save(&self.space)?;
         let mut personality = self.personality.clone();
         personality.forget_history();
-        let snapshot = Snapshot(Arc::new(Inner {
+        let snapshot = Snapshot(Arc::new(SnapshotParts {
             image: Arc::clone(&self.image),
             space: self.space.seal().map_err(memory)?,
             cpu,
@@ -98,6 +101,7 @@ impl Sandbox {
             interface: Arc::clone(interface),
             limits: self.limits,
             stack_bytes: self.stack_bytes,
+            tsc_frequency: self.machine.tsc_frequency(),
         }));
         // From here on the memory is a view of the new image, so that going back to it is cheap.
         self.go_back(&snapshot)?;
@@ -148,7 +152,7 @@ impl Sandbox {
         Ok(Restored { pages: 0, wholesale: true })
     }
 
-    fn arrive(&mut self, from: &Inner) {
+    fn arrive(&mut self, from: &SnapshotParts) {
         self.personality.restore(&from.personality);
         self.image = Arc::clone(&from.image);
         self.stack_bytes = from.stack_bytes;
@@ -210,6 +214,16 @@ impl Sandbox {
 }
 
 impl Snapshot {
+    /// A snapshot that was not taken here.
+    pub(crate) fn from_parts(parts: SnapshotParts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// What it is made of.
+    pub(crate) fn parts(&self) -> &SnapshotParts {
+        &self.0
+    }
+
     /// What the guest exports and imports.
     #[must_use]
     pub fn interface(&self) -> &Interface {
@@ -247,7 +261,7 @@ impl Snapshot {
 
 /// A snapshot, as long as somebody else keeps it.
 #[derive(Debug)]
-pub(crate) struct WeakSnapshot(Weak<Inner>);
+pub(crate) struct WeakSnapshot(Weak<SnapshotParts>);
 
 impl WeakSnapshot {
     pub(crate) fn upgrade(&self) -> Option<Snapshot> {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test support: failing loudly is the point")]
 
+pub(crate) mod stores;
+
 use ampoule_sandbox::{
     Budget, Config, Control, Driven, Limits, Report, Resumption, Sandbox, Snapshot, Step,
 };

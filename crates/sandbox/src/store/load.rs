@@ -1,0 +1,290 @@
+//! Loading a snapshot.
+
+use super::config::{self, CONFIG_MAX, Config};
+use super::directory::{Blob, CHUNK, Directory};
+use super::error::{Incompatibility, StoreError};
+use super::layout::{Layer, Manifest};
+use super::pages::{self, EXTENTS_MAX, Run};
+use crate::channel::Channel;
+use crate::error::{CreateError, Failure};
+use crate::image::Image;
+use crate::sandbox::{Snapshot, SnapshotParts};
+use ampoule_abi::layout::{MEMORY_MAX, PAGE_SIZE};
+use ampoule_hypervisor::ring3::SystemPages;
+use ampoule_hypervisor::{HypervisorError, guest_features};
+use ampoule_linux::Personality;
+use ampoule_memory::{DescriptionError, Extent, SealedSpace};
+use ampoule_wire::interface::{self, Interface};
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Bytes of an executable and of a guest's file; both are read into memory.
+const FILE_MAX: u64 = 2 << 30;
+
+/// Which snapshot is to be loaded, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// The name it was saved by.
+    pub tag: String,
+    /// Whether to check the digests of memory, which costs reading all of it. What else a snapshot has is
+    /// always checked, page tables and ring-0 pages among it.
+    pub verify: bool,
+}
+
+/// Loads the snapshot of a tag from the store at `path`. Its memory is mapped from the files there and
+/// not copied; they must not change as long as anything uses it.
+///
+/// Cost: reading the executable, the guest's files and, unless [`LoadOptions::verify`] is off, the
+/// memory once.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn load(path: &Path, options: &LoadOptions, stop: &AtomicBool) -> Result<Snapshot, StoreError> {
+    let directory = Directory::open(path, &options.tag)?;
+    let manifest = directory.manifest(&directory.entry(&options.tag)?)?;
+    let parts = Parts::open(&directory, &manifest)?;
+    if options.verify {
+        parts.verify_memory(stop)?;
+    }
+    parts.check_stop(stop)?;
+    parts.snapshot(stop)
+}
+
+/// The public error for a hypervisor that did not answer.
+pub(super) fn host(error: HypervisorError) -> Failure {
+    CreateError::from(error).failure()
+}
+
+/// The blobs of one snapshot, opened, and what is small among them, read.
+pub(super) struct Parts {
+    pub(super) config: Config,
+    /// Name of the configuration's file, for messages.
+    config_name: String,
+    pub(super) interface: Interface,
+    executable: Blob,
+    files: Vec<Blob>,
+    base: Blob,
+    changed: Option<(Blob, Vec<Run>)>,
+}
+
+impl Parts {
+    pub(super) fn open(directory: &Directory, manifest: &Manifest) -> Result<Self, StoreError> {
+        let layers = |what| StoreError::corrupt("a manifest", what);
+        let blob = directory.blob(&manifest.config)?;
+        let config = config::decode(&blob.read(CONFIG_MAX)?).map_err(|what| match what {
+            Some(what) => StoreError::corrupt(&blob.name, what),
+            None => StoreError::Incompatible {
+                reason: Incompatibility::Format,
+                needed: "a release of Ampoule that knows its format".into(),
+            },
+        })?;
+        let config_name = blob.name;
+
+        let blob = directory.blob(manifest.only(Layer::Interface).map_err(layers)?)?;
+        let bytes = blob.read(interface::SIZE_LIMIT as u64)?;
+        let interface = Interface::decode(&bytes);
+        let interface =
+            interface.map_err(|error| StoreError::corrupt(&blob.name, error.to_string()))?;
+        if interface.imports.iter().map(|import| &import.name).ne(&config.required_host_functions) {
+            let what = "it names other host functions than the interface";
+            return Err(StoreError::corrupt(config_name, what));
+        }
+
+        let executable = directory.blob(manifest.only(Layer::Executable).map_err(layers)?)?;
+        let files: Vec<Blob> = manifest
+            .layers_of(Layer::File)
+            .map(|layer| directory.blob(layer))
+            .collect::<Result<_, _>>()?;
+        if files.len() != config.personality.file_count() {
+            return Err(layers("another number of files than the configuration says".into()));
+        }
+        let base = directory.blob(manifest.only(Layer::Base).map_err(layers)?)?;
+        if base.size == 0 || !base.size.is_multiple_of(PAGE_SIZE) || base.size > MEMORY_MAX {
+            return Err(StoreError::corrupt(&base.name, "it does not hold whole pages"));
+        }
+        let changed = manifest.at_most_one(Layer::Pages).map_err(layers)?;
+        let changed = changed.map(|layer| open_pages(directory.blob(layer)?)).transpose()?;
+        Ok(Self { config, config_name, interface, executable, files, base, changed })
+    }
+
+    /// Whether the snapshot's layers of memory are what their digests say.
+    pub(super) fn verify_memory(&self, stop: &AtomicBool) -> Result<(), StoreError> {
+        self.base.verify(stop, |_, _| {})?;
+        self.changed.as_ref().map_or(Ok(()), |(blob, _)| blob.verify(stop, |_, _| {}))
+    }
+
+    /// As [`Self::verify_memory`], for everything that is not read anyway.
+    pub(super) fn verify_all(&self, stop: &AtomicBool) -> Result<(), StoreError> {
+        self.verify_memory(stop)?;
+        let others = self.files.iter().chain([&self.executable]);
+        others.into_iter().try_for_each(|blob| blob.verify(stop, |_, _| {}))
+    }
+
+    fn check_stop(&self, stop: &AtomicBool) -> Result<(), StoreError> {
+        if stop.load(Ordering::Relaxed) { Err(StoreError::Stopped) } else { Ok(()) }
+    }
+
+    fn snapshot(&self, stop: &AtomicBool) -> Result<Snapshot, StoreError> {
+        let features =
+            guest_features().map_err(|error| StoreError::Host { failure: host(error) })?;
+        let config = &self.config;
+        let corrupt = |what: String| StoreError::corrupt(&self.config_name, what);
+        config.check_fit(&features)?;
+        let cpu = config.cpu(&features).map_err(corrupt)?;
+
+        let ranges = Channel::ranges(config.limits.message_bytes);
+        let mut pinned = ranges.map_err(|error| corrupt(error.to_string()))?.to_vec();
+        pinned.extend(SystemPages::RANGES);
+        let space = SealedSpace::from_extents(&config.space, self.extents(stop)?, &pinned);
+        let space = Arc::new(space.map_err(|error| match error {
+            DescriptionError::Host { source } => StoreError::io("map", &self.base.name)(source),
+            other => corrupt(format!("memory: {other}")),
+        })?);
+        let system_pages = SystemPages::find(&space).ok_or_else(|| {
+            StoreError::corrupt(&self.base.name, "its ring-0 pages are not those of this release")
+        })?;
+
+        let executable: Arc<[u8]> = self.executable.read(FILE_MAX)?.into();
+        let memory_bytes = config.limits.memory_bytes;
+        let image = Image::of_snapshot(executable, system_pages, &space, memory_bytes);
+        let image = image.map_err(|error| {
+            StoreError::corrupt(&self.executable.name, format!("not a guest: {error}"))
+        })?;
+        let mut files: Vec<Arc<[u8]>> = Vec::new();
+        for blob in &self.files {
+            self.check_stop(stop)?;
+            files.push(blob.read(FILE_MAX)?.into());
+        }
+        let personality = Personality::from_state(&config.personality, &files);
+        let personality = personality.map_err(|error| corrupt(error.to_string()))?;
+        Ok(Snapshot::from_parts(SnapshotParts {
+            image: Arc::new(image),
+            space,
+            cpu,
+            personality,
+            sequence: config.sequence,
+            message_bytes: config.limits.message_bytes,
+            interface: Arc::new(self.interface.clone()),
+            limits: config.limits(),
+            stack_bytes: config.limits.stack_bytes,
+            tsc_frequency: config.tsc_frequency(),
+        }))
+    }
+
+    /// The memory as extents of files: of the blobs themselves, or, where that would be too many, of a
+    /// memfd that is put together from them.
+    fn extents(&self, stop: &AtomicBool) -> Result<Vec<Extent>, StoreError> {
+        let end = self.config.space.used.saturating_mul(PAGE_SIZE);
+        let pieces = pieces(&self.base, self.changed.as_ref(), end).ok_or_else(|| {
+            StoreError::corrupt(&self.config_name, "there are pages behind the end of memory")
+        })?;
+        if pieces.len() <= EXTENTS_MAX {
+            let extent = |piece: &Piece<'_>| Extent {
+                file: Arc::clone(&piece.blob.file),
+                file_offset: piece.file_offset,
+                offset: piece.offset,
+                length: piece.length,
+            };
+            return Ok(pieces.iter().map(extent).collect());
+        }
+        let file = put_together(&pieces, end, stop)?;
+        Ok(vec![Extent { file: Arc::new(file), file_offset: 0, offset: 0, length: end }])
+    }
+}
+
+fn open_pages(blob: Blob) -> Result<(Blob, Vec<Run>), StoreError> {
+    let corrupt = |what: String| StoreError::corrupt(&blob.name, what);
+    let mut start = [0; 16];
+    if blob.size < start.len() as u64 {
+        return Err(corrupt("it has no header".into()));
+    }
+    blob.read_at(0, &mut start)?;
+    let size = pages::header_size(&start).map_err(corrupt)?;
+    if size > blob.size {
+        return Err(corrupt("its header is cut off".into()));
+    }
+    let mut header = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
+    blob.read_at(0, &mut header)?;
+    let runs = pages::decode(&header, blob.size).map_err(corrupt)?;
+    Ok((blob, runs))
+}
+
+/// A part of a blob and where in memory it stands.
+struct Piece<'a> {
+    blob: &'a Blob,
+    file_offset: u64,
+    offset: u64,
+    length: u64,
+}
+
+/// The base below `end` with the changed pages in their places; `None` when some stand behind `end`.
+fn pieces<'a>(
+    base: &'a Blob,
+    changed: Option<&'a (Blob, Vec<Run>)>,
+    end: u64,
+) -> Option<Vec<Piece<'a>>> {
+    let base_end = base.size.min(end);
+    let mut pieces = Vec::new();
+    let mut done = 0;
+    let base_until = |pieces: &mut Vec<Piece<'a>>, from: u64, to: u64| {
+        let to = to.min(base_end);
+        if from < to {
+            pieces.push(Piece { blob: base, file_offset: from, offset: from, length: to - from });
+        }
+    };
+    if let Some((blob, runs)) = changed {
+        let mut file_offset = pages::header_bytes(runs.len() as u64);
+        for run in runs {
+            let (offset, length) = (run.first * PAGE_SIZE, run.count * PAGE_SIZE);
+            base_until(&mut pieces, done, offset);
+            pieces.push(Piece { blob, file_offset, offset, length });
+            file_offset += length;
+            done = offset + length;
+        }
+    }
+    base_until(&mut pieces, done, end);
+    (done <= end).then_some(pieces)
+}
+
+/// A sealed memfd with the pieces in their places; pages of zeros stay holes.
+fn put_together(pieces: &[Piece<'_>], end: u64, stop: &AtomicBool) -> Result<OwnedFd, StoreError> {
+    let failed = || StoreError::io::<Errno>("make", "a copy of memory");
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = rustix::fs::memfd_create("ampoule-image", flags).map_err(failed())?;
+    rustix::fs::ftruncate(&file, end).map_err(failed())?;
+    let mut chunk = vec![0; CHUNK];
+    for piece in pieces {
+        let mut done = 0;
+        while done < piece.length {
+            if stop.load(Ordering::Relaxed) {
+                return Err(StoreError::Stopped);
+            }
+            let count = usize::try_from(piece.length - done).unwrap_or(CHUNK).min(CHUNK);
+            piece.blob.read_at(piece.file_offset + done, &mut chunk[..count])?;
+            write_used(&file, &chunk[..count], piece.offset + done).map_err(failed())?;
+            done += count as u64;
+        }
+    }
+    let seals = SealFlags::FUTURE_WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&file, seals).map_err(failed())?;
+    Ok(file)
+}
+
+/// Writes the pages that are not zero.
+fn write_used(file: &OwnedFd, bytes: &[u8], offset: u64) -> Result<(), Errno> {
+    for (page, at) in bytes.as_chunks::<4096>().0.iter().zip((offset..).step_by(4096)) {
+        let mut done = 0;
+        while *page != [0; 4096] && done < page.len() {
+            match rustix::io::pwrite(file, &page[done..], at + done as u64) {
+                Ok(count) => done += count,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+    Ok(())
+}
