@@ -5,14 +5,14 @@ use crate::extent::{self, Extent};
 use crate::frames::BLOCK_FRAMES;
 use crate::mapping::Mapping;
 use crate::physical::PhysicalMemory;
-use crate::space::{AddressSpace, Shape};
+use crate::space::{AddressSpace, Shape, WorkingSet};
 use crate::table::Entry;
 use ampoule_abi::layout::PAGE_SIZE;
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Frames for pages of 4 KiB behind an image's own: 4 MiB at least.
 pub(crate) const SMALL_FRAMES: u64 = 1024;
@@ -46,6 +46,8 @@ pub struct SealedSpace {
     /// The image again, for copying pages out of it; never written.
     pub(crate) view: Arc<Mapping>,
     pub(crate) shape: Shape,
+    /// The pages that calls touch, once they are known.
+    pub(crate) working_set: OnceLock<WorkingSet>,
 }
 
 impl SealedSpace {
@@ -75,7 +77,7 @@ impl SealedSpace {
         let length = shape.boundary * PAGE_SIZE;
         extent::check(&extents, length)?;
         let view = Arc::new(Mapping::over(&extents, length)?);
-        Ok(Self { extents, view, shape })
+        Ok(Self { extents, view, shape, working_set: OnceLock::new() })
     }
 
     /// Bytes of guest memory in use, page tables included.
@@ -98,7 +100,9 @@ impl SealedSpace {
             parts.push((boundary, Arc::new(Mapping::anonymous_huge(fresh)?)));
         }
         let memory = PhysicalMemory::new(parts);
-        Ok(AddressSpace::with_shape(memory, self.shape.clone(), Some(Arc::clone(self))))
+        let space = AddressSpace::with_shape(memory, self.shape.clone(), Some(Arc::clone(self)));
+        space.prefault()?;
+        Ok(space)
     }
 
     /// Puts a copy-on-write view of the image in the place of `mapping`, which has its length.

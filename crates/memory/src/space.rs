@@ -8,11 +8,13 @@ mod area;
 mod description;
 mod error;
 mod restore;
+mod working_set;
 
 pub use access::{AccessError, FaultOutcome};
 pub use description::{AreaDescription, DescriptionError, PinnedRange, SpaceDescription};
 pub use error::MapError;
 pub use restore::{RestoreError, Restored};
+pub(crate) use working_set::WorkingSet;
 
 use crate::address::{PhysicalAddress, is_page_aligned, round_up_to_page, to_usize};
 use crate::frames::{BLOCK_FRAMES, FrameAllocator, Run};

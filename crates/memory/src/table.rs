@@ -27,8 +27,8 @@ impl Entry {
     const PRESENT: u64 = 1 << 0;
     const WRITABLE: u64 = 1 << 1;
     const USER: u64 = 1 << 2;
-    const ACCESSED: u64 = 1 << 5;
-    const DIRTY: u64 = 1 << 6;
+    pub(crate) const ACCESSED: u64 = 1 << 5;
+    pub(crate) const DIRTY: u64 = 1 << 6;
     const LARGE: u64 = 1 << 7;
     const COMMITTED: u64 = 1 << 9;
     const NO_EXECUTE: u64 = 1 << 63;
@@ -105,6 +105,15 @@ impl Entry {
         let executable = !matches!(access, Access::Execute) || self.0 & Self::NO_EXECUTE == 0;
         self.0 & needed == needed && executable
     }
+}
+
+/// An entry that the processor used.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Used {
+    /// It leads to a table.
+    Table { slot: PhysicalAddress, table: PhysicalAddress },
+    /// It maps a page.
+    Page { slot: PhysicalAddress, bits: u64, frame: u64 },
 }
 
 /// Entries in a table.
@@ -295,6 +304,38 @@ impl PageTables {
             });
         })?;
         table
+    }
+
+    /// Calls `found` with every table and every page of 4 KiB that the processor used.
+    pub(crate) fn for_each_used(self, memory: &PhysicalMemory, mut found: impl FnMut(Used)) {
+        let mut tables = vec![(self.root, LEVELS - 1)];
+        while let Some((table, level)) = tables.pop() {
+            for index in 0..ENTRIES as u64 {
+                let slot = PhysicalAddress::new(table.get() + index * 8);
+                let entry = Entry(memory.read_u64(slot.get()).unwrap_or_default());
+                if !entry.is_present() || entry.0 & Entry::ACCESSED == 0 || entry.is_large() {
+                    continue;
+                }
+                if level == 0 {
+                    let frame = entry.frame();
+                    found(Used::Page { slot, bits: entry.0 & Entry::USED, frame });
+                } else {
+                    found(Used::Table { slot, table: entry.target() });
+                    tables.push((entry.target(), level - 1));
+                }
+            }
+        }
+    }
+
+    /// Sets bits of the entry at `slot`.
+    pub(crate) fn set_bits(
+        self,
+        memory: &PhysicalMemory,
+        slot: PhysicalAddress,
+        bits: u64,
+    ) -> io::Result<()> {
+        let word = memory.read_u64(slot.get()).map_err(io::Error::other)?;
+        memory.write_u64(slot.get(), word | bits).map_err(io::Error::other)
     }
 
     /// Notes that the page of `address` was written, as the processor does when ring 3 writes.

@@ -96,6 +96,7 @@ impl AddressSpace {
         self.shape = image.shape.clone();
         self.tracking.forget_tables();
         self.generation += 1;
+        self.prefault().map_err(host)?;
         Ok(Restored { pages: 0, wholesale: true })
     }
 

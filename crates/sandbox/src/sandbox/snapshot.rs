@@ -128,6 +128,7 @@ impl Sandbox {
         if !self.machine.is_sound() || capacity != Some(from.message_bytes) {
             return self.replace_by(snapshot);
         }
+        self.learn_working_set();
         let restored = match self.space.restore(&from.space) {
             Ok(restored) => restored,
             Err(RestoreError::Host { source }) => return Err(memory(source)),
@@ -139,6 +140,13 @@ impl Sandbox {
         self.machine.load(&from.cpu, &self.space)?;
         self.arrive(from);
         Ok(restored)
+    }
+
+    /// Lets sandboxes that start where this one did get the pages ready that its calls touched.
+    pub(crate) fn learn_working_set(&self) {
+        if self.statistics.calls > 0 {
+            self.space.learn_working_set();
+        }
     }
 
     /// Goes on in a new VM, under the same control and with the same counters.
