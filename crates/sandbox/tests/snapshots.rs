@@ -77,6 +77,30 @@ fn sandboxes_start_from_a_snapshot_without_initialising() {
 }
 
 #[test]
+fn a_snapshot_of_what_has_not_run_since_it_was_restored_is_the_same() {
+    if !kvm_is_available() {
+        return;
+    }
+    let mut original = ready("testing");
+    assert_eq!(call(&mut original, "counter", &[0_u8; 0], Budget::default()), Step::Return);
+    let mut snapshot = original.snapshot().unwrap();
+    let short = Budget { wall: Some(Duration::from_secs(10)), cpu: None };
+    for round in 0..3 {
+        // Taken twice in a row, and of a sandbox that was just made.
+        let again = original.snapshot().unwrap();
+        let mut sandbox = Sandbox::from_snapshot(&again, Control::new()).unwrap();
+        snapshot = sandbox.snapshot().unwrap();
+        for sandbox in [&mut sandbox, &mut original] {
+            let step = call(sandbox, "counter", &[0_u8; 0], short);
+            assert_eq!(step, Step::Return, "round {round}: {:?}", sandbox.state());
+            assert_eq!(result::<u64>(sandbox), 2, "round {round}");
+        }
+        original.restore(&snapshot).unwrap();
+    }
+    drop(snapshot);
+}
+
+#[test]
 fn large_messages_and_memory_are_forgotten_too() {
     if !kvm_is_available() {
         return;

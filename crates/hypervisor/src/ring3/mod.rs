@@ -204,9 +204,25 @@ impl Machine {
     /// # Errors
     /// [`HypervisorError::Refused`].
     pub fn save(&mut self, space: &AddressSpace) -> Result<CpuState, HypervisorError> {
+        if self.entry == Entry::Loaded {
+            // The CPU stands at the entry stub, and would stay there for ever as a state of its own.
+            return self.loaded_state(space);
+        }
         let state = self.vcpu.save()?;
         self.leave_state(&state, space)?;
         Ok(state)
+    }
+
+    /// The state that was loaded and has not run yet.
+    fn loaded_state(&self, space: &AddressSpace) -> Result<CpuState, HypervisorError> {
+        let state = self.pages.loaded_state(&self.vcpu.registers(), space).ok_or_else(|| {
+            HypervisorError::Refused {
+                operation: "read a CPU's state",
+                source: std::io::ErrorKind::InvalidData.into(),
+            }
+        })?;
+        let system = self.vcpu.system_registers();
+        Ok(CpuState { fs_base: system.fs_base, gs_base: system.gs_base, ..state })
     }
 
     /// Makes the next run start in `state`, in `space`.

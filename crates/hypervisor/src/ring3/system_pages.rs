@@ -205,6 +205,17 @@ impl SystemPages {
         space: &AddressSpace,
     ) -> Option<CpuState> {
         let frame = self.exception_frame(VECTOR_INVALID_OPCODE, registers.rsp, space)?;
+        let registers = Registers { rsp: frame.rsp, rflags: frame.rflags, ..*registers };
+        self.loaded_state(&registers, space)
+    }
+
+    /// The state that the entry stub will lead to from `registers`, those made by
+    /// [`Self::entry_registers`].
+    pub(super) fn loaded_state(
+        self,
+        registers: &Registers,
+        space: &AddressSpace,
+    ) -> Option<CpuState> {
         let word = |at: u64| space.memory().read_u64(self.entry_state.get() + at).ok();
         let mut extended = vec![0; usize::try_from(PAGE_SIZE).ok()?];
         let kept = &mut extended[..EXTENDED_MAX];
@@ -213,8 +224,6 @@ impl SystemPages {
             rax: word(ENTRY_RAX)?,
             rdx: word(ENTRY_RDX)?,
             rip: word(ENTRY_RIP)?,
-            rsp: frame.rsp,
-            rflags: frame.rflags,
             ..*registers
         };
         Some(CpuState { registers, extended, ..CpuState::default() })
