@@ -34,6 +34,8 @@ struct Environment {
     /// A payload that did not fit into the staging buffer.
     waiting: Vec<u8>,
     handler: Option<Arc<StepHandler>>,
+    /// Whether [`leave`] will be called.
+    leaves: bool,
     sandboxes: HashMap<i64, Rc<Entry>>,
     /// How many handles this thread has of each snapshot.
     snapshots: HashMap<i64, u64>,
@@ -74,7 +76,13 @@ pub fn on_step(env: &Env, handler: Function<'_, i64, ()>) -> Result<()> {
         .callee_handled::<false>()
         .weak::<true>()
         .build()?;
-    let first = HERE.with_borrow_mut(|here| here.handler.replace(Arc::new(handler)).is_none());
+    HERE.with_borrow_mut(|here| here.handler = Some(Arc::new(handler)));
+    leave_in_the_end(env)
+}
+
+/// Makes sure that [`leave`] is called; to be called before anything is kept for this thread.
+pub(crate) fn leave_in_the_end(env: &Env) -> Result<()> {
+    let first = HERE.with_borrow_mut(|here| !std::mem::replace(&mut here.leaves, true));
     if first {
         env.add_env_cleanup_hook((), |()| leave())?;
     }

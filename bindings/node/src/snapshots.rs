@@ -6,7 +6,7 @@
 use crate::config::{count, number};
 use crate::environment;
 use ampoule_sandbox::Snapshot;
-use napi::{Error, Result};
+use napi::{Env, Error, Result};
 use napi_derive::napi;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -75,13 +75,13 @@ pub fn take_snapshot(handle: i64, name: String) -> Result<f64> {
 
 /// Opens another handle on this thread. `false`: all handles are closed, or there never was one.
 #[napi]
-#[must_use]
-pub fn open_snapshot(id: i64) -> bool {
+pub fn open_snapshot(env: &Env, id: i64) -> Result<bool> {
+    environment::leave_in_the_end(env)?;
     let mut shared = SHARED.lock();
-    let Some(one) = shared.as_mut().and_then(|all| all.get_mut(&id)) else { return false };
+    let Some(one) = shared.as_mut().and_then(|all| all.get_mut(&id)) else { return Ok(false) };
     one.handles += 1;
     environment::count_snapshot(id, true);
-    true
+    Ok(true)
 }
 
 /// Closes a handle of this thread.
@@ -104,12 +104,4 @@ pub fn snapshot_info(id: i64) -> Option<NativeSnapshot> {
         memory_bytes: count(one.snapshot.memory_bytes()),
         message_bytes: count(one.snapshot.message_bytes()),
     })
-}
-
-/// Snapshots with an open handle in this process, to look for leaks.
-#[napi]
-#[must_use]
-pub fn open_snapshots() -> u32 {
-    let shared = SHARED.lock();
-    shared.as_ref().map_or(0, |all| u32::try_from(all.len()).unwrap_or(u32::MAX))
 }

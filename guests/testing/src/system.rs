@@ -12,12 +12,23 @@ thread_local! {
     static PREPARED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs once, before the guest is ready. `TESTING_INIT=fail` and `=panic` make it fail.
+/// Runs once, before the guest is ready. `TESTING_INIT=fail` and `=panic` make it fail, `=print` makes
+/// it write a line, and `=read` read a byte of standard input.
 pub(crate) fn prepare() -> Result<(), String> {
     PREPARED.set(true);
     match std::env::var("TESTING_INIT").as_deref() {
         Ok("fail") => Err("told to fail by TESTING_INIT".to_owned()),
         Ok("panic") => panic!("told to panic by TESTING_INIT"),
+        Ok("print") => {
+            println!("initialising");
+            Ok(())
+        }
+        Ok("read") => {
+            let mut byte = [0];
+            std::io::stdin().read_exact(&mut byte).map_err(|error| error.to_string())?;
+            COUNTER.set(u64::from(byte[0]));
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
