@@ -149,6 +149,25 @@ describeWithKvm("a pool", () => {
     expect(small.statistics).toMatchObject({ restores: 1, leases: 2, created: 1 });
   });
 
+  test("has a lease's functions in tables that nobody can change", async () => {
+    const { pool: small } = await pool({ size: 1 });
+    using lease = await small.acquire();
+    for (const table of [lease.sandbox.call, lease.sandbox.callSync] as Functions[]) {
+      expect(Object.keys(table)).toEqual(small.interface.exports.map(({ name }) => name));
+      expect(table["add"]).toBe(table["add"]);
+      expect({ ...table }["add"]).toBe(table["add"]);
+      expect([await table["add"]?.(1, 2), "add" in table, "no_such" in table]).toEqual([
+        3,
+        true,
+        false,
+      ]);
+      expect(() => table["no_such"]).toThrow("exports no function");
+      expect(Reflect.set(table, "add", null)).toBe(false);
+      expect(Reflect.deleteProperty(table, "add")).toBe(false);
+      expect(Reflect.defineProperty(table, "more", { value: 1 })).toBe(false);
+    }
+  });
+
   test("restores nothing after a lease that called nothing", async () => {
     const { pool: small } = await pool({ size: 1 });
     for (let round = 0; round < 3; round++) (await small.acquire()).release();

@@ -1,7 +1,7 @@
 import type { AmpouleError } from "./errors.js";
 import type { Calls, GuestDeclaration, SyncCalls, UndeclaredGuest } from "./guest.js";
 import type { GuestInterface } from "./interface.js";
-import { type Export, functionTables } from "./internal/functions.js";
+import type { LazyTables } from "./internal/lazy-table.js";
 import type { Tenancy } from "./internal/pool-tenancy.js";
 import type { SandboxState } from "./state.js";
 import { type SandboxStatistics, statisticsOf } from "./statistics.js";
@@ -16,33 +16,37 @@ export class LeasedSandbox<G extends GuestDeclaration = UndeclaredGuest> {
   /** What the guest says about itself. */
   readonly interface: GuestInterface;
   readonly #tenancy: Tenancy;
-  readonly #exports: readonly Export[];
-  #tables: { readonly call: Calls<G>; readonly callSync: SyncCalls<G> } | undefined;
+  readonly #tables: LazyTables;
+  #call: Calls<G> | undefined;
+  #callSync: SyncCalls<G> | undefined;
 
   /** @internal Use `Pool.acquire`. */
-  constructor(tenancy: Tenancy, exports: readonly Export[], description: GuestInterface) {
+  constructor(tenancy: Tenancy, tables: LazyTables, description: GuestInterface) {
     this.#tenancy = tenancy;
-    this.#exports = exports;
+    this.#tables = tables;
     this.interface = description;
   }
 
+  // The tables belong to the lease, so that a function that was kept dies with it.
+
   /** The guest's functions, as `sandbox.call`. Once the lease is released they only throw. */
   get call(): Calls<G> {
-    return this.#bound.call;
+    this.#call ??= this.#tables.make(
+      (each) =>
+        (...args) =>
+          each.call(this.#tenancy, args),
+    ) as Calls<G>;
+    return this.#call;
   }
 
   /** The guest's functions, as `sandbox.callSync`. Once the lease is released they only throw. */
   get callSync(): SyncCalls<G> {
-    return this.#bound.callSync;
-  }
-
-  /** The tables belong to the lease, so that a function that was kept dies with it. */
-  get #bound(): { readonly call: Calls<G>; readonly callSync: SyncCalls<G> } {
-    this.#tables ??= functionTables(this.#tenancy, this.#exports) as unknown as {
-      readonly call: Calls<G>;
-      readonly callSync: SyncCalls<G>;
-    };
-    return this.#tables;
+    this.#callSync ??= this.#tables.make(
+      (each) =>
+        (...args) =>
+          each.callSync(this.#tenancy, args),
+    ) as SyncCalls<G>;
+    return this.#callSync;
   }
 
   /** Names this sandbox in the whole process, for `Sandbox.kill` from another thread. */

@@ -2,6 +2,7 @@ import type { Calls, GuestDeclaration, UndeclaredGuest } from "./guest.js";
 import type { GuestInterface } from "./interface.js";
 import { refuseAborted } from "./internal/create.js";
 import { tableOf } from "./internal/functions.js";
+import { LazyTables } from "./internal/lazy-table.js";
 import { PoolCalls } from "./internal/pool-calls.js";
 import { Members } from "./internal/pool-members.js";
 import { resolvePool } from "./internal/pool-options.js";
@@ -113,6 +114,7 @@ export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
   readonly #source: PoolSource;
   readonly #members: Members<PooledSandbox>;
   readonly #calls: PoolCalls;
+  readonly #tables: LazyTables;
   #leases = 0;
 
   /** @internal Use {@link Pool.create}. */
@@ -130,6 +132,7 @@ export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
     this.#source = source;
     this.#members = members;
     this.#calls = calls;
+    this.#tables = new LazyTables(exports);
   }
 
   /**
@@ -182,8 +185,7 @@ export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
       }));
     this.#leases++;
     const tenancy = new Tenancy(this.#members, member);
-    const { exports } = this.#source;
-    return new Lease<G>(tenancy, new LeasedSandbox<G>(tenancy, exports, this.interface));
+    return new Lease<G>(tenancy, new LeasedSandbox<G>(tenancy, this.#tables, this.interface));
   }
 
   /**

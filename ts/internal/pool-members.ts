@@ -149,18 +149,21 @@ export class Members<M extends Member> {
 
   #recycle(member: M): void {
     this.#restoring.add(member);
-    member.restore().then(
-      () => {
-        this.#restoring.delete(member);
-        this.#done.restores++;
-        if (member.isReady) this.#offer(member);
-        else this.#replace(member);
-      },
-      () => {
-        this.#restoring.delete(member);
-        this.#replace(member);
-      },
-    );
+    // Behind the promise jobs of now: the caller goes on with the answer first.
+    process.nextTick(() => {
+      member.restore().then(
+        () => {
+          this.#restoring.delete(member);
+          this.#done.restores++;
+          if (member.isReady) this.#offer(member);
+          else this.#replace(member);
+        },
+        () => {
+          this.#restoring.delete(member);
+          this.#replace(member);
+        },
+      );
+    });
   }
 
   /** A member that belongs to nobody and is clean goes to who waits longest, or is kept. */
