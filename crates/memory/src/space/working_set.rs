@@ -10,6 +10,7 @@
 use super::AddressSpace;
 use crate::address::PhysicalAddress;
 use crate::frames::Run;
+use crate::image::SealedSpace;
 use crate::table::{Entry, Used};
 use ampoule_abi::layout::PAGE_SIZE;
 use std::io;
@@ -29,6 +30,15 @@ pub(crate) struct WorkingSet {
     parents: Vec<PhysicalAddress>,
     /// The pages and their tables, in the image's part of memory.
     frames: Vec<Run>,
+}
+
+impl SealedSpace {
+    /// Pages that instances of this image get ready, tables included; 0 until it was learned.
+    #[must_use]
+    pub fn working_set_pages(&self) -> u64 {
+        let runs = self.working_set.get().map_or(&[][..], |set| &set.frames);
+        runs.iter().map(|run| run.count).sum()
+    }
 }
 
 impl AddressSpace {

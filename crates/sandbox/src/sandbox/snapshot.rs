@@ -244,6 +244,13 @@ impl Snapshot {
         self.0.space.committed_bytes()
     }
 
+    /// Pages of guest memory that sandboxes which start here get ready at once, because calls touch
+    /// them; 0 until that was learned.
+    #[must_use]
+    pub fn working_set_pages(&self) -> u64 {
+        self.0.space.working_set_pages()
+    }
+
     /// Bytes of the largest message of sandboxes that start here.
     #[must_use]
     pub fn message_bytes(&self) -> u64 {
