@@ -10,12 +10,7 @@ import type {
 import type { GuestInterface, TypedInterface } from "./interface.js";
 import { makeDriver, makeDriverFrom, type Sinks, unlessAborted } from "./internal/create.js";
 import { exited } from "./internal/failures.js";
-import {
-  checkHostFunctions,
-  type Export,
-  exportsOf,
-  functionTables,
-} from "./internal/functions.js";
+import { checkHostFunctions, type Export, exportsOf, tableOf } from "./internal/functions.js";
 import { Import } from "./internal/host.js";
 import { interfaceOf, type ParsedInterface } from "./internal/interfaces.js";
 import { native, StopReason } from "./internal/native.js";
@@ -134,20 +129,13 @@ export let partsOf: (sandbox: Sandbox) => {
  * @typeParam G - the guest's declaration, written by `ampoule types`.
  */
 export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
-  /**
-   * The guest's functions. Each returns a promise and takes, behind its own arguments, optional
-   * {@link CallOptions}.
-   */
-  readonly call: Calls<G>;
-  /**
-   * The guest's functions, on this thread: the event loop stands still until they return, and host
-   * functions must not be asynchronous. A call costs one VM exit and no thread hop.
-   */
-  readonly callSync: SyncCalls<G>;
   /** What the guest says about itself. */
   readonly interface: GuestInterface;
   readonly #driver: Driver;
   readonly #exports: readonly Export[];
+  // Made at the first use: most sandboxes are called in one of the two ways.
+  #call: Calls<G> | undefined;
+  #callSync: SyncCalls<G> | undefined;
   readonly #interfaceJson: string;
   readonly #messageBytes: number;
   readonly #settings: ForkOptions<G>;
@@ -164,9 +152,6 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
     settings: ForkOptions<G>,
   ) {
     this.#exports = exportsOf(parsed.typed.exports, times);
-    const { call, callSync } = functionTables(driver, this.#exports);
-    this.call = call as Calls<G>;
-    this.callSync = callSync as SyncCalls<G>;
     this.interface = parsed.described;
     this.#driver = driver;
     this.#interfaceJson = parsed.json;
@@ -235,6 +220,34 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
     const driver = driverOf(id);
     if (driver === undefined) native().kill(id, StopReason.killed);
     else driver.kill();
+  }
+
+  /**
+   * The guest's functions. Each returns a promise and takes, behind its own arguments, optional
+   * {@link CallOptions}.
+   */
+  get call(): Calls<G> {
+    this.#call ??= tableOf(
+      this.#exports,
+      (each) =>
+        (...args) =>
+          each.call(this.#driver, args),
+    ) as Calls<G>;
+    return this.#call;
+  }
+
+  /**
+   * The guest's functions, on this thread: the event loop stands still until they return, and host
+   * functions must not be asynchronous. A call costs one VM exit and no thread hop.
+   */
+  get callSync(): SyncCalls<G> {
+    this.#callSync ??= tableOf(
+      this.#exports,
+      (each) =>
+        (...args) =>
+          each.callSync(this.#driver, args),
+    ) as SyncCalls<G>;
+    return this.#callSync;
   }
 
   /** Names this sandbox in the whole process, for {@link Sandbox.kill} from another thread. */
