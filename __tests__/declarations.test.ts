@@ -74,6 +74,35 @@ describeWithKvm("declarations of a real guest", () => {
     const { call, callSync } = sandbox;
   `;
 
+  test("snapshots carry them along", () => {
+    const code = `
+      import { Sandbox, Snapshot, type HostFunctions } from "ampoule";
+      import type { Testing } from "./testing.js";
+      declare const hostFunctions: HostFunctions<Testing>;
+      const sandbox = await Sandbox.create<Testing>({ guest: "x", hostFunctions });
+      const snapshot: Snapshot<Testing> = await sandbox.snapshot();
+      const other = await Sandbox.create({ snapshot, hostFunctions, restore: "after-call" });
+      const sum: number = other.callSync.add(1, 2);
+      const fork = await other.fork({ name: "f", limits: { timeoutMs: 5 }, hostFunctions });
+      const later: Promise<number> = fork.call.add(1, 2);
+      await fork.restore(Snapshot.open<Testing>(snapshot.id));
+      fork.restoreSync(snapshot);
+      using again = Snapshot.open(1);
+    `;
+    expect(compile({ "testing.d.ts": declarations, "use.ts": code })).toEqual([]);
+    const wrong = `
+      import { Sandbox, Snapshot } from "ampoule";
+      import type { Testing } from "./testing.js";
+      declare const snapshot: Snapshot<Testing>;
+      await Sandbox.create({ snapshot });
+      await Sandbox.create<Testing>({ snapshot, memory: "1MiB", hostFunctions: {} as never });
+      await Sandbox.create<Testing>({ snapshot, guest: "x", hostFunctions: {} as never });
+      new Snapshot(1);
+    `;
+    const lines = compile({ "testing.d.ts": declarations, "use.ts": wrong });
+    expect(lines.map((line) => line.split(":")[1])).toEqual(["5", "6", "7", "8"]);
+  });
+
   test("right uses compile", () => {
     const code = `${HEAD}
       const sum: number = callSync.add(1, 2);

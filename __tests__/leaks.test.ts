@@ -1,7 +1,7 @@
 /** Sandboxes leave nothing behind: no file descriptors, no threads, no mappings, no memory. */
 import { readFile } from "node:fs/promises";
 import { beforeAll, expect, test } from "@jest/globals";
-import { Sandbox } from "../ts/index.js";
+import { Sandbox, Snapshot } from "../ts/index.js";
 import { async, failureOf, HOST_FUNCTIONS, rustGuest, sync } from "./support/guests.js";
 import { describeWithKvm } from "./support/kvm.js";
 import { fileDescriptors, mappings, residentBytes, threads } from "./support/resources.js";
@@ -75,6 +75,48 @@ const LIVES: Readonly<Record<string, (sandbox: Sandbox) => Promise<void>>> = {
     const call = async(sandbox, "spin_forever")();
     void sandbox.close();
     expect(await failureOf(() => call)).toMatchObject({ code: "ERR_AMPOULE_CLOSED" });
+  },
+  async restores(sandbox) {
+    for (let round = 0; round < 5; round++) {
+      expect(sync(sandbox, "counter")()).toBe(1n);
+      await async(sandbox, "allocate")(5_000_000n);
+      if (round % 2 === 0) await sandbox.restore();
+      else sandbox.restoreSync();
+    }
+  },
+  async killDuringRestore(sandbox) {
+    await async(sandbox, "allocate")(5_000_000n);
+    const restored = sandbox.restore();
+    sandbox.kill();
+    // A restore that costs little is done before it can be killed.
+    await restored.catch(() => {});
+    await sandbox.restore();
+    expect(sync(sandbox, "add")(1, 2)).toBe(3);
+  },
+  async closeDuringSnapshot(sandbox) {
+    const snapshot = sandbox.snapshot();
+    void sandbox.close();
+    await failureOf(async () => (await snapshot).close());
+  },
+  async snapshots(sandbox) {
+    const snapshot = await sandbox.snapshot();
+    const others = await Promise.all([
+      sandbox.fork({ restore: "after-call" }),
+      Sandbox.create({ snapshot, hostFunctions: HOST_FUNCTIONS, stdout: "ignore" } as never),
+    ]);
+    for (const other of others) expect(sync(other, "counter")()).toBe(1n);
+    await failureOf(() => async(others[0], "panic")("on purpose"));
+    await sandbox.restore(snapshot);
+    Snapshot.open(snapshot.id).close();
+    snapshot.close();
+    await Promise.all(others.map((other) => other.close()));
+  },
+  async failedCreation(sandbox) {
+    const snapshot = await sandbox.snapshot();
+    for (const options of [{ hostFunctions: {} }, { signal: AbortSignal.abort() }]) {
+      await failureOf(() => Sandbox.create({ snapshot, ...options } as never));
+    }
+    snapshot.close();
   },
   async nothing() {},
 };

@@ -11,8 +11,13 @@ const AMPOULE = JSON.stringify(new URL("../dist/index.js", import.meta.url).href
 
 describeWithKvm("a restore", () => {
   test("leads back from poison", async () => {
-    const sandbox = await testing();
+    const full = (): never => {
+      throw new Error("full");
+    };
+    const sandbox = await testing({ stdout: full });
     for (const act of [
+      // Broken off by the host while the guest waits to go on.
+      () => sync(sandbox, "print_bytes")(new Uint8Array(100_000)),
       () => sync(sandbox, "panic")("on purpose"),
       () => async(sandbox, "spin_forever")({ timeoutMs: 5 }),
       () => sync(sandbox, "exit")(1),
@@ -33,7 +38,7 @@ describeWithKvm("a restore", () => {
     Sandbox.kill(sandbox.id);
     await sandbox.restore();
     expect(count(sandbox)).toBe(1n);
-    expect(sandbox.statistics.restores).toBe(5);
+    expect(sandbox.statistics.restores).toBe(6);
   });
 
   test("waits its turn, and what is behind it finds a clean sandbox", async () => {
@@ -63,6 +68,37 @@ describeWithKvm("a restore", () => {
       1n,
       2n,
     ]);
+  });
+
+  test("takes no counter back", async () => {
+    const sandbox = await testing({ memory: "64MiB" });
+    const other = await testing({ memory: "128MiB" });
+    const snapshots = [
+      undefined,
+      closing(await other.snapshot()),
+      undefined,
+      closing(await sandbox.snapshot()),
+    ];
+    let { memoryBytes: _, systemCalls, unknownSystemCalls: __, ...before } = sandbox.statistics;
+    for (const snapshot of snapshots) {
+      await async(sandbox, "print_line")("a line");
+      await async(sandbox, "allocate")(3_000_000n);
+      expect(await async(sandbox, "sum_via_host")(2)).toBe(2n);
+      await sandbox.restore(snapshot);
+      const {
+        memoryBytes: _,
+        systemCalls: calls,
+        unknownSystemCalls: __,
+        ...now
+      } = sandbox.statistics;
+      for (const [name, value] of Object.entries(before)) {
+        expect([name, now[name as keyof typeof now] >= value]).toEqual([name, true]);
+      }
+      expect(calls["write"]).toBe((systemCalls["write"] ?? 0) + 1);
+      expect(now.hostCalls).toBe(before.hostCalls + 2);
+      expect(now.restores).toBe(before.restores + 1);
+      [before, systemCalls] = [now, calls];
+    }
   });
 
   test("is refused in the middle of a call", async () => {

@@ -55,6 +55,7 @@ interface AnySandboxOptions {
 export interface SandboxOptions extends GuestOptions, AnySandboxOptions {
   /** The guest: a static x86-64 Linux executable built with the guest SDK. */
   readonly guest: FileSource;
+  readonly snapshot?: never;
 }
 
 /**
@@ -66,6 +67,11 @@ export interface SnapshotOptions<G extends GuestDeclaration = UndeclaredGuest>
     AnySandboxOptions {
   /** What the sandbox begins as. The handle can be closed as soon as `create` has resolved. */
   readonly snapshot: Snapshot<G>;
+  readonly guest?: never;
+  readonly memory?: never;
+  readonly args?: never;
+  readonly env?: never;
+  readonly files?: never;
 }
 
 /** Options of {@link Sandbox.create}. */
