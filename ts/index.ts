@@ -67,4 +67,17 @@ export type { Size } from "./sizes.js";
 export { Snapshot } from "./snapshot.js";
 export type { SandboxState } from "./state.js";
 export type { SandboxStatistics } from "./statistics.js";
+export {
+  inspectStore,
+  type LoadOptions,
+  type PrunedStore,
+  pruneStore,
+  type SavedLayer,
+  type SavedSnapshot,
+  type SaveOptions,
+  type StoredSnapshot,
+  type StoreFinding,
+  type StoreOptions,
+  verifyStore,
+} from "./store.js";
 export { type DeclareOptions, declareGuest } from "./types.js";

@@ -3,7 +3,9 @@ import type { GuestDeclaration, UndeclaredGuest } from "./guest.js";
 import type { GuestInterface } from "./interface.js";
 import { interfaceOf } from "./internal/interfaces.js";
 import { type NativeSnapshot, native } from "./internal/native.js";
+import { inStore, storeMetadata, storePath, storeTag } from "./internal/store.js";
 import { describeType, invalid } from "./options.js";
+import type { LoadOptions, SavedSnapshot, SaveOptions } from "./store.js";
 
 /** Closes handles that were dropped without `close()`. */
 const abandoned = new FinalizationRegistry<{ id: number; name: string }>(({ id, name }) => {
@@ -65,6 +67,52 @@ export class Snapshot<G extends GuestDeclaration = UndeclaredGuest> {
       );
     }
     return makeHandle(id) as Snapshot<G>;
+  }
+
+  /**
+   * Loads a snapshot that was {@link save}d to the store at `path`. Its memory is mapped from the
+   * files there and not copied: they must not change while anything uses it, and whoever may write
+   * them must be trusted as much as whoever supplies the guest.
+   *
+   * @throws AmpouleError `ERR_AMPOULE_SNAPSHOT_NOT_FOUND`, `ERR_AMPOULE_CORRUPT_SNAPSHOT`,
+   * `ERR_AMPOULE_INCOMPATIBLE_SNAPSHOT`, `ERR_AMPOULE_STORE`, `ERR_AMPOULE_ABORTED`
+   */
+  static async load<G extends GuestDeclaration = UndeclaredGuest>(
+    path: string | URL,
+    options: LoadOptions = {},
+  ): Promise<Snapshot<G>> {
+    const [store, tag] = [storePath(path), storeTag(options.tag)];
+    const { verify = true, signal } = options;
+    if (typeof verify !== "boolean") {
+      throw invalid("verify", `must be a boolean, got ${describeType(verify)}`);
+    }
+    const id = await inStore(`loading ${JSON.stringify(tag)}`, signal, (operation) =>
+      native().loadSnapshot(operation, store, tag, verify),
+    );
+    return makeHandle(id as number) as Snapshot<G>;
+  }
+
+  /**
+   * Saves the snapshot to the store at `path`, a directory that is made if it does not exist. When the
+   * promise is fulfilled, the snapshot survives a crash; until then the store is as it was. Several
+   * threads and processes may save to one store at once. Only pages that no base in the store has are
+   * written.
+   *
+   * @throws AmpouleError `ERR_AMPOULE_CLOSED`, `ERR_AMPOULE_INVALID_ARGUMENT`,
+   * `ERR_AMPOULE_CORRUPT_SNAPSHOT`, `ERR_AMPOULE_STORE`, `ERR_AMPOULE_ABORTED`
+   */
+  async save(path: string | URL, options: SaveOptions = {}): Promise<SavedSnapshot> {
+    const save = {
+      snapshot: this.id,
+      path: storePath(path),
+      tag: storeTag(options.tag),
+      metadata: storeMetadata(options.metadata),
+    };
+    openInfo(this, "snapshot");
+    const saved = await inStore(`saving snapshot ${this.id}`, options.signal, (operation) =>
+      native().saveSnapshot(operation, save),
+    );
+    return saved as SavedSnapshot;
   }
 
   /** What the guest says about itself. */

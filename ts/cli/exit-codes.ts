@@ -27,7 +27,7 @@ Exit codes:
   124  a time limit was reached
   125  Ampoule itself failed, or stopped the guest for another reason
   126  the file is not a static x86-64 Linux executable
-  127  the file was not found
+  127  the file, or the snapshot, was not found
   128+N  (run) signal N ended the program; a processor exception counts as the signal that
          Linux sends for it, for example 139 for a wild pointer`;
 
@@ -49,6 +49,10 @@ export function errorExitCode(error: unknown): number {
       return ExitCode.usage;
     case "ERR_AMPOULE_INVALID_ARGUMENT":
       return isMissing(error.cause) ? ExitCode.notFound : ExitCode.usage;
+    case "ERR_AMPOULE_SNAPSHOT_NOT_FOUND":
+      return ExitCode.notFound;
+    case "ERR_AMPOULE_CORRUPT_SNAPSHOT":
+      return ExitCode.failure;
     case "ERR_AMPOULE_INVALID_GUEST":
       return ExitCode.notExecutable;
     case "ERR_AMPOULE_TIMEOUT":

@@ -121,7 +121,7 @@ function readArgument(text: string, shape: Shape): unknown {
   return value;
 }
 
-async function importFunctions(module: string | undefined): Promise<Record<string, never>> {
+export async function importFunctions(module: string | undefined): Promise<Record<string, never>> {
   if (module === undefined) return {};
   try {
     const exported = (await import(pathToFileURL(resolve(module)).href)) as Record<string, never>;
@@ -135,11 +135,10 @@ async function importFunctions(module: string | undefined): Promise<Record<strin
 
 /** Starts the guest far enough to learn its interface; `null` for a plain program. */
 async function describe(path: string): Promise<GuestInterface | null> {
-  const missing = new Proxy({}, { getOwnPropertyDescriptor: () => STUB, get: () => unavailable });
   try {
     await using sandbox = await Sandbox.create({
       guest: path,
-      hostFunctions: missing,
+      hostFunctions: ABSENT_FUNCTIONS,
       stdout: "ignore",
       stderr: "ignore",
     });
@@ -151,6 +150,12 @@ async function describe(path: string): Promise<GuestInterface | null> {
 }
 
 const STUB = { value: unavailable, configurable: true, enumerable: true, writable: true };
+
+/** Host functions of every name, none of which can be called. */
+export const ABSENT_FUNCTIONS: Record<string, never> = new Proxy(
+  {},
+  { getOwnPropertyDescriptor: () => STUB, get: () => unavailable },
+);
 
 function unavailable(): never {
   throw new Error("host functions are not available while a guest is inspected");

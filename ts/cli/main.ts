@@ -8,6 +8,7 @@ import { addGuestCommands } from "./guests.js";
 import { addNew } from "./new.js";
 import { printError } from "./output.js";
 import { addRun } from "./run.js";
+import { addSnapshot } from "./snapshot.js";
 
 const { version } = JSON.parse(
   readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
@@ -23,6 +24,7 @@ const program = new Command("ampoule")
 addDoctor(program);
 addGuestCommands(program);
 addRun(program);
+addSnapshot(program);
 addNew(program);
 
 try {

@@ -52,7 +52,7 @@ function milliseconds(text: string): number {
   return value;
 }
 
-function pair(separator: string) {
+export function pair(separator: string) {
   return (text: string, previous: Record<string, string>): Record<string, string> => {
     const at = text.indexOf(separator);
     if (at <= 0) throw new InvalidArgumentError(`It must have the form name${separator}value.`);

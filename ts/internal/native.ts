@@ -39,6 +39,20 @@ export interface NativeConfig {
   restoreAfterCall: boolean;
 }
 
+/** What came of an operation on a store: `error` if it failed. */
+export interface NativeOutcome {
+  value?: unknown;
+  error?: NativeFailure;
+}
+
+/** What is to be saved to a store, and how. */
+export interface NativeSave {
+  snapshot: number;
+  path: string;
+  tag: string;
+  metadata: Record<string, string>;
+}
+
 /** What is known of a snapshot. */
 export interface NativeSnapshot {
   name: string;
@@ -161,6 +175,21 @@ export interface Native {
   statistics(handle: number): NativeStatistics | null;
   /** Ends and frees a sandbox. When it is gone, its step is `closed`. */
   close(handle: number): void;
+  /** A number for one of the next operations, by which `stopStore` makes it end soon. */
+  beginStore(): number;
+  stopStore(operation: number): void;
+  /** These run on a worker thread. */
+  saveSnapshot(operation: number, save: NativeSave): Promise<NativeOutcome>;
+  /** Brings the number of a snapshot with a handle open on this thread. */
+  loadSnapshot(
+    operation: number,
+    path: string,
+    tag: string,
+    verify: boolean,
+  ): Promise<NativeOutcome>;
+  inspectStore(operation: number, path: string, tag?: string): Promise<NativeOutcome>;
+  verifyStore(operation: number, path: string): Promise<NativeOutcome>;
+  pruneStore(operation: number, path: string): Promise<NativeOutcome>;
   probe(): NativeProbe;
   inspectElf(executable: Uint8Array): { elf?: NativeElf; error?: NativeFailure };
 }

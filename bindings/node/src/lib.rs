@@ -13,3 +13,4 @@ pub mod sandbox;
 pub mod snapshots;
 mod staging;
 pub mod steps;
+pub mod store;

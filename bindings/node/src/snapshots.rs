@@ -52,6 +52,12 @@ pub(crate) fn find(id: i64) -> Result<Option<Snapshot>> {
     found.map(Some).ok_or_else(|| Error::from_reason(format!("there is no snapshot {id}")))
 }
 
+/// The name that a snapshot's guest was given.
+pub(crate) fn name(id: i64) -> String {
+    let shared = SHARED.lock();
+    shared.as_ref().and_then(|all| Some(all.get(&id)?.name.clone())).unwrap_or_default()
+}
+
 /// Closes a handle that is not counted for any thread any more.
 pub(crate) fn release(id: i64) {
     let gone = {

@@ -1,12 +1,14 @@
 //! What of the processor a guest can see, and whether another processor has it too.
 
 use crate::backend::{CpuState, HypervisorError};
+use crate::long_mode::EXTENDED_STATE;
+use std::arch::x86_64::__cpuid_count;
 
 /// What a program in ring 3 can find out and come to rely on. A libc picks its string functions by
 /// these at start-up and keeps the choice in memory, so that a snapshot runs only where all of them are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestFeatures {
-    /// The back end: the form of a [`CpuState`] is its own.
+    /// The back end, and where its guests' CPUID comes from: the form of a [`CpuState`] is its own.
     pub backend: &'static str,
     /// CPUID words in the order of [`FEATURE_WORDS`], with the bits that matter to ring 3.
     pub words: [u32; FEATURE_WORDS.len()],
@@ -15,6 +17,9 @@ pub struct GuestFeatures {
     /// Number, size and offset of each component of extended state behind SSE.
     pub components: Vec<(u32, u32, u32)>,
 }
+
+/// Values that [`GuestFeatures::backend`] can have.
+pub const FEATURE_SOURCES: [&str; 3] = ["kvm", "kvm-native-cpuid", "mshv"];
 
 /// A word of CPUID and those of its bits that matter to ring 3.
 #[derive(Debug, Clone, Copy)]
@@ -168,6 +173,28 @@ impl CpuState {
             return Err("components of extended state that are not enabled");
         }
         Ok(())
+    }
+}
+
+/// What `cpuid` says to this process.
+pub(crate) fn native_leaf(function: u32, subleaf: u32) -> [u32; 4] {
+    let highest = __cpuid_count(function & 0x8000_0000, 0).eax;
+    if function > highest {
+        return [0; 4];
+    }
+    let leaf = __cpuid_count(function, subleaf);
+    [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx]
+}
+
+/// The components of extended state that this process may use, of those that guests may; zero without
+/// `XSAVE`.
+pub(crate) fn native_xcr0() -> u64 {
+    const AVX: u64 = 0b111;
+    match (is_x86_feature_detected!("avx512f"), is_x86_feature_detected!("avx")) {
+        (true, _) => EXTENDED_STATE,
+        (_, true) => AVX,
+        _ if is_x86_feature_detected!("xsave") => 0b11,
+        _ => 0,
     }
 }
 

@@ -23,7 +23,7 @@ mod signal;
 pub use backend::{
     CpuState, Exit, HypervisorError, InitialState, Registers, SystemRegisters, Vcpu, Vm,
 };
-pub use features::{FEATURE_WORDS, FeatureWord, GuestFeatures, guest_features};
+pub use features::{FEATURE_SOURCES, FEATURE_WORDS, FeatureWord, GuestFeatures, guest_features};
 pub use kick::Kicker;
 pub use probe::{Availability, Probe, probe};
 

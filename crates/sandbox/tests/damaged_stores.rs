@@ -201,8 +201,8 @@ fn damaged_memory_that_nobody_verifies_harms_only_its_guest() {
         changed[at..].iter_mut().take(8).for_each(|byte| *byte ^= 0xa7);
         put(&path, &changed);
         match store::load(&store, &options, &GO_ON) {
-            Ok(snapshot) => {
-                let mut sandbox = sandbox_of(&snapshot);
+            Ok(loaded) => {
+                let mut sandbox = sandbox_of(&loaded.snapshot);
                 call(&mut sandbox, "add", &(1, 2), budget);
                 ran += 1;
             }

@@ -151,7 +151,7 @@ fn what_is_not_there_is_not_found() {
         assert!(matches!(refused, Err(StoreError::Invalid { option: "tag", .. })), "{refused:?}");
     }
     let metadata = BTreeMap::from([("key".to_owned(), "x".repeat(70_000))]);
-    let options = SaveOptions { tag: "t".into(), metadata };
+    let options = SaveOptions { tag: "t".into(), name: "n".into(), metadata };
     let refused = store::save(&snapshot, &store, &options, &GO_ON);
     assert!(matches!(refused, Err(StoreError::Invalid { option: "metadata", .. })));
     // A directory of somebody else's is left alone.
@@ -163,7 +163,7 @@ fn what_is_not_there_is_not_found() {
     assert_eq!(fs::read_dir(&other).unwrap().count(), 1);
     // One that stopped before it began.
     let stopped = AtomicBool::new(true);
-    let options = SaveOptions { tag: "t".into(), metadata: BTreeMap::new() };
+    let options = SaveOptions { tag: "t".into(), name: "n".into(), metadata: BTreeMap::new() };
     let refused = store::save(&snapshot, &store, &options, &stopped);
     assert!(matches!(refused, Err(StoreError::Stopped)), "{refused:?}");
     missing(load(&store, "t"));

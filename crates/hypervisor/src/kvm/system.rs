@@ -1,7 +1,7 @@
 //! `/dev/kvm`, opened and asked once per process.
 
 use crate::backend::HypervisorError;
-use crate::features::GuestFeatures;
+use crate::features::{GuestFeatures, native_leaf, native_xcr0};
 use crate::long_mode::Features;
 use crate::probe::Availability;
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES};
@@ -82,6 +82,11 @@ impl System {
 
     pub(crate) fn guest_features(&self) -> GuestFeatures {
         let entries = self.cpuid.as_slice();
+        if self.features.xcr0 == 0 && native_xcr0() != 0 {
+            // A paravirtual KVM without `XSAVE` in its table lets `cpuid` run natively in ring 3: what
+            // counts is what the processor itself says.
+            return GuestFeatures::of("kvm-native-cpuid", native_xcr0(), native_leaf);
+        }
         GuestFeatures::of("kvm", self.features.xcr0, |function, subleaf| {
             let leaf = entries.iter().find(|e| e.function == function && e.index == subleaf);
             leaf.map_or([0; 4], |leaf| [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx])

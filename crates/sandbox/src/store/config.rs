@@ -19,6 +19,8 @@ pub(super) const CONFIG_MAX: u64 = 256 << 20;
 /// Entries of metadata, and bytes of all keys and values.
 const METADATA_ENTRIES_MAX: usize = 256;
 const METADATA_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a guest's name.
+const NAME_MAX: usize = 4096;
 /// Bytes of extended state in the standard format.
 const EXTENDED_BYTES: usize = 4096;
 /// The processor that this release knows.
@@ -29,6 +31,8 @@ const ARCHITECTURE: &str = "x86-64";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
     format: u64,
+    /// The guest's name, for messages.
+    pub(super) name: String,
     /// The host's version of the guest ABI.
     abi_version: u32,
     architecture: String,
@@ -106,6 +110,7 @@ impl TryFrom<String> for Hex {
 
 /// What [`Config::new`] takes.
 pub(super) struct Facts<'a> {
+    pub(super) name: String,
     pub(super) features: &'a GuestFeatures,
     pub(super) tsc_frequency: Option<u64>,
     pub(super) imports: Vec<String>,
@@ -126,6 +131,7 @@ impl Config {
         let end = facts.cpu.extended.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         Self {
             format: FORMAT,
+            name: facts.name,
             abi_version: version::CURRENT,
             architecture: ARCHITECTURE.to_owned(),
             system_pages: system_pages_digest(),
@@ -177,8 +183,9 @@ impl Config {
         }
         // The back end's name lives as long as the program; one that this release does not know is none
         // that this machine has.
-        let Some(backend) =
-            ["kvm", "mshv"].into_iter().find(|name| *name == self.processor.hypervisor)
+        let Some(backend) = ampoule_hypervisor::FEATURE_SOURCES
+            .into_iter()
+            .find(|name| *name == self.processor.hypervisor)
         else {
             let needed = format!("the hypervisor `{}`", self.processor.hypervisor);
             return unfit(Incompatibility::CpuFeatures, needed);
@@ -233,18 +240,29 @@ impl Config {
 
     /// What `inspect` shows.
     pub(super) fn summary(&self) -> serde_json::Value {
+        let bound = |value: u64| (value != u64::MAX).then_some(value);
+        let limits = &self.limits;
         serde_json::json!({
             "format": self.format,
+            "name": self.name,
             "abiVersion": named(self.abi_version),
             "architecture": self.architecture,
             "processor": self.processor,
             "requiredHostFunctions": self.required_host_functions,
-            "limits": self.limits,
+            "limits": {
+                "memoryBytes": limits.memory_bytes,
+                "stackBytes": limits.stack_bytes,
+                "messageBytes": limits.message_bytes,
+                "outputBytes": bound(limits.output_bytes),
+                "hostCalls": bound(limits.host_calls),
+                "depth": limits.value_depth,
+            },
             "metadata": self.metadata,
         })
     }
 
     fn check(&self) -> Result<(), String> {
+        check_name(&self.name)?;
         check_metadata(&self.metadata)?;
         let LimitsConfig { value_depth, memory_bytes, stack_bytes, message_bytes, .. } =
             self.limits;
@@ -277,6 +295,14 @@ pub fn decode(bytes: &[u8]) -> Result<Config, Option<String>> {
     let config: Config = serde_json::from_slice(bytes).map_err(malformed)?;
     config.check()?;
     Ok(config)
+}
+
+/// Checks a guest's name.
+pub(super) fn check_name(name: &str) -> Result<(), String> {
+    if name.len() > NAME_MAX {
+        return Err(format!("name: {} bytes, the limit is {NAME_MAX}", name.len()));
+    }
+    Ok(())
 }
 
 /// Checks what a user wants to be kept with a snapshot.

@@ -35,6 +35,15 @@ pub struct LoadOptions {
     pub verify: bool,
 }
 
+/// A snapshot, and what was saved about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// The guest's name.
+    pub name: String,
+}
+
 /// Loads the snapshot of a tag from the store at `path`. Its memory is mapped from the files there and
 /// not copied; they must not change as long as anything uses it.
 ///
@@ -43,7 +52,7 @@ pub struct LoadOptions {
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn load(path: &Path, options: &LoadOptions, stop: &AtomicBool) -> Result<Snapshot, StoreError> {
+pub fn load(path: &Path, options: &LoadOptions, stop: &AtomicBool) -> Result<Loaded, StoreError> {
     let directory = Directory::open(path, &options.tag)?;
     let manifest = directory.manifest(&directory.entry(&options.tag)?)?;
     let parts = Parts::open(&directory, &manifest)?;
@@ -51,7 +60,7 @@ pub fn load(path: &Path, options: &LoadOptions, stop: &AtomicBool) -> Result<Sna
         parts.verify_memory(stop)?;
     }
     parts.check_stop(stop)?;
-    parts.snapshot(stop)
+    Ok(Loaded { snapshot: parts.snapshot(stop)?, name: parts.config.name })
 }
 
 /// The public error for a hypervisor that did not answer.

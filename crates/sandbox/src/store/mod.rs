@@ -32,7 +32,7 @@ mod write;
 
 pub use error::{Incompatibility, StoreError};
 pub use inspect::{Finding, Pruned, inspect, prune, verify};
-pub use load::{LoadOptions, load};
+pub use load::{LoadOptions, Loaded, load};
 pub use save::{SaveOptions, Saved, save};
 
 /// Fuzz entry points: each takes bytes of a file and must return.

@@ -27,6 +27,8 @@ const _: () = assert!(PAGE as u64 == PAGE_SIZE);
 pub struct SaveOptions {
     /// The name to load it by. Whatever had the name loses it.
     pub tag: String,
+    /// The guest's name, for messages.
+    pub name: String,
     /// What to keep with it; not interpreted.
     pub metadata: BTreeMap<String, String>,
 }
@@ -68,6 +70,7 @@ pub fn save(
         );
         return Err(invalid("tag", problem));
     }
+    config::check_name(&options.name).map_err(|problem| invalid("name", problem))?;
     config::check_metadata(&options.metadata).map_err(|problem| invalid("metadata", problem))?;
     let parts = snapshot.parts();
     let features =
@@ -88,6 +91,7 @@ pub fn save(
         layers.push(writer.add(Layer::File.media_type(), file)?);
     }
     let config = Config::new(Facts {
+        name: options.name.clone(),
         features: &features,
         tsc_frequency: parts.tsc_frequency,
         imports: parts.interface.imports.iter().map(|import| import.name.clone()).collect(),

@@ -42,11 +42,15 @@ pub(crate) fn save(snapshot: &Snapshot, path: &Path, tag: &str) -> Saved {
 
 pub(crate) fn try_save(snapshot: &Snapshot, path: &Path, tag: &str) -> Result<Saved, StoreError> {
     let metadata = BTreeMap::from([("saved-by".to_owned(), "a test".to_owned())]);
-    store::save(snapshot, path, &SaveOptions { tag: tag.into(), metadata }, &GO_ON)
+    let options = SaveOptions { tag: tag.into(), name: "testing".into(), metadata };
+    store::save(snapshot, path, &options, &GO_ON)
 }
 
 pub(crate) fn load(path: &Path, tag: &str) -> Result<Snapshot, StoreError> {
-    store::load(path, &LoadOptions { tag: tag.into(), verify: true }, &GO_ON)
+    let options = LoadOptions { tag: tag.into(), verify: true };
+    let loaded = store::load(path, &options, &GO_ON)?;
+    assert_eq!(loaded.name, "testing");
+    Ok(loaded.snapshot)
 }
 
 pub(crate) fn sandbox_of(snapshot: &Snapshot) -> Sandbox {
