@@ -67,11 +67,12 @@ describeWithKvm("declarations of a real guest", () => {
   });
 
   const HEAD = `
-    import { Sandbox, type HostFunctions } from "ampoule";
+    import { Pool, Sandbox, type HostFunctions } from "ampoule";
     import type { Testing } from "./testing.js";
     declare const hostFunctions: HostFunctions<Testing>;
     const sandbox = await Sandbox.create<Testing>({ guest: "x", hostFunctions });
     const { call, callSync } = sandbox;
+    declare const pool: Pool<Testing>;
   `;
 
   test("snapshots carry them along", () => {
@@ -121,6 +122,13 @@ describeWithKvm("declarations of a real guest", () => {
         describe_values: (number, float, shape, optional, bytes) => String(number + 1n),
       };
       await using other = await Sandbox.create<Testing>({ guest: "x", hostFunctions: functions });
+      const size = { min: 1, max: 4 };
+      await using own = await Pool.create<Testing>({ guest: "x", hostFunctions, size, idleMs: 5 });
+      const pooled: number = await own.call.add(1, 2, { timeoutMs: 5 });
+      const snapshot = await sandbox.snapshot();
+      const fromSnapshot: Pool<Testing> = await Pool.create({ snapshot, hostFunctions, size: 3 });
+      using lease = await pool.acquire({ signal: AbortSignal.abort() });
+      const leased: number = lease.sandbox.callSync.add(1, 2);
       const untyped = await Sandbox.create({ guest: "x" });
       const unknown: Promise<unknown> = untyped.call.anything(1, "two");
     `;
@@ -145,6 +153,12 @@ describeWithKvm("declarations of a real guest", () => {
     'const f: HostFunctions<Testing> = { ...hostFunctions, fetch_number: () => "two" };',
     "const f: HostFunctions<Testing> = { ...hostFunctions, fetch_number: (id: string) => 1 };",
     'await Sandbox.create<Testing>({ guest: "x", hostFunctions, memory: "16MB" });',
+    'await pool.call.add("1", 2);',
+    "pool.callSync;",
+    "(await pool.acquire()).sandbox.close();",
+    'await Pool.create<Testing>({ guest: "x" });',
+    'await Pool.create<Testing>({ guest: "x", hostFunctions, restore: "after-call" });',
+    'await Pool.create<Testing>({ guest: "x", hostFunctions, whenFull: "never" });',
   ];
 
   test("wrong uses do not", () => {

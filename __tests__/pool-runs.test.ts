@@ -87,7 +87,8 @@ function aborted({ pool, random, secret }: Caller): Promise<string> {
   const abort = new AbortController();
   const { signal } = abort;
   const end = random.pick(["return", "spin", "sleep", "ask"]);
-  void turns(random.below(40)).then(() => abort.abort());
+  // Some of them wait all that time, some run, some are done.
+  void turns(random.below(random.pick([10, 100, 1000]))).then(() => abort.abort());
   return outcome(secret, () => visitOf(pool.call)(secret, end, { signal }));
 }
 

@@ -3,7 +3,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { readFile } from "node:fs/promises";
 import { afterEach, beforeAll, expect, test } from "@jest/globals";
 import { type Lease, Pool, type PoolOptions, Sandbox } from "../ts/index.js";
-import { failureOf, HOST_FUNCTIONS, rustGuest } from "./support/guests.js";
+import { failureOf, HOST_FUNCTIONS, rustGuest, sync, testing } from "./support/guests.js";
 import { describeWithKvm } from "./support/kvm.js";
 import { turns } from "./support/random.js";
 
@@ -95,6 +95,40 @@ describeWithKvm("a pool", () => {
       ids.map((id) => context.run(`caller ${id}`, () => call["host_error_unhandled"]?.(id))),
     );
     expect(seen).toEqual(ids.map((id) => `${id} caller ${id}`));
+  });
+
+  test("is made from a snapshot, which may be closed, and goes back to that", async () => {
+    const sandbox = await testing({ guest, memory: "32MiB" });
+    expect([sync(sandbox, "counter")(), sync(sandbox, "counter")()]).toEqual([1n, 2n]);
+    const snapshot = await sandbox.snapshot();
+    const hostFunctions = HOST_FUNCTIONS;
+    const some = await Pool.create({ snapshot, hostFunctions, size: 2 } as PoolOptions);
+    open.push(some);
+    snapshot.close();
+    const call = some.call as Functions;
+    const answers = await Promise.all([1, 2, 3, 4, 5].map(() => call["counter"]?.()));
+    expect(answers).toEqual([3n, 3n, 3n, 3n, 3n]);
+    await expect(Pool.create({ snapshot, hostFunctions } as PoolOptions)).rejects.toMatchObject({
+      code: "ERR_AMPOULE_CLOSED",
+    });
+  });
+
+  test("lets every caller's guest read standard input from the start", async () => {
+    const { call } = await pool({ size: 2, stdin: "all of it" });
+    const texts = await Promise.all([1, 2, 3, 4].map(() => call["read_stdin"]?.()));
+    expect(texts.map((text) => Buffer.from(text as Uint8Array).toString())).toEqual(
+      Array(4).fill("all of it"),
+    );
+  });
+
+  test("restores guests that write much, too", async () => {
+    const { pool: small, call } = await pool({ size: 1 });
+    for (let round = 0; round < 40; round++) {
+      expect(await call["allocate"]?.(4n * 1024n ** 2n)).toBe(1024n);
+      expect(await call["counter"]?.()).toBe(1n);
+    }
+    await small.drain();
+    expect(small.statistics).toMatchObject({ restores: 80, replaced: 0 });
   });
 
   // Wrecks
@@ -443,6 +477,8 @@ describeWithKvm("a pool", () => {
     [{ idleMs: -1 }, "idleMs must be a non-negative number"],
     [{ idleMs: Number.NaN }, "idleMs must be a non-negative number"],
     [{ colour: "red" }, "colour is not known"],
+    [{ restore: "after-call" }, "restore is what a pool does anyway"],
+    [{ stdin: [new Uint8Array(1)] }, "stdin of a pool must be null, a string or a Uint8Array"],
     [{ memory: 1 }, "memory must be"],
   ])("refuses options that mean nothing: %j", async (wrong, message) => {
     expect(await failureOf(() => pool(wrong as Partial<PoolOptions>))).toMatchObject({
