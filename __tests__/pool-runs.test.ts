@@ -151,7 +151,7 @@ describeWithKvm("a pool", () => {
   test(`of ${SIZE} sandboxes serves ${RUNS} mixed runs, each in a clean one`, async () => {
     const pool = await Pool.create({
       guest: rustGuest("testing"),
-      memory: "8MiB",
+      memory: "5MiB",
       limits: { stack: "64KiB", message: "64KiB", output: "64KiB" },
       hostFunctions: { ...HOST_FUNCTIONS, fetch_number: () => turns(1).then(() => 0) },
       stdout: "ignore",
