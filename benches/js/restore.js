@@ -5,7 +5,7 @@ import { floors } from "./floors.js";
 import { OPTIONS, snapshotHolding } from "./guest.js";
 import { inTurns, sample, sampleAsync } from "./measure.js";
 
-/** Pages that the guest writes of its own before each restore; a call adds some. */
+/** Pages, side by side, that the guest writes of its own before each restore; a call adds some. */
 const PAGES = 64;
 
 export async function restore(effort, report) {
@@ -19,7 +19,7 @@ export async function restore(effort, report) {
     make("after-call"),
     make(),
   ]);
-  const dirty = () => sandbox.callSync.dirty(PAGES, 0);
+  const dirty = () => sandbox.callSync.dirty(PAGES, 1);
   for (let index = 0; index < 4; index++) {
     dirty();
     sandbox.restoreSync();

@@ -10,19 +10,19 @@ const COLOURS = { restore: "#0b5fa5", scattered: "#00877a", copy: "#6b7280", goa
 /** The picture, or `null` if restore was not measured. */
 export function plot(record) {
   const pages = seriesOf(record, "restore", "pages", {
-    restore: "restore",
-    copy: "copy",
+    restore: "restore, pages together",
+    scattered: "restore, pages scattered",
   });
   const memory = seriesOf(record, "memory", "memoryMiB", {
     restore: "restore, pages together",
     scattered: "restore, pages scattered",
-    copy: "copy",
   });
   if (pages.restore.length < 2 || memory.restore.length < 2) return null;
   // Each restore was measured with a floor of its own; one line of them is enough.
-  memory.copy = memory.restore.map(({ x, floor }) => ({ x, y: floor }));
-  memory.goal = memory.restore.map(({ x, goal }) => ({ x, y: goal }));
-  pages.goal = pages.restore.map(({ x, goal }) => ({ x, y: goal }));
+  for (const each of [pages, memory]) {
+    each.copy = each.restore.map(({ x, floor }) => ({ x, y: floor }));
+    each.goal = each.restore.map(({ x, goal }) => ({ x, y: goal }));
+  }
   const values = [pages, memory].flatMap((panel) => Object.values(panel).flat());
   const bounds = {
     low: roundDown(Math.min(...values.map(({ y }) => y))),
@@ -38,7 +38,8 @@ export function plot(record) {
     lines: [
       ["goal", pages.goal, "goal: 3 µs + 1.5 × floor"],
       ["copy", pages.copy, "floor: memcpy of these pages"],
-      ["restore", pages.restore, "restore (p50, shaded to p90)"],
+      ["scattered", pages.scattered, "restore, pages spread over 16 MiB"],
+      ["restore", pages.restore, "restore, pages side by side"],
     ],
   });
   const right = panel({
@@ -60,7 +61,7 @@ export function plot(record) {
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" font-family="Inter, Helvetica, Arial, 'DejaVu Sans', sans-serif" fill="#111827">`,
     `<title>Time to restore a sandbox, against dirty pages and against memory</title>`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#ffffff"/>`,
-    text(40, 48, "Time to restore a sandbox", { size: 28, weight: 600 }),
+    text(40, 48, "Time to restore a sandbox: p50, shaded up to p90", { size: 28, weight: 600 }),
     text(
       40,
       76,
@@ -178,7 +179,7 @@ function callout(points, toX, toY) {
   const value = point.y < 10 ? point.y.toFixed(1) : point.y.toFixed(0);
   const anchor = point === points.at(-1) ? "end" : "middle";
   const halo = 'paint-order="stroke" stroke="#ffffff" stroke-width="5"';
-  return text(toX(point.x), y - 14, `${value} µs`, {
+  return text(toX(point.x) + (anchor === "end" ? 0 : 10), y + 24, `${value} µs`, {
     anchor,
     size: 15,
     weight: 600,

@@ -31,6 +31,15 @@ enum Layout {
     Scattered,
 }
 
+impl Layout {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Together => "restore, pages together",
+            Self::Scattered => "restore, pages scattered",
+        }
+    }
+}
+
 /// A sandbox that is dirtied and restored, with the floor for as many pages.
 struct Contestant {
     rewind: Rewind,
@@ -60,18 +69,20 @@ struct Outcome {
     by_guest: Series,
 }
 
-/// Restore after 1 to 512 dirty pages, scattered over 16 MiB.
+/// Restore after 1 to 512 dirty pages, with 16 MiB of memory in the image.
 pub(crate) fn against_pages(effort: &Effort, report: &mut Report) -> Result<()> {
     let mut guest = Guest::holding(MEMORY_MIB)?;
     let snapshot = guest.sandbox.snapshot()?;
-    let mut contestants = effort
-        .pages
-        .iter()
-        .map(|&pages| Contestant::new(&guest, &snapshot, pages, Layout::Scattered))
-        .collect::<Result<Vec<_>>>()?;
-    let all = contest(effort, &mut contestants)?;
-    for (contestant, outcome) in contestants.iter().zip(&all) {
-        add(report, "restore", "restore", outcome, contestant.pages, MEMORY_MIB);
+    for layout in [Layout::Together, Layout::Scattered] {
+        let mut contestants = effort
+            .pages
+            .iter()
+            .map(|&pages| Contestant::new(&guest, &snapshot, pages, layout))
+            .collect::<Result<Vec<_>>>()?;
+        let all = contest(effort, &mut contestants)?;
+        for (contestant, outcome) in contestants.iter().zip(&all) {
+            add(report, "restore", layout.name(), outcome, contestant.pages, MEMORY_MIB);
+        }
     }
     Ok(())
 }
