@@ -6,6 +6,7 @@ import { type Lease, Pool, type PoolOptions, Sandbox } from "../ts/index.js";
 import { failureOf, HOST_FUNCTIONS, rustGuest, sync, testing } from "./support/guests.js";
 import { describeWithKvm } from "./support/kvm.js";
 import { turns } from "./support/random.js";
+import { fileDescriptors, threads } from "./support/resources.js";
 
 type Functions = Readonly<Record<string, (...args: unknown[]) => Promise<unknown>>>;
 
@@ -462,6 +463,20 @@ describeWithKvm("a pool", () => {
       expect(await (some.call as Functions)["counter"]?.()).toBe(1n);
     }
     expect(kept.statistics.size).toBe(0);
+  });
+
+  test("leaves nothing behind", async () => {
+    const round = async (): Promise<void> => {
+      const { pool: some, call } = await pool({ size: { min: 1, max: 3 } });
+      const wrecks = [call["exit"]?.(1), call["recurse"]?.(100_000), call["counter"]?.()];
+      (await some.acquire()).release();
+      await Promise.allSettled(wrecks);
+      await some.close();
+    };
+    await round();
+    const before = [Object.fromEntries(fileDescriptors()), Object.fromEntries(threads())];
+    for (let left = 20; left > 0; left--) await round();
+    expect([Object.fromEntries(fileDescriptors()), Object.fromEntries(threads())]).toEqual(before);
   });
 
   // Options
