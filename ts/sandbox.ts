@@ -33,7 +33,7 @@ import {
   resolveRestore,
   type Times,
 } from "./options.js";
-import { handleOf, openInfo, Snapshot } from "./snapshot.js";
+import { handleOf, openInfo, type Snapshot } from "./snapshot.js";
 import type { SandboxState } from "./state.js";
 import { type SandboxStatistics, statisticsOf } from "./statistics.js";
 
@@ -362,11 +362,13 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
     act: (id: number) => Promise<void>,
   ): Promise<void> {
     if (snapshot === undefined) return act(0);
-    const held = Snapshot.open(this.#check(snapshot));
+    const id = this.#check(snapshot);
+    // The handle is open, so that this opens another.
+    native().openSnapshot(id);
     try {
-      await act(held.id);
+      await act(id);
     } finally {
-      held.close();
+      native().closeSnapshot(id);
     }
   }
 

@@ -2,8 +2,8 @@
  * Contents of executables and files, in memory once for the whole process. A file that has been read
  * is known again by its identity, so that making many sandboxes of a guest reads and copies it once.
  */
-import { readFileSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { type BigIntStats, readFileSync } from "node:fs";
+import { open, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { native } from "./native.js";
 
@@ -33,26 +33,24 @@ export async function readContents(
   path: string,
   signal: AbortSignal | undefined,
 ): Promise<Contents> {
+  const absolute = resolve(path);
+  const last = known.get(absolute);
+  if (last !== undefined && native().isInterned(last.id)) {
+    const now = await stat(absolute, { bigint: true }).then(identify, () => undefined);
+    if (last.identity === now) return { file: { path: absolute, identity: now } };
+  }
   const file = await open(path);
   try {
-    const before = await identify(file);
-    const absolute = resolve(path);
-    const last = known.get(absolute);
-    if (last !== undefined && last.identity === before && native().isInterned(last.id)) {
-      return { file: { path: absolute, identity: before } };
-    }
+    const before = identify(await file.stat({ bigint: true }));
     const bytes = await file.readFile(signal === undefined ? {} : { signal });
-    const after = await identify(file);
+    const after = identify(await file.stat({ bigint: true }));
     return { bytes, file: { path: absolute, identity: before === after ? before : undefined } };
   } finally {
     await file.close();
   }
 }
 
-type Opened = Awaited<ReturnType<typeof open>>;
-
-async function identify(file: Opened): Promise<string | undefined> {
-  const status = await file.stat({ bigint: true });
+function identify(status: BigIntStats): string | undefined {
   const { dev, ino, size, mtimeNs, ctimeNs } = status;
   const now = BigInt(Date.now()) * 1_000_000n;
   if (!status.isFile() || now - ctimeNs < SETTLED_NS) return undefined;

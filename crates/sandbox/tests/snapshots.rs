@@ -176,6 +176,29 @@ fn the_second_sandbox_of_a_guest_begins_where_the_first_was_ready() {
 }
 
 #[test]
+fn the_process_keeps_a_bounded_number_of_guests() {
+    if !kvm_is_available() {
+        return;
+    }
+    let initialisations = |argument: u32| {
+        let mut config = functions("testing");
+        config.arguments = vec![argument.to_string().into_bytes(), b"of many".to_vec()];
+        let (driven, told) = driven(config);
+        driven.start(Budget::default()).unwrap();
+        assert_eq!(next(&driven, &told), Some(Step::Ready));
+        let statistics = driven.inspect(|sandbox| sandbox.statistics()).unwrap();
+        driven.close();
+        assert_eq!(next(&driven, &told), None);
+        statistics.initialisations
+    };
+    for guest in 0..40 {
+        assert_eq!(initialisations(guest), 1);
+        assert_eq!(initialisations(guest), 0);
+    }
+    assert_eq!(initialisations(0), 1);
+}
+
+#[test]
 fn snapshots_are_taken_and_gone_back_to_on_the_executor() {
     if !kvm_is_available() {
         return;
