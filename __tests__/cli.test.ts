@@ -44,10 +44,20 @@ const call = (...args: string[]): Result =>
 test("help names the commands and the exit codes", () => {
   const { status, stdout } = ampoule(["--help"]);
   expect(status).toBe(0);
-  for (const word of ["doctor", "inspect", "types", "call", "run", "new", "Exit codes:", "124"]) {
+  for (const word of [
+    "doctor",
+    "inspect",
+    "types",
+    "call",
+    "run",
+    "new",
+    "snapshot",
+    "Exit codes:",
+    "124",
+  ]) {
     expect(stdout).toContain(word);
   }
-  for (const command of ["doctor", "inspect", "types", "call", "run", "new"]) {
+  for (const command of ["doctor", "inspect", "types", "call", "run", "new", "snapshot"]) {
     expect(ampoule([command, "--help"]).status).toBe(0);
   }
   expect(ampoule(["--version"]).stdout.trim()).toBe(
@@ -263,4 +273,53 @@ describeWithKvm("the command line", () => {
     expect(steps.status).toBe(0);
     expect(steps.stdout).toMatch(/# pass 1/);
   }, 600_000);
+});
+
+describeWithKvm("snapshot", () => {
+  const snapshot = (...args: string[]): Result => ampoule(["snapshot", ...args]);
+
+  test("saves guests, shows what a store holds, checks it and clears it up", () => {
+    const saved = snapshot(
+      "save",
+      rustGuest("testing"),
+      "store",
+      "--tag",
+      "v1",
+      "--metadata",
+      "a=b",
+    );
+    expect(saved).toMatchObject({ status: 0, stderr: "" });
+    expect(saved.stdout).toMatch(/^v1: sha256:[0-9a-f]{64}, .* new in store\n$/);
+    const again = snapshot("save", rustGuest("testing"), "store", "--memory", "64MiB", "--json");
+    expect(JSON.parse(again.stdout)).toMatchObject({ tag: "latest", newBytes: expect.any(Number) });
+
+    expect(snapshot("inspect", "store").stdout).toMatch(/^v1 .*testing.*\nlatest .*\n$/s);
+    const full = snapshot("inspect", "store", "--tag", "v1").stdout;
+    for (const text of ["256MiB", "fetch_number", "(a)", "layer"]) expect(full).toContain(text);
+    const [first] = JSON.parse(snapshot("inspect", "store", "--json").stdout);
+    expect(first).toMatchObject({ tag: "v1", name: "testing", metadata: { a: "b" } });
+
+    expect(snapshot("verify", "store")).toMatchObject({
+      status: 0,
+      stdout: "ok    v1\nok    latest\n",
+    });
+    expect(snapshot("prune", "store")).toMatchObject({
+      status: 0,
+      stdout: "0 blobs with 0B removed\n",
+    });
+    const [base] = first.layers as { digest: string }[];
+    const blob = join(folder, "store/blobs/sha256", (base?.digest ?? "").slice("sha256:".length));
+    rmSync(blob);
+    writeFileSync(blob, "short");
+    const damaged = snapshot("verify", "store");
+    expect(damaged.status).toBe(1);
+    expect(damaged.stdout).toContain("FAIL  v1  the snapshot is damaged");
+  });
+
+  test("says what is missing", () => {
+    const missing = snapshot("inspect", "nowhere");
+    expect(missing.status).toBe(127);
+    expect(missing.stderr).toContain("ERR_AMPOULE_SNAPSHOT_NOT_FOUND");
+    expect(snapshot("save", rustGuest("testing"), "store", "--tag", "a b").status).toBe(2);
+  });
 });

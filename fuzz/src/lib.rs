@@ -9,6 +9,7 @@
 pub mod elf;
 pub mod failure;
 pub mod interface;
+pub mod store;
 pub mod system_calls;
 pub mod value;
 
@@ -41,6 +42,7 @@ targets! {
     elf 20_000
     failure 20_000
     interface 20_000
+    store 4_000
     system_calls 2_000
     value 20_000
 }

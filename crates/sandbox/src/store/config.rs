@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// Version of everything that this module and `pages` define.
 pub(super) const FORMAT: u64 = 1;
 /// Bytes of a configuration.
-pub(super) const CONFIG_MAX: u64 = 256 << 20;
+pub(super) const CONFIG_MAX: u64 = 32 << 20;
 /// Entries of metadata, and bytes of all keys and values.
 const METADATA_ENTRIES_MAX: usize = 256;
 const METADATA_BYTES_MAX: usize = 64 << 10;
@@ -29,7 +29,7 @@ const ARCHITECTURE: &str = "x86-64";
 /// A snapshot without its blobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Config {
+pub(super) struct Config {
     format: u64,
     /// The guest's name, for messages.
     pub(super) name: String,
@@ -281,7 +281,7 @@ impl Config {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn decode(bytes: &[u8]) -> Result<Config, Option<String>> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Config, Option<String>> {
     /// What every format has.
     #[derive(Deserialize)]
     struct Versioned {

@@ -43,7 +43,7 @@ pub(super) struct Descriptor {
 /// Which manifests a store has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Index {
+pub(super) struct Index {
     schema_version: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     media_type: Option<String>,
@@ -55,7 +55,7 @@ pub struct Index {
 /// What one snapshot is made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Manifest {
+pub(super) struct Manifest {
     schema_version: u64,
     media_type: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -204,7 +204,7 @@ impl Manifest {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn decode_index(bytes: &[u8]) -> Result<Index, String> {
+pub(super) fn decode_index(bytes: &[u8]) -> Result<Index, String> {
     let index: Index = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if index.schema_version != 2 {
         return Err(format!("schema version {}", index.schema_version));
@@ -219,7 +219,7 @@ pub fn decode_index(bytes: &[u8]) -> Result<Index, String> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn decode_manifest(bytes: &[u8]) -> Result<Manifest, String> {
+pub(super) fn decode_manifest(bytes: &[u8]) -> Result<Manifest, String> {
     let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if manifest.schema_version != 2 || manifest.media_type != MANIFEST_TYPE {
         return Err("not an image manifest".into());

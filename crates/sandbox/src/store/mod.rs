@@ -22,6 +22,8 @@ mod config;
 mod digest;
 mod directory;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod inspect;
 mod layout;
 mod load;
@@ -34,11 +36,3 @@ pub use error::{Incompatibility, StoreError};
 pub use inspect::{Finding, Pruned, inspect, prune, verify};
 pub use load::{LoadOptions, Loaded, load};
 pub use save::{SaveOptions, Saved, save};
-
-/// Fuzz entry points: each takes bytes of a file and must return.
-#[doc(hidden)]
-pub mod fuzzing {
-    pub use super::config::decode as config;
-    pub use super::layout::{decode_index as index, decode_manifest as manifest};
-    pub use super::pages::decode as pages;
-}

@@ -30,7 +30,7 @@ const GAP_ALWAYS: u64 = 2;
 
 /// A run of pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Run {
+pub(super) struct Run {
     /// The first page.
     pub(super) first: u64,
     /// How many.
@@ -112,7 +112,7 @@ pub(super) fn header_size(start: &[u8; 16]) -> Result<u64, String> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn decode(header: &[u8], size: u64) -> Result<Vec<Run>, String> {
+pub(super) fn decode(header: &[u8], size: u64) -> Result<Vec<Run>, String> {
     let (start, _) = header.split_first_chunk::<16>().ok_or("it has no header")?;
     if header.len() as u64 != header_size(start)? {
         return Err("its header is cut off".into());

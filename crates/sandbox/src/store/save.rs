@@ -1,6 +1,6 @@
 //! Saving a snapshot.
 
-use super::config::{self, Config, Facts};
+use super::config::{self, CONFIG_MAX, Config, Facts};
 use super::digest::{Digest, Hasher};
 use super::directory::{BLOBS, Blob, CHUNK, Directory, INDEX_FILE};
 use super::error::StoreError;
@@ -104,7 +104,12 @@ pub fn save(
         space: parts.space.describe(),
         personality,
     });
-    let config = writer.add(CONFIG_TYPE, &json(&config, "the configuration")?)?;
+    let config = json(&config, "the configuration")?;
+    if config.len() as u64 > CONFIG_MAX {
+        let problem = "has too many files or too much unread input".to_owned();
+        return Err(invalid("snapshot", problem));
+    }
+    let config = writer.add(CONFIG_TYPE, &config)?;
     let named = layers
         .iter()
         .filter_map(|layer| Some((Layer::of(layer)?.word(), layer.digest.to_string(), layer.size)));
