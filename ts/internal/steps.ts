@@ -321,23 +321,28 @@ export class Driver implements SyncCallee {
     const broken = this.#outputs.drain(stepHasOutput(step));
     if (broken !== undefined && !isThenable(broken)) error ??= broken.error;
     // What is written last may be ahead of a full stream; nobody is held back by that any more.
-    this.#conclude(step, error instanceof AmpouleError ? error : exited(0, null, ""));
+    this.#conclude(step, error instanceof AmpouleError ? error : undefined);
     this.#settle(
       run,
       error === undefined ? () => run.resolve(value as never) : () => run.reject(error),
     );
   }
 
-  /** Brings the state in line with a final step, whose error is `error` if it stands for one. */
-  #conclude(step: number, error: AmpouleError): void {
+  /**
+   * Brings the state in line with a final step, whose error is `error` if it stands for one. None is
+   * made for a step that needs none: with its stack trace that costs 10 us, a third of a call.
+   */
+  #conclude(step: number, error: AmpouleError | undefined): void {
     const kind = stepKind(step);
     const condition = stepCondition(step);
     if (kind === Step.ready) this.#input.mark();
     if (condition === Condition.broken) {
       const isReason = kind === Step.stopped;
-      this.#break(isReason ? error : fromNative(native().stopped(this.handle)));
+      this.#break(
+        isReason && error !== undefined ? error : fromNative(native().stopped(this.handle)),
+      );
     } else if (condition !== Condition.ready && (kind === Step.stopped || kind === Step.exited)) {
-      this.#poison(error);
+      this.#poison(error ?? exited(0, null, ""));
     } else if (this.#restoresAfterCalls && ENDS_OF_CALLS.has(kind)) {
       this.#input.rewind();
     }
@@ -537,7 +542,7 @@ export class Driver implements SyncCallee {
         } else {
           const value = request.finish(this.#ending(step, request.what, memory.thrown));
           this.#sync.drain(step);
-          this.#conclude(step, exited(0, null, ""));
+          this.#conclude(step, undefined);
           return value;
         }
       }
