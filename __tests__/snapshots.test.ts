@@ -1,6 +1,9 @@
 /** Snapshots: taking them, sharing them, and sandboxes that begin as one. */
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { expect, test } from "@jest/globals";
 import { Snapshot } from "../ts/index.js";
@@ -225,7 +228,7 @@ describeWithKvm("worker threads", () => {
       import { Sandbox, Snapshot } from ${AMPOULE};
       const names = ${JSON.stringify(Object.keys(HOST_FUNCTIONS))};
       const hostFunctions = Object.fromEntries(names.map((name) => [name, () => null]));
-      const snapshot = Snapshot.open(workerData);
+      const snapshot = workerData === 0 ? undefined : Snapshot.open(workerData);
       ${code}
     `;
     const url = new URL(`data:text/javascript,${encodeURIComponent(source)}`);
@@ -277,6 +280,28 @@ describeWithKvm("worker threads", () => {
       expect(await failureOf(() => Snapshot.open(id))).toMatchObject({
         code: "ERR_AMPOULE_SNAPSHOT_NOT_FOUND",
       });
+    }
+  });
+
+  test("that end close the handles of what they loaded", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ampoule-"));
+    try {
+      const snapshot = closing(await (await testing()).snapshot());
+      await snapshot.save(folder, { tag: "one" });
+      const thread = worker(
+        `parentPort.on("message", () => {});
+        const loaded = await Snapshot.load(${JSON.stringify(folder)}, { tag: "one" });
+        parentPort.postMessage(loaded.id);`,
+        0,
+      );
+      const [id] = (await once(thread, "message")) as [number];
+      Snapshot.open(id).close();
+      await thread.terminate();
+      expect(await failureOf(() => Snapshot.open(id))).toMatchObject({
+        code: "ERR_AMPOULE_SNAPSHOT_NOT_FOUND",
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
     }
   });
 });

@@ -36,11 +36,12 @@ pub struct NativeSnapshot {
 }
 
 /// Shares a snapshot and opens its first handle on this thread.
-pub(crate) fn share(snapshot: Snapshot, name: String) -> i64 {
+pub(crate) fn share(env: &Env, snapshot: Snapshot, name: String) -> Result<i64> {
+    environment::leave_in_the_end(env)?;
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     SHARED.lock().get_or_insert_default().insert(id, Shared { snapshot, name, handles: 1 });
     environment::count_snapshot(id, true);
-    id
+    Ok(id)
 }
 
 /// The snapshot with that number; 0 is none.
@@ -73,10 +74,10 @@ pub(crate) fn release(id: i64) {
 
 /// Takes the snapshot that the last step of a sandbox brought.
 #[napi]
-pub fn take_snapshot(handle: i64, name: String) -> Result<f64> {
+pub fn take_snapshot(env: &Env, handle: i64, name: String) -> Result<f64> {
     let snapshot = environment::entry(handle)?.snapshot.borrow_mut().take();
     let snapshot = snapshot.ok_or_else(|| Error::from_reason("there is no snapshot to take"))?;
-    Ok(number(share(snapshot, name)))
+    Ok(number(share(env, snapshot, name)?))
 }
 
 /// Opens another handle on this thread. `false`: all handles are closed, or there never was one.

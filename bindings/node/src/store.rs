@@ -83,11 +83,11 @@ impl Task for StoreTask {
         Ok(work.map_or_else(|| Ok(Brought::Plain(Value::Null)), |work| work(&self.stop)))
     }
 
-    fn resolve(&mut self, _env: Env, output: Self::Output) -> Result<Self::JsValue> {
+    fn resolve(&mut self, env: Env, output: Self::Output) -> Result<Self::JsValue> {
         Ok(match output {
             Ok(Brought::Plain(value)) => NativeOutcome { value: Some(value), error: None },
             Ok(Brought::Snapshot(Loaded { snapshot, name })) => {
-                let id = snapshots::share(snapshot, name);
+                let id = snapshots::share(&env, snapshot, name)?;
                 NativeOutcome { value: Some(json!(id)), error: None }
             }
             Err(failure) => NativeOutcome { value: None, error: Some(failure.into()) },
