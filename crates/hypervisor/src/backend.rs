@@ -93,6 +93,9 @@ pub trait Vcpu: Send {
 
     /// A handle that makes [`Vcpu::run`] return, from any thread.
     fn kicker(&self) -> Kicker;
+
+    /// Forgets kicks that came while nothing ran, so that they do not end the next run.
+    fn forget_kicks(&mut self);
 }
 
 /// Why a virtual CPU stopped.

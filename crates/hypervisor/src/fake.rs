@@ -146,4 +146,8 @@ impl Vcpu for FakeVcpu {
     fn kicker(&self) -> Kicker {
         Kicker::new(Arc::new(FakeKick(Arc::clone(&self.cpu.kicked))))
     }
+
+    fn forget_kicks(&mut self) {
+        self.cpu.kicked.store(false, Ordering::SeqCst);
+    }
 }

@@ -65,6 +65,8 @@ pub struct AddressSpace {
     tracking: Tracking,
     /// See [`Self::generation`].
     generation: u64,
+    /// There is nothing in memory; see [`Self::clear`].
+    is_blank: bool,
 }
 
 /// Everything about an address space but its memory.
@@ -126,7 +128,7 @@ impl AddressSpace {
         shape: Shape,
         base: Option<Arc<SealedSpace>>,
     ) -> Self {
-        Self { memory, shape, base, tracking: Tracking::default(), generation: 0 }
+        Self { memory, shape, base, tracking: Tracking::default(), generation: 0, is_blank: false }
     }
 
     /// Copies the memory into a sealed image. Attached memory is not part of it.

@@ -138,6 +138,13 @@ impl Channel {
         Ok(())
     }
 
+    /// Empties both areas. A [`Self::reset`] has to follow before they are used.
+    pub(crate) fn clear(&mut self) -> io::Result<()> {
+        self.sent = 0;
+        self.mapping.discard(self.to_guest.offset, self.to_guest.size)?;
+        self.mapping.discard(self.to_host.offset, self.to_host.size)
+    }
+
     /// Largest payload in either direction, in bytes.
     pub(crate) const fn capacity(&self) -> u64 {
         self.to_guest.size - HEADER_SIZE

@@ -398,10 +398,9 @@ impl Driven {
         if closing {
             // Dropped outside the lock: freeing a VM takes most of a millisecond.
             let gone = std::mem::replace(&mut *self.slot.lock(), Slot::Gone);
-            if let Slot::Made(made) = &gone {
-                made.sandbox.learn_working_set();
+            if let Slot::Made(made) = gone {
+                made.sandbox.retire();
             }
-            drop(gone);
             self.report(Report::Closed, Phase::Closed);
             return;
         }

@@ -19,6 +19,7 @@ mod executor;
 mod image;
 mod ready;
 mod sandbox;
+mod shell;
 mod statistics;
 mod stop;
 pub mod store;

@@ -356,6 +356,9 @@ impl Sandbox {
             ..CallAccount::default()
         };
         self.last_stop = None;
+        // The end of a time slice, say, may have come too late. A stop is looked for before the guest
+        // is entered, so that none is lost by this.
+        self.machine.forget_kicks();
         self.control.arm(budget.wall);
         self.state = State::Busy;
     }
@@ -409,7 +412,7 @@ impl State {
 }
 
 /// Fills the channel's control page, if there is a channel.
-fn describe(channel: Option<&Channel>, machine: &Machine) -> Result<(), CreateError> {
+pub(crate) fn describe(channel: Option<&Channel>, machine: &Machine) -> Result<(), CreateError> {
     let Some(channel) = channel else { return Ok(()) };
     let clock = ClockParameters {
         tsc_frequency: machine.tsc_frequency().unwrap_or(0),

@@ -267,6 +267,10 @@ impl Vcpu for KvmVcpu {
     fn kicker(&self) -> Kicker {
         Kicker::new(Arc::clone(&self.kick) as _)
     }
+
+    fn forget_kicks(&mut self) {
+        let _ = self.kick.take();
+    }
 }
 
 /// Whether two CPUs agree in everything that ring 3, an exception or a shutdown may have changed.

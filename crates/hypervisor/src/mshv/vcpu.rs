@@ -152,6 +152,10 @@ impl<D: Device> Vcpu for MshvVcpu<D> {
     fn kicker(&self) -> Kicker {
         Kicker::new(Arc::clone(&self.kick) as _)
     }
+
+    fn forget_kicks(&mut self) {
+        let _ = self.kick.take();
+    }
 }
 
 /// A signal, or a run that the kernel wants to be tried again.

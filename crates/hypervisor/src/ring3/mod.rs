@@ -278,6 +278,17 @@ impl Machine {
         self.is_sound
     }
 
+    /// Where the pages of ring 0 lie in the memory that this machine runs.
+    #[must_use]
+    pub const fn system_pages(&self) -> SystemPages {
+        self.pages
+    }
+
+    /// Forgets kicks that came while nothing ran: they were meant for what ran before.
+    pub fn forget_kicks(&mut self) {
+        self.vcpu.forget_kicks();
+    }
+
     /// A handle that makes [`Machine::run`] return, from any thread.
     #[must_use]
     pub fn kicker(&self) -> Kicker {

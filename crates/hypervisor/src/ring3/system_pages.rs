@@ -77,7 +77,7 @@ const GDT: [u64; 8] = [
 ];
 
 /// The system pages of one address space.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SystemPages {
     /// Guest-physical address of the ring-0 stack's page.
     stack: PhysicalAddress,

@@ -12,10 +12,11 @@
 //!   pages grew too large: all memory is given back to the image. That costs a fault for each page of
 //!   the next run.
 
-use super::{AddressSpace, Areas, BLOCK, MapError};
+use super::{AddressSpace, Areas, BLOCK, MapError, Shape};
 use crate::address::PhysicalAddress;
-use crate::frames::Run;
+use crate::frames::{FrameAllocator, Run};
 use crate::image::SealedSpace;
+use crate::mapping::Mapping;
 use ampoule_abi::layout::PAGE_SIZE;
 use std::io;
 use std::sync::Arc;
@@ -106,17 +107,51 @@ impl AddressSpace {
         self.base.as_ref()
     }
 
+    /// Whether `image` can take the place of what is in this memory: it is divided alike.
+    #[must_use]
+    pub fn fits(&self, image: &SealedSpace) -> bool {
+        let first = self.memory.first().map(Mapping::length);
+        let (here, there) = (&self.shape, &image.shape);
+        (self.base.is_some() || self.is_blank)
+            && first == Some(there.boundary * PAGE_SIZE)
+            && here.frames.limit() == there.frames.limit()
+            && here.tables.root() == there.tables.root()
+    }
+
+    /// Gives all memory back, and the image too. Only [`Self::restore`] makes the space usable again.
+    ///
+    /// # Errors
+    /// What `mmap(2)` and `madvise(2)` report; the space is of no use then.
+    pub fn clear(&mut self) -> io::Result<()> {
+        let used = self.used_bytes();
+        self.base = None;
+        if let Some(first) = self.memory.first() {
+            let image_part = first.length();
+            first.replace_by(&[])?;
+            if used > image_part {
+                self.memory.discard(image_part, used - image_part)?;
+            }
+        }
+        let limit = self.shape.frames.limit();
+        self.shape =
+            Shape { frames: FrameAllocator::new(limit), image_frames: 0, ..self.shape.clone() };
+        self.tracking.forget_tables();
+        self.generation += 1;
+        self.is_blank = true;
+        Ok(())
+    }
+
     /// Puts `image` in the place of this space's base.
     fn rebase(&mut self, image: &Arc<SealedSpace>) -> Result<(), RestoreError> {
         let host = |source| RestoreError::Host { source };
-        let image_part = image.shape.boundary * PAGE_SIZE;
-        let first = self.memory.first().filter(|first| first.length() == image_part);
-        let first = first.ok_or(RestoreError::OtherShape)?;
-        if self.base.is_none() || self.shape.frames.limit() != image.shape.frames.limit() {
+        if !self.fits(image) {
             return Err(RestoreError::OtherShape);
         }
+        let first = self.memory.first().ok_or(RestoreError::OtherShape)?;
+        let image_part = image.shape.boundary * PAGE_SIZE;
         // Without a base until all is done: after a failure half-way neither image is what is there.
         self.base = None;
+        self.is_blank = false;
         image.show_in(first).map_err(host)?;
         let used = self.used_bytes();
         if used > image_part {

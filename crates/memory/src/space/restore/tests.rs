@@ -194,3 +194,26 @@ fn replaced_tables_are_told() {
     space.restore(&image).unwrap();
     assert_ne!(space.generation(), first);
 }
+
+#[test]
+fn a_cleared_space_holds_nothing_and_takes_another_image() {
+    let image = image();
+    let mut space = image.instantiate().unwrap();
+    space.write(START, b"secret").unwrap();
+    space.map(START + (64 << 20), 32 << 20, Protection::READ_WRITE).unwrap();
+    space.write(START + (64 << 20), b"large").unwrap();
+    let before = space.generation();
+    space.clear().unwrap();
+    assert_ne!(space.generation(), before);
+    let mut page = [0; 4096];
+    for (base, mapping) in space.memory().parts() {
+        for offset in (0..mapping.length().min(80 << 20)).step_by(4096) {
+            space.memory().read(base.get() + offset, &mut page).unwrap();
+            assert_eq!(page, [0; 4096]);
+        }
+    }
+    assert_eq!(Arc::strong_count(&image), 1);
+    assert!(space.restore(&image).unwrap().wholesale);
+    holds_the_image(&mut space);
+    assert!(space.read(START + (64 << 20), &mut [0]).is_err());
+}

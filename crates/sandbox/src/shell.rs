@@ -1,0 +1,85 @@
+//! Virtual machines without a guest, kept for the next one.
+//!
+//! Making a VM and freeing it take a millisecond together, and neither depends on the guest: a sandbox
+//! that is closed leaves its VM, its emptied memory and its channel behind, and one that starts from a
+//! snapshot of the same shape takes them. Nothing of a guest stays in a shell: memory is given back to
+//! the host, and everything of a processor that ring 3 can change is set when a snapshot is entered.
+
+use crate::channel::Channel;
+use crate::error::CreateError;
+use crate::sandbox::{SnapshotParts, describe};
+use ampoule_hypervisor::create_vm;
+use ampoule_hypervisor::ring3::{Machine, SystemPages};
+use ampoule_memory::{AddressSpace, SealedSpace};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// Shells kept. Each takes two file descriptors and about 300 KiB of the kernel's memory.
+const KEPT_MAX: usize = 8;
+
+/// The one that was left last is the last one.
+static SHELLS: Mutex<Vec<Shell>> = Mutex::new(Vec::new());
+
+/// A VM with a processor, memory and a channel.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    // The VM goes before the memory it uses.
+    pub(crate) machine: Machine,
+    pub(crate) space: AddressSpace,
+    pub(crate) channel: Channel,
+}
+
+impl Shell {
+    /// One whose memory is that of a snapshot: one that another sandbox left, or a new one.
+    ///
+    /// # Errors
+    /// [`CreateError`].
+    pub(crate) fn of(snapshot: &SnapshotParts) -> Result<Self, CreateError> {
+        let SnapshotParts { space: image, message_bytes, .. } = snapshot;
+        let pages = snapshot.image.system_pages;
+        if let Some(mut shell) = Self::take(image, pages, *message_bytes)
+            && shell.space.restore(image).is_ok()
+        {
+            return Ok(shell);
+        }
+        let memory = |source| CreateError::Memory { source };
+        let mut space = image.instantiate().map_err(memory)?;
+        let channel = Channel::new(*message_bytes).map_err(memory)?;
+        channel.attach_to(&mut space);
+        let mut vm = create_vm()?;
+        for (base, mapping) in space.memory().parts() {
+            vm.map_memory(base, Arc::clone(mapping))?;
+        }
+        let registers = &snapshot.cpu.registers;
+        let machine = Machine::new(vm, &space, pages, registers.rip, registers.rsp)?;
+        describe(Some(&channel), &machine)?;
+        Ok(Self { machine, space, channel })
+    }
+
+    /// One that can run what is in `image`, if there is one.
+    fn take(image: &SealedSpace, pages: SystemPages, message_bytes: u64) -> Option<Self> {
+        let mut shells = SHELLS.lock();
+        let at = shells.iter().rposition(|shell| {
+            shell.space.fits(image)
+                && shell.machine.system_pages() == pages
+                && shell.channel.capacity() == message_bytes
+        })?;
+        Some(shells.remove(at))
+    }
+
+    /// Empties it and keeps it for another guest. One too many is freed.
+    ///
+    /// Cost: a few system calls, and that of freeing a VM when there are too many.
+    pub(crate) fn keep(mut self) {
+        // What cannot be emptied is not kept.
+        if self.space.clear().is_err() || self.channel.clear().is_err() {
+            return;
+        }
+        let oldest = {
+            let mut shells = SHELLS.lock();
+            shells.push(self);
+            (shells.len() > KEPT_MAX).then(|| shells.remove(0))
+        };
+        drop(oldest);
+    }
+}
