@@ -1,7 +1,7 @@
 //! Stopping a sandbox from any thread.
 
 use crate::stop::Stop;
-use crate::watchdog;
+use crate::watchdog::{self, Watched};
 use ampoule_hypervisor::Kicker;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -166,7 +166,8 @@ impl Control {
         let Some(due) = state.due() else { return };
         if state.watched.is_none_or(|watched| due < watched) {
             state.watched = Some(due);
-            watchdog::watch(due, Arc::downgrade(&self.0));
+            let watched: Weak<Inner> = Arc::downgrade(&self.0);
+            watchdog::watch(due, watched);
         }
     }
 }
@@ -198,10 +199,11 @@ impl Inner {
         }
         state.waker.as_ref().and_then(Weak::upgrade)
     }
+}
 
-    /// Acts on what is due at `now` and returns when to look again. `entry` is the time of the
-    /// watchdog's entry: one that an earlier entry replaced is not renewed.
-    pub(crate) fn check(&self, now: Instant, entry: Instant) -> Option<Instant> {
+impl Watched for Inner {
+    /// One that an earlier entry replaced is not renewed.
+    fn check(&self, now: Instant, entry: Instant) -> Option<Instant> {
         let (waker, again) = {
             let mut state = self.state.lock();
             // The runner looks at the CPU clock and arms the next check.

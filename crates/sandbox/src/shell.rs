@@ -8,17 +8,30 @@
 use crate::channel::Channel;
 use crate::error::CreateError;
 use crate::sandbox::{SnapshotParts, describe};
+use crate::watchdog::{self, Watched};
 use ampoule_hypervisor::create_vm;
 use ampoule_hypervisor::ring3::{Machine, SystemPages};
 use ampoule_memory::{AddressSpace, SealedSpace};
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 /// Shells kept. Each takes two file descriptors and about 300 KiB of the kernel's memory.
 const KEPT_MAX: usize = 8;
+/// How long one is kept.
+const KEPT_FOR: Duration = Duration::from_millis(250);
 
-/// The one that was left last is the last one.
-static SHELLS: Mutex<Vec<Shell>> = Mutex::new(Vec::new());
+/// The process's shells.
+#[derive(Default)]
+struct Shells(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    /// With the time at which each goes; the one that was left last is the last one.
+    shells: Vec<(Instant, Shell)>,
+    /// The watchdog has an entry.
+    is_watched: bool,
+}
 
 /// A VM with a processor, memory and a channel.
 #[derive(Debug)]
@@ -58,13 +71,13 @@ impl Shell {
 
     /// One that can run what is in `image`, if there is one.
     fn take(image: &SealedSpace, pages: SystemPages, message_bytes: u64) -> Option<Self> {
-        let mut shells = SHELLS.lock();
-        let at = shells.iter().rposition(|shell| {
+        let shells = &mut Shells::get().0.lock().shells;
+        let at = shells.iter().rposition(|(_, shell)| {
             shell.space.fits(image)
                 && shell.machine.system_pages() == pages
                 && shell.channel.capacity() == message_bytes
         })?;
-        Some(shells.remove(at))
+        Some(shells.remove(at).1)
     }
 
     /// Empties it and keeps it for another guest. One too many is freed.
@@ -75,11 +88,40 @@ impl Shell {
         if self.space.clear().is_err() || self.channel.clear().is_err() {
             return;
         }
-        let oldest = {
-            let mut shells = SHELLS.lock();
-            shells.push(self);
-            (shells.len() > KEPT_MAX).then(|| shells.remove(0))
+        let until = Instant::now() + KEPT_FOR;
+        let (is_watched, oldest) = {
+            let mut kept = Shells::get().0.lock();
+            kept.shells.push((until, self));
+            let oldest = (kept.shells.len() > KEPT_MAX).then(|| kept.shells.remove(0));
+            (std::mem::replace(&mut kept.is_watched, true), oldest)
         };
+        if !is_watched {
+            let watched: Weak<Shells> = Arc::downgrade(Shells::get());
+            watchdog::watch(until, watched);
+        }
         drop(oldest);
+    }
+}
+
+impl Shells {
+    fn get() -> &'static Arc<Self> {
+        static SHELLS: OnceLock<Arc<Shells>> = OnceLock::new();
+        SHELLS.get_or_init(Arc::default)
+    }
+}
+
+impl Watched for Shells {
+    /// Frees what was kept long enough, one at a time: that takes most of a millisecond, which is how
+    /// late a deadline may come by it.
+    fn check(&self, now: Instant, _: Instant) -> Option<Instant> {
+        let (expired, next) = {
+            let mut kept = self.0.lock();
+            let is_due = kept.shells.first().is_some_and(|(until, _)| *until <= now);
+            let expired = is_due.then(|| kept.shells.remove(0));
+            kept.is_watched = !kept.shells.is_empty();
+            (expired, kept.shells.first().map(|(until, _)| *until))
+        };
+        drop(expired);
+        next
     }
 }

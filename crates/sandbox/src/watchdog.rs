@@ -1,11 +1,17 @@
 //! One thread that keeps every deadline of the process.
 
-use crate::control::Inner;
 use parking_lot::{Condvar, Mutex};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::{OnceLock, Weak};
 use std::time::Instant;
+
+/// What the watchdog looks after.
+pub(crate) trait Watched: Send + Sync {
+    /// Acts on what is due at `now` and returns when to look again. `entry` is the time that was given
+    /// to [`watch`]. It runs on the watchdog's thread, which others wait for: it must not block.
+    fn check(&self, now: Instant, entry: Instant) -> Option<Instant>;
+}
 
 struct Watchdog {
     entries: Mutex<BinaryHeap<Reverse<Entry>>>,
@@ -14,7 +20,7 @@ struct Watchdog {
 
 struct Entry {
     due: Instant,
-    control: Weak<Inner>,
+    watched: Weak<dyn Watched>,
 }
 
 impl PartialEq for Entry {
@@ -37,13 +43,13 @@ impl Ord for Entry {
     }
 }
 
-/// Looks after `control` at `due`, unless it is gone by then.
-pub(crate) fn watch(due: Instant, control: Weak<Inner>) {
+/// Looks after `watched` at `due`, unless it is gone by then.
+pub(crate) fn watch(due: Instant, watched: Weak<dyn Watched>) {
     let watchdog = get();
     let earliest = {
         let mut entries = watchdog.entries.lock();
         let earliest = entries.peek().is_none_or(|Reverse(first)| due < first.due);
-        entries.push(Reverse(Entry { due, control }));
+        entries.push(Reverse(Entry { due, watched }));
         earliest
     };
     if earliest {
@@ -82,8 +88,8 @@ impl Watchdog {
                     // Not under the lock: the check takes locks that callers of `watch` hold.
                     drop(entries);
                     let again = due.and_then(|entry| {
-                        let next = entry.control.upgrade()?.check(now, entry.due)?;
-                        Some(Entry { due: next, control: entry.control })
+                        let next = entry.watched.upgrade()?.check(now, entry.due)?;
+                        Some(Entry { due: next, watched: entry.watched })
                     });
                     entries = self.entries.lock();
                     entries.extend(again.map(Reverse));
