@@ -4,7 +4,13 @@ import { beforeAll, expect, test } from "@jest/globals";
 import { Sandbox, Snapshot } from "../ts/index.js";
 import { async, failureOf, HOST_FUNCTIONS, rustGuest, sync } from "./support/guests.js";
 import { describeWithKvm } from "./support/kvm.js";
-import { fileDescriptors, mappings, residentBytes, threads } from "./support/resources.js";
+import {
+  fileDescriptors,
+  mappings,
+  residentBytes,
+  threads,
+  virtualMachinesFreed,
+} from "./support/resources.js";
 
 const ROUNDS = 2000;
 
@@ -129,6 +135,7 @@ interface Holdings {
 }
 
 async function holdings(): Promise<Holdings> {
+  await virtualMachinesFreed();
   const bytes = await residentBytes();
   return {
     descriptors: Object.fromEntries(fileDescriptors()),

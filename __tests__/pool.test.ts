@@ -6,7 +6,7 @@ import { type Lease, Pool, type PoolOptions, Sandbox } from "../ts/index.js";
 import { failureOf, HOST_FUNCTIONS, rustGuest, sync, testing } from "./support/guests.js";
 import { describeWithKvm } from "./support/kvm.js";
 import { turns } from "./support/random.js";
-import { fileDescriptors, threads } from "./support/resources.js";
+import { fileDescriptors, threads, virtualMachinesFreed } from "./support/resources.js";
 
 type Functions = Readonly<Record<string, (...args: unknown[]) => Promise<unknown>>>;
 
@@ -474,8 +474,10 @@ describeWithKvm("a pool", () => {
       await some.close();
     };
     await round();
+    await virtualMachinesFreed();
     const before = [Object.fromEntries(fileDescriptors()), Object.fromEntries(threads())];
     for (let left = 20; left > 0; left--) await round();
+    await virtualMachinesFreed();
     expect([Object.fromEntries(fileDescriptors()), Object.fromEntries(threads())]).toEqual(before);
   });
 

@@ -7,7 +7,7 @@ import { beforeAll, expect, test } from "@jest/globals";
 import { HOST_FUNCTIONS, rustGuest } from "./support/guests.js";
 import { requireBuild } from "./support/killer.js";
 import { describeWithKvm } from "./support/kvm.js";
-import { fileDescriptors, threads } from "./support/resources.js";
+import { fileDescriptors, threads, virtualMachinesFreed } from "./support/resources.js";
 
 /** Workers and other processes load the compiled package: nothing compiles TypeScript for them. */
 const AMPOULE = JSON.stringify(new URL("../dist/index.js", import.meta.url).href);
@@ -46,6 +46,11 @@ async function expectDescriptors(expected: Record<string, number>): Promise<void
     await turn();
   }
   expect(descriptors()).toEqual(expected);
+}
+
+async function descriptorsWithoutSandboxes(): Promise<Record<string, number>> {
+  await virtualMachinesFreed();
+  return descriptors();
 }
 
 function descriptors(): Record<string, number> {
@@ -127,7 +132,7 @@ describeWithKvm("worker threads", () => {
   });
 
   test("end by themselves although a sandbox is open, which is freed", async () => {
-    const before = descriptors();
+    const before = await descriptorsWithoutSandboxes();
     const thread = worker(`
       const sandbox = await create();
       parentPort.postMessage(await sandbox.call.add(1, 2));
@@ -138,7 +143,7 @@ describeWithKvm("worker threads", () => {
   });
 
   test.each(Object.entries(BUSY))("terminated during %s leave nothing behind", async (_, code) => {
-    const before = descriptors();
+    const before = await descriptorsWithoutSandboxes();
     const runners = threads().get("ampoule-runner");
     for (let round = 0; round < 5; round++) {
       const thread = worker(code);
@@ -150,7 +155,7 @@ describeWithKvm("worker threads", () => {
   });
 
   test("that throw in the middle of a call leave nothing behind", async () => {
-    const before = descriptors();
+    const before = await descriptorsWithoutSandboxes();
     const thread = worker(`
       const sandbox = await create(() => { throw new Error("never handled"); });
       await sandbox.call.sum_via_host(1);

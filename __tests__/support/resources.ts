@@ -21,6 +21,14 @@ export function fileDescriptors(): Map<string, number> {
   return kinds;
 }
 
+/**
+ * Waits until no virtual machine is left: sandboxes that were closed leave theirs to the next one, for
+ * a moment. To be called when no sandbox is open.
+ */
+export async function virtualMachinesFreed(): Promise<void> {
+  while (fileDescriptors().has("anon_inode:kvm-vm")) await turn();
+}
+
 /** Threads, by name. */
 export function threads(): Map<string, number> {
   const names = new Map<string, number>();
