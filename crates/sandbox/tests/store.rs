@@ -4,7 +4,7 @@
 mod support;
 
 use ampoule_sandbox::store::{self, SaveOptions, StoreError};
-use ampoule_sandbox::{Sandbox, Snapshot};
+use ampoule_sandbox::{File, Sandbox, Snapshot};
 use ampoule_testkit::kvm_is_available;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -22,10 +22,7 @@ fn a_loaded_guest_goes_on_where_it_was_saved() {
     }
     let scratch = Scratch::new();
     let mut config = functions("testing");
-    config.files.push(ampoule_sandbox::File {
-        path: b"/data/large".to_vec(),
-        contents: vec![7; 100_000].into(),
-    });
+    config.files.push(File { path: b"/data/large".to_vec(), contents: vec![7; 100_000].into() });
     config.environment.push(b"NAME=value".to_vec());
     let mut original = start(&config);
     assert_eq!(ask::<u64>(&mut original, "counter", &NONE), 1);
@@ -56,6 +53,27 @@ fn a_loaded_guest_goes_on_where_it_was_saved() {
     let again = save(&loaded, &scratch.store(), "again");
     assert!(again.new_bytes < 100_000, "{again:?}");
     assert_eq!(memory_layers(&again), ["base"]);
+}
+
+#[test]
+fn a_guest_may_have_more_files_than_a_process_has_descriptors() {
+    if !kvm_is_available() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let mut config = functions("testing");
+    let contents: std::sync::Arc<[u8]> = vec![7; 2000].into();
+    let file = |number: u32| File {
+        path: format!("/data/{number}").into_bytes(),
+        contents: std::sync::Arc::clone(&contents),
+    };
+    config.files = (0..1500).map(file).collect();
+    let path = scratch.0.join("made/on/the/way");
+    let saved = save(&start(&config).snapshot().unwrap(), &path, "latest");
+    assert!(saved.layers.len() > 1500);
+    let mut sandbox = sandbox_of(&load(&path, "latest").unwrap());
+    assert_eq!(ask::<Bytes>(&mut sandbox, "read_file", &("/data/1499",)).0, vec![7; 2000]);
+    assert!(store::verify(&path, &GO_ON).unwrap()[0].problem.is_none());
 }
 
 #[test]

@@ -43,10 +43,10 @@ pub(super) struct Blob {
 }
 
 impl Directory {
-    /// Opens a store to load `tag` from it.
-    pub(super) fn open(path: &Path, tag: &str) -> Result<Self, StoreError> {
+    /// Opens a store to load from it; `tag` is for the message when there is none.
+    pub(super) fn open(path: &Path, tag: Option<&str>) -> Result<Self, StoreError> {
         let shown = path.display().to_string();
-        let none = || StoreError::NotFound { path: shown.clone(), tag: tag.to_owned() };
+        let none = || StoreError::NotFound { path: shown.clone(), tag: tag.map(ToOwned::to_owned) };
         let root = match open_root(path) {
             Err(Errno::NOENT) => return Err(none()),
             Err(Errno::NOTDIR) => {
@@ -69,7 +69,7 @@ impl Directory {
     /// Opens a store to save to it, and makes it first where there is none.
     pub(super) fn create(path: &Path, stop: &AtomicBool) -> Result<Self, StoreError> {
         let shown = path.display().to_string();
-        std::fs::create_dir_all(path).map_err(StoreError::io("make", &shown))?;
+        make_lasting(path, &shown)?;
         let root = open_root(path).map_err(StoreError::io::<Errno>("open", &shown))?;
         let lock = match read_small(&root, LAYOUT_FILE, LAYOUT_FILE, 4096)? {
             Some(layout) => {
@@ -104,7 +104,10 @@ impl Directory {
     pub(super) fn entry(&self, tag: &str) -> Result<Descriptor, StoreError> {
         let index = self.index()?;
         let entry = index.as_ref().and_then(|index| index.find(tag)).cloned();
-        entry.ok_or_else(|| StoreError::NotFound { path: self.path.clone(), tag: tag.to_owned() })
+        entry.ok_or_else(|| StoreError::NotFound {
+            path: self.path.clone(),
+            tag: Some(tag.to_owned()),
+        })
     }
 
     /// The manifest of an entry of the index.
@@ -193,6 +196,20 @@ fn read_at(file: &OwnedFd, offset: u64, out: &mut [u8]) -> Result<bool, Errno> {
         }
     }
     Ok(true)
+}
+
+/// Makes the directory and those that lead to it so that all survive a crash.
+fn make_lasting(path: &Path, shown: &str) -> Result<(), StoreError> {
+    let here = Path::new(".");
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|path| *path != Path::new("") && !path.exists()).collect();
+    std::fs::create_dir_all(path).map_err(StoreError::io("make", shown))?;
+    for made in missing {
+        let parent = made.parent().filter(|parent| *parent != Path::new("")).unwrap_or(here);
+        let parent = open_root(parent).map_err(StoreError::io::<Errno>("open", shown))?;
+        write::sync(&parent, shown)?;
+    }
+    Ok(())
 }
 
 fn open_root(path: &Path) -> Result<OwnedFd, Errno> {

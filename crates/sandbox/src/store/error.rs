@@ -8,12 +8,12 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// There is no store, or no snapshot of that tag in it.
-    #[error("there is no snapshot `{tag}` in {path}")]
+    #[error("{}", not_found(path, tag.as_deref()))]
     NotFound {
         /// The store.
         path: String,
-        /// The tag.
-        tag: String,
+        /// The tag, if one was asked for.
+        tag: Option<String>,
     },
     /// A file is malformed, truncated, too large, missing, not what its digest says, or no file.
     #[error("the snapshot is damaged: {file}: {what}")]
@@ -73,6 +73,13 @@ pub enum Incompatibility {
     Architecture,
     /// Features of the processor that this one does not have.
     CpuFeatures,
+}
+
+fn not_found(path: &str, tag: Option<&str>) -> String {
+    match tag {
+        Some(tag) => format!("there is no snapshot `{tag}` in {path}"),
+        None => format!("there is no store of snapshots at {path}"),
+    }
 }
 
 impl Incompatibility {

@@ -38,7 +38,7 @@ pub struct Pruned {
 /// # Errors
 /// [`StoreError`].
 pub fn inspect(path: &Path, tag: Option<&str>) -> Result<Value, StoreError> {
-    let directory = Directory::open(path, tag.unwrap_or("*"))?;
+    let directory = Directory::open(path, tag)?;
     match tag {
         Some(tag) => about(&directory, tag),
         None => {
@@ -52,7 +52,7 @@ pub fn inspect(path: &Path, tag: Option<&str>) -> Result<Value, StoreError> {
 fn about(directory: &Directory, tag: &str) -> Result<Value, StoreError> {
     let entry = directory.entry(tag)?;
     let manifest = directory.manifest(&entry)?;
-    let parts = Parts::open(directory, &manifest)?;
+    let parts = Parts::open(directory, &entry, &manifest)?;
     let layers = manifest.layers.iter().filter_map(|layer| {
         let kind = Layer::of(layer)?.word();
         Some(json!({ "kind": kind, "digest": layer.digest, "bytes": layer.size }))
@@ -83,13 +83,13 @@ fn index_of(directory: &Directory) -> Result<Index, StoreError> {
 /// # Errors
 /// [`StoreError`] when the store itself cannot be read, or for [`StoreError::Stopped`].
 pub fn verify(path: &Path, stop: &AtomicBool) -> Result<Vec<Finding>, StoreError> {
-    let directory = Directory::open(path, "*")?;
+    let directory = Directory::open(path, None)?;
     let mut findings = Vec::new();
     for entry in index_of(&directory)?.snapshots() {
         let checked = directory
             .manifest(entry)
-            .and_then(|manifest| Parts::open(&directory, &manifest))
-            .and_then(|parts| parts.verify_all(stop));
+            .and_then(|manifest| Parts::open(&directory, entry, &manifest))
+            .and_then(|parts| parts.verify_all(&directory, stop));
         let problem = match checked {
             Ok(()) => None,
             Err(StoreError::Stopped) => return Err(StoreError::Stopped),
@@ -111,7 +111,7 @@ pub fn verify(path: &Path, stop: &AtomicBool) -> Result<Vec<Finding>, StoreError
 /// [`StoreError`]. Nothing is removed when a manifest cannot be read, or is one of another program's:
 /// then what it names is not known.
 pub fn prune(path: &Path, stop: &AtomicBool) -> Result<Pruned, StoreError> {
-    let directory = Directory::open(path, "*")?;
+    let directory = Directory::open(path, None)?;
     let _alone = Lock::exclusive(&directory.root, lock::SAVING, stop)?;
     let _index = Lock::exclusive(&directory.root, lock::INDEX, stop)?;
     write::remove_temporaries(&directory.root, "the store")?;

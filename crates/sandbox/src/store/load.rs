@@ -1,9 +1,9 @@
 //! Loading a snapshot.
 
 use super::config::{self, CONFIG_MAX, Config};
-use super::directory::{Blob, CHUNK, Directory};
+use super::directory::{BLOBS, Blob, CHUNK, Directory};
 use super::error::{Incompatibility, StoreError};
-use super::layout::{Layer, Manifest};
+use super::layout::{Descriptor, Layer, Manifest};
 use super::pages::{self, EXTENTS_MAX, Run};
 use crate::channel::Channel;
 use crate::error::{CreateError, Failure};
@@ -22,8 +22,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Bytes of an executable and of a guest's file; both are read into memory.
-const FILE_MAX: u64 = 2 << 30;
+/// Bytes of an executable or of a guest's file, and of all of them together: they are read into memory.
+const FILE_MAX: u64 = 1 << 30;
+const FILES_TOTAL_MAX: u64 = 4 << 30;
+/// Times that loading begins again because the snapshot was replaced meanwhile.
+const RETRIES_MAX: u32 = 3;
 
 /// Which snapshot is to be loaded, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,14 +56,56 @@ pub struct Loaded {
 /// # Errors
 /// [`StoreError`].
 pub fn load(path: &Path, options: &LoadOptions, stop: &AtomicBool) -> Result<Loaded, StoreError> {
-    let directory = Directory::open(path, &options.tag)?;
-    let manifest = directory.manifest(&directory.entry(&options.tag)?)?;
-    let parts = Parts::open(&directory, &manifest)?;
-    if options.verify {
+    let directory = Directory::open(path, Some(&options.tag))?;
+    let mut entry = directory.entry(&options.tag)?;
+    for _ in 0..RETRIES_MAX {
+        match load_entry(&directory, &entry, options.verify, stop) {
+            // Somebody may have saved another one under the tag and pruned this one away.
+            Err(StoreError::Corrupt { file, what }) => {
+                let now = directory.entry(&options.tag)?;
+                if now.digest == entry.digest {
+                    return Err(StoreError::Corrupt { file, what });
+                }
+                entry = now;
+            }
+            other => return other,
+        }
+    }
+    load_entry(&directory, &entry, options.verify, stop)
+}
+
+fn load_entry(
+    directory: &Directory,
+    entry: &Descriptor,
+    verify: bool,
+    stop: &AtomicBool,
+) -> Result<Loaded, StoreError> {
+    let parts = Parts::open(directory, entry, &directory.manifest(entry)?)?;
+    if verify {
         parts.verify_memory(stop)?;
     }
-    parts.check_stop(stop)?;
-    Ok(Loaded { snapshot: parts.snapshot(stop)?, name: parts.config.name })
+    check_stop(stop)?;
+    let snapshot = parts.snapshot(directory, stop)?;
+    Ok(Loaded { snapshot, name: parts.config.name })
+}
+
+/// Checks what an executable and files take in memory.
+pub(super) fn check_sizes(sizes: impl Iterator<Item = u64>) -> Result<(), String> {
+    let mut total = 0_u64;
+    for size in sizes {
+        total = total.saturating_add(size);
+        if size > FILE_MAX || total > FILES_TOTAL_MAX {
+            return Err(format!(
+                "has a file of {size} bytes, {total} together; the limits are {FILE_MAX} and \
+                 {FILES_TOTAL_MAX}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_stop(stop: &AtomicBool) -> Result<(), StoreError> {
+    if stop.load(Ordering::Relaxed) { Err(StoreError::Stopped) } else { Ok(()) }
 }
 
 /// The public error for a hypervisor that did not answer.
@@ -74,15 +119,22 @@ pub(super) struct Parts {
     /// Name of the configuration's file, for messages.
     config_name: String,
     pub(super) interface: Interface,
-    executable: Blob,
-    files: Vec<Blob>,
+    /// Opened one after the other: there may be more than a process has descriptors for.
+    executable: Descriptor,
+    files: Vec<Descriptor>,
     base: Blob,
     changed: Option<(Blob, Vec<Run>)>,
 }
 
 impl Parts {
-    pub(super) fn open(directory: &Directory, manifest: &Manifest) -> Result<Self, StoreError> {
-        let layers = |what| StoreError::corrupt("a manifest", what);
+    /// Opens what `manifest`, that of `entry` in the index, names.
+    pub(super) fn open(
+        directory: &Directory,
+        entry: &Descriptor,
+        manifest: &Manifest,
+    ) -> Result<Self, StoreError> {
+        let manifest_name = format!("{BLOBS}/{}", entry.digest.hex());
+        let layers = |what| StoreError::corrupt(&manifest_name, what);
         let blob = directory.blob(&manifest.config)?;
         let config = config::decode(&blob.read(CONFIG_MAX)?).map_err(|what| match what {
             Some(what) => StoreError::corrupt(&blob.name, what),
@@ -103,11 +155,9 @@ impl Parts {
             return Err(StoreError::corrupt(config_name, what));
         }
 
-        let executable = directory.blob(manifest.only(Layer::Executable).map_err(layers)?)?;
-        let files: Vec<Blob> = manifest
-            .layers_of(Layer::File)
-            .map(|layer| directory.blob(layer))
-            .collect::<Result<_, _>>()?;
+        let executable = manifest.only(Layer::Executable).map_err(layers)?.clone();
+        let files: Vec<_> = manifest.layers_of(Layer::File).cloned().collect();
+        check_sizes(files.iter().chain([&executable]).map(|file| file.size)).map_err(layers)?;
         if files.len() != config.personality.file_count() {
             return Err(layers("another number of files than the configuration says".into()));
         }
@@ -127,17 +177,17 @@ impl Parts {
     }
 
     /// As [`Self::verify_memory`], for everything that is not read anyway.
-    pub(super) fn verify_all(&self, stop: &AtomicBool) -> Result<(), StoreError> {
+    pub(super) fn verify_all(
+        &self,
+        directory: &Directory,
+        stop: &AtomicBool,
+    ) -> Result<(), StoreError> {
         self.verify_memory(stop)?;
-        let others = self.files.iter().chain([&self.executable]);
-        others.into_iter().try_for_each(|blob| blob.verify(stop, |_, _| {}))
+        let mut others = self.files.iter().chain([&self.executable]);
+        others.try_for_each(|file| directory.blob(file)?.verify(stop, |_, _| {}))
     }
 
-    fn check_stop(&self, stop: &AtomicBool) -> Result<(), StoreError> {
-        if stop.load(Ordering::Relaxed) { Err(StoreError::Stopped) } else { Ok(()) }
-    }
-
-    fn snapshot(&self, stop: &AtomicBool) -> Result<Snapshot, StoreError> {
+    fn snapshot(&self, directory: &Directory, stop: &AtomicBool) -> Result<Snapshot, StoreError> {
         let features =
             guest_features().map_err(|error| StoreError::Host { failure: host(error) })?;
         let config = &self.config;
@@ -157,16 +207,16 @@ impl Parts {
             StoreError::corrupt(&self.base.name, "its ring-0 pages are not those of this release")
         })?;
 
-        let executable: Arc<[u8]> = self.executable.read(FILE_MAX)?.into();
+        let blob = directory.blob(&self.executable)?;
+        let executable: Arc<[u8]> = blob.read(FILE_MAX)?.into();
         let memory_bytes = config.limits.memory_bytes;
         let image = Image::of_snapshot(executable, system_pages, &space, memory_bytes);
-        let image = image.map_err(|error| {
-            StoreError::corrupt(&self.executable.name, format!("not a guest: {error}"))
-        })?;
+        let image = image
+            .map_err(|error| StoreError::corrupt(&blob.name, format!("not a guest: {error}")))?;
         let mut files: Vec<Arc<[u8]>> = Vec::new();
-        for blob in &self.files {
-            self.check_stop(stop)?;
-            files.push(blob.read(FILE_MAX)?.into());
+        for file in &self.files {
+            check_stop(stop)?;
+            files.push(directory.blob(file)?.read(FILE_MAX)?.into());
         }
         let personality = Personality::from_state(&config.personality, &files);
         let personality = personality.map_err(|error| corrupt(error.to_string()))?;

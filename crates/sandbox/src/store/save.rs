@@ -17,6 +17,8 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Manifests, the newest first, that are searched for bases.
+const MANIFESTS_MAX: usize = 256;
 /// Bases that are tried: comparing with one costs reading it.
 const BASES_MAX: usize = 4;
 const PAGE: usize = 4096;
@@ -76,6 +78,12 @@ pub fn save(
     let features =
         guest_features().map_err(|error| StoreError::Host { failure: super::load::host(error) })?;
 
+    let (personality, files) = parts.personality.state();
+    super::load::check_sizes(
+        files.iter().chain([&parts.image.executable]).map(|file| file.len() as u64),
+    )
+    .map_err(|problem| invalid("snapshot", problem))?;
+
     let directory = Directory::create(path, stop)?;
     let _saving = enter(&directory, stop)?;
     let mut writer = Writer::new(&directory, stop);
@@ -83,7 +91,6 @@ pub fn save(
     let mut layers = save_memory(&directory, &mut writer, &parts.space, &executable, stop)?;
     layers.push(writer.add(Layer::Interface.media_type(), &parts.interface.encode())?);
     layers.push(executable);
-    let (personality, files) = parts.personality.state();
     for file in &files {
         if stop.load(Ordering::Relaxed) {
             return Err(StoreError::Stopped);
@@ -213,7 +220,7 @@ fn save_memory(
 fn bases(directory: &Directory, executable: &Descriptor) -> Result<Vec<Descriptor>, StoreError> {
     let mut found: Vec<Descriptor> = Vec::new();
     let Some(index) = directory.index()? else { return Ok(found) };
-    for entry in index.snapshots().rev() {
+    for entry in index.snapshots().rev().take(MANIFESTS_MAX) {
         // Others' damage is theirs: it does not keep this one from being saved.
         let Ok(manifest) = directory.manifest(entry) else { continue };
         let is_same = manifest.layers_of(Layer::Executable).any(|e| e.digest == executable.digest);
