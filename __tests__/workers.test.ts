@@ -88,6 +88,17 @@ const BUSY: Readonly<Record<string, string>> = {
     parentPort.postMessage("busy");
     await Promise.all(creations);
   `,
+  "a snapshot": `
+    const sandbox = await create();
+    sandbox.snapshot().catch(() => {});
+    parentPort.postMessage("busy");
+  `,
+  "a restore": `
+    const sandbox = await create();
+    await sandbox.call.allocate(20_000_000n);
+    sandbox.restore().catch(() => {});
+    parentPort.postMessage("busy");
+  `,
   nothing: `
     const sandboxes = await Promise.all([create(), create(), create()]);
     parentPort.postMessage("busy");

@@ -83,7 +83,7 @@ export interface DriverOptions {
 export class Driver implements SyncCallee {
   readonly handle: number;
   readonly name: string;
-  messageBytes: number;
+  readonly messageBytes: number;
   state: SandboxState = "starting";
   /** What poisoned or broke the sandbox. */
   failure: AmpouleError | null = null;

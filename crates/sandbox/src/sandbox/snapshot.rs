@@ -81,7 +81,8 @@ impl Sandbox {
     /// Cost: one pass over the memory in use.
     ///
     /// # Errors
-    /// [`SnapshotError`]; the sandbox is unchanged then.
+    /// [`SnapshotError`]; the sandbox is unchanged then, or broken when the last step failed, which puts
+    /// its memory onto the new image.
     pub fn snapshot(&mut self) -> Result<Snapshot, SnapshotError> {
         self.expect_state(&State::Ready, "be snapshotted")?;
         let (Some(channel), Some(interface)) = (&self.channel, &self.interface) else {
