@@ -40,13 +40,15 @@ export class PooledSandbox implements Member {
    * which is so for guests that write few pages.
    */
   async restore(): Promise<void> {
-    if (this.#elsewhere > 0 || !this.driver.restoresCheaply(0)) {
+    if (this.#elsewhere > 0) {
       this.#elsewhere--;
-      return this.driver.restore();
+    } else if (this.driver.restoresCheaply(0)) {
+      const start = performance.now();
+      this.driver.restoreSync();
+      if (performance.now() - start > HAND_OVER_MS) this.#elsewhere = RESTORES_ELSEWHERE;
+      return;
     }
-    const start = performance.now();
-    this.driver.restoreSync();
-    if (performance.now() - start > HAND_OVER_MS) this.#elsewhere = RESTORES_ELSEWHERE;
+    await this.driver.restore();
   }
 
   close(): Promise<void> {
