@@ -179,6 +179,8 @@ class Sequence {
     this.done.push(`${live.sandbox.id}: hash`);
     const expected = live.model.hash();
     expect(await this.#function(live, "model_hash")).toBe(expected);
+    // This was a call, too.
+    if (live.restoresAfterCalls) live.model = live.origin.copy();
   }
 
   /** Ends a call badly: the sandbox goes back by itself, or is restored here. */
