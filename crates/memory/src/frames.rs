@@ -62,6 +62,11 @@ impl FrameAllocator {
         self.limit - self.next
     }
 
+    /// Frames that can be had.
+    pub(crate) fn available(&self) -> u64 {
+        self.limit - self.in_use()
+    }
+
     pub(crate) fn in_use(&self) -> u64 {
         self.next - self.free.iter().map(|run| run.count).sum::<u64>()
     }

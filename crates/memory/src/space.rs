@@ -35,8 +35,9 @@ use std::sync::Arc;
 const BLOCK: u64 = BLOCK_FRAMES * PAGE_SIZE;
 /// The page size as a step for ranges.
 const PAGE_STEP: usize = to_usize(PAGE_SIZE);
-/// With fewer fresh frames than this, pages are committed one by one so that none is wasted.
-const COMMIT_BLOCK_RESERVE: u64 = 4 * BLOCK_FRAMES;
+/// What is committed ahead of its touch is at most this share of the free frames, so that little is
+/// wasted when they run short.
+const AHEAD_SHARE: u64 = 16;
 /// Most separate ranges, as Linux's `vm.max_map_count`; bounds what a guest can make the host keep.
 const AREAS_MAX: usize = 65_530;
 
@@ -190,8 +191,7 @@ impl AddressSpace {
         }
         self.insert(start, Area::zeroed(end, protection))?;
         let pages = (end - start) / PAGE_SIZE;
-        let plenty = self.shape.frames.fresh() >= COMMIT_BLOCK_RESERVE;
-        if plenty && pages < BLOCK_FRAMES && !protection.is_none() {
+        if pages < BLOCK_FRAMES && pages <= self.committable() && !protection.is_none() {
             // Small mappings are used at once: committing them here saves the guest a fault. Larger
             // ones may get large leaves when they are touched.
             self.commit(start, end, protection)?;
@@ -345,6 +345,11 @@ impl AddressSpace {
     #[must_use]
     pub fn protection_at(&self, address: u64) -> Option<Protection> {
         self.shape.areas.at(address).map(|area| area.protection)
+    }
+
+    /// How many pages may be committed together.
+    fn committable(&self) -> u64 {
+        (self.shape.frames.available() / AHEAD_SHARE).clamp(1, BLOCK_FRAMES)
     }
 
     fn entry(&self, address: u64) -> Entry {

@@ -1,6 +1,6 @@
 //! Reading, writing and repairing: what happens at a guest-virtual address.
 
-use super::{AddressSpace, BLOCK, COMMIT_BLOCK_RESERVE, MapError};
+use super::{AddressSpace, BLOCK, MapError};
 use crate::address::{PhysicalAddress, page_of, to_usize};
 use crate::physical::PhysicalMemory;
 use crate::protection::{Access, Protection};
@@ -127,20 +127,18 @@ impl AddressSpace {
         allowed.then(|| PhysicalAddress::new(entry.target().get() + address % PAGE_SIZE))
     }
 
-    /// Gives the page at `address` a frame, and its neighbours in the same block where frames are
-    /// plentiful.
+    /// Gives the page at `address` a frame, and its neighbours in the same block: one of 2 MiB where
+    /// frames are plentiful, else a smaller one.
     fn commit_around(&mut self, address: u64, protection: Protection) -> Result<(), MapError> {
         let page = page_of(address);
-        if self.shape.frames.fresh() < COMMIT_BLOCK_RESERVE {
-            return self.commit(page, page + PAGE_SIZE, protection);
-        }
-        let block = page & !(BLOCK - 1);
+        let length = (1 << self.committable().ilog2()) * PAGE_SIZE;
+        let block = page & !(length - 1);
         let (area_start, area_end) = self
             .shape
             .areas
             .containing(address)
             .map_or((page, page + PAGE_SIZE), |(start, area)| (start, area.end));
-        let (start, end) = (block.max(area_start), (block + BLOCK).min(area_end));
+        let (start, end) = (block.max(area_start), (block + length).min(area_end));
         let whole = end - start == BLOCK && self.committed(start, end).next().is_none();
         if whole && self.shape.wants_large_leaves() && self.commit_large(block, protection)? {
             return Ok(());

@@ -178,7 +178,10 @@ impl AddressSpace {
             self.take_back(block, block + BLOCK).map_err(io::Error::other)?;
         }
         let kept = self.shape.frames.in_use().saturating_sub(image.shape.frames.in_use());
-        if kept > KEPT_FRAMES_MAX.min(self.shape.frames.limit() / KEPT_SHARE) {
+        let limit = self.shape.frames.limit();
+        // Frames that were given back in pieces add up; going back at once makes them one again.
+        let worn = image.shape.frames.fresh().saturating_sub(self.shape.frames.fresh()) > limit / 2;
+        if kept > KEPT_FRAMES_MAX.min(limit / KEPT_SHARE) || worn {
             return Ok(None);
         }
         let mut hot = std::mem::take(&mut self.tracking.hot);

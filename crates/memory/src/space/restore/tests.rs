@@ -217,3 +217,25 @@ fn a_cleared_space_holds_nothing_and_takes_another_image() {
     holds_the_image(&mut space);
     assert!(space.read(START + (64 << 20), &mut [0]).is_err());
 }
+
+#[test]
+fn restores_without_end_do_not_use_memory_up() {
+    let image = image();
+    let mut space = image.instantiate().unwrap();
+    let mut wholesale = 0;
+    for round in 0..2_000_u64 {
+        // Sizes that fit into no hole left before.
+        let pages = 1 + round * 7 % 97;
+        space.map(START + (64 << 20), pages * PAGE_SIZE, Protection::READ_WRITE).unwrap();
+        space.map(START + (96 << 20), 2 * pages * PAGE_SIZE, Protection::READ_WRITE).unwrap();
+        write_as_guest(&mut space, START + (64 << 20), b"a");
+        wholesale += u64::from(space.restore(&image).unwrap().wholesale);
+        // Pages are still committed many at a time.
+        let before = space.committed_bytes();
+        space.map(START + (64 << 20), 8 << 20, Protection::READ_WRITE).unwrap();
+        space.write(START + (66 << 20), b"b").unwrap();
+        assert!(space.committed_bytes() - before >= 2 << 20, "round {round}");
+        wholesale += u64::from(space.restore(&image).unwrap().wholesale);
+    }
+    assert!(wholesale < 100, "{wholesale}");
+}
