@@ -30,7 +30,8 @@ fn mark_pages(stride: usize, value: u8) {
 #[guest_function]
 fn sum_pages() -> u64 {
     HELD.with_borrow(|held| {
-        let weighted = held.iter().zip(1_u64..).map(|(&byte, place)| place.wrapping_mul(byte.into()));
+        let weighted =
+            held.iter().zip(1_u64..).map(|(&byte, place)| place.wrapping_mul(byte.into()));
         weighted.fold(0, u64::wrapping_add)
     })
 }
