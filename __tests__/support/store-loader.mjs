@@ -24,7 +24,10 @@ console.log(
 await sandbox.close();
 snapshot.close();
 
-/** KiB of the file `name` that are in this process's memory, and how many are its own. */
+/**
+ * KiB of the file `name` that are in this process's memory, and how many are its own: copies, which
+ * are anonymous. (`Private_Dirty` counts pages of a tmpfs too.)
+ */
 function residence(name) {
   const found = { mapped: 0, own: 0 };
   let counts = false;
@@ -32,7 +35,7 @@ function residence(name) {
     const field = /^(\w+):\s+(\d+) kB/.exec(line);
     if (field === null && /^[0-9a-f]+-/.test(line)) counts = line.includes(name);
     else if (counts && field?.[1] === "Rss") found.mapped += Number(field[2]);
-    else if (counts && field?.[1] === "Private_Dirty") found.own += Number(field[2]);
+    else if (counts && field?.[1] === "Anonymous") found.own += Number(field[2]);
   }
   return found;
 }
