@@ -47,7 +47,8 @@ fn a_deadline_strikes_while_a_host_function_is_pending() {
     driven.start(Budget::default()).unwrap();
     assert_eq!(next(&driven, &told), Some(Step::Ready));
     let sum = driven.inspect(|sandbox| support::export(sandbox, "sum_via_host")).unwrap();
-    let budget = Budget { wall: Some(Duration::from_millis(30)), cpu: None };
+    // Enough for an emulated processor to get to the host function.
+    let budget = Budget { wall: Some(Duration::from_millis(500)), cpu: None };
     driven.call(sum, &arguments(&(3,)), budget).unwrap();
     assert!(matches!(next(&driven, &told), Some(Step::HostCall { .. })));
     assert_eq!(next(&driven, &told), Some(Step::Stopped));
