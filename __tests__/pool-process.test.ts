@@ -74,7 +74,7 @@ describeWithKvm("a process with a pool", () => {
       pool.acquire().then((lease) => {
         lease.release();
         return pool.close();
-      }).then(() => say("closed", machines()));
+      }).then(() => say("closed", pool.statistics.size));
     `;
     const lines = ['"slept" 30', '"slept" 20', '"closed" 0'];
     expect(run(program)).toEqual({ status: 0, lines });
@@ -137,7 +137,8 @@ describeWithKvm("a process with a pool", () => {
   test("tells callers why no sandbox can be made, and goes on when one can", () => {
     const program = `
       const pool = await create({ size: { min: 0, max: 4 }, idleMs: 0 });
-      while (pool.statistics.size > 0) await collect();
+      // A closed sandbox leaves its VM to the next one for a moment.
+      while (pool.statistics.size > 0 || machines() > 0) await collect();
       const free = await useUp();
       const calls = [pool.call.add(1, 2), pool.call.add(3, 4), pool.acquire()];
       const refused = await Promise.allSettled(calls);

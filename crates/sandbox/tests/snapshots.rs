@@ -278,11 +278,11 @@ fn a_sandbox_that_is_restored_after_calls_is_poisoned_by_a_kill_only() {
     for _ in 0..3 {
         assert_eq!(count_on(&driven, &told), 1);
         assert_eq!(count_on(&driven, &told), 1);
-        for (name, code) in [
-            ("spin_forever", "ERR_AMPOULE_TIMEOUT"),
-            ("panic_while_panicking", "ERR_AMPOULE_GUEST_ABORT"),
+        for (name, budget, code) in [
+            ("spin_forever", short, "ERR_AMPOULE_TIMEOUT"),
+            ("panic_while_panicking", Budget::default(), "ERR_AMPOULE_GUEST_ABORT"),
         ] {
-            assert_eq!(call_on(&driven, &told, name, short), Some(Step::Stopped));
+            assert_eq!(call_on(&driven, &told, name, budget), Some(Step::Stopped));
             assert_eq!(driven.failure().map(|failure| failure.code), Some(code));
             assert_eq!(driven.inspect(|sandbox| sandbox.state().clone()), Some(State::Ready));
         }
