@@ -179,13 +179,18 @@ function callout(points, toX, toY) {
   const value = point.y < 10 ? point.y.toFixed(1) : point.y.toFixed(0);
   const anchor = point === points.at(-1) ? "end" : "middle";
   const halo = 'paint-order="stroke" stroke="#ffffff" stroke-width="5"';
-  return text(toX(point.x) + (anchor === "end" ? 0 : -4), y + 20, `${value} µs`, {
-    anchor,
-    size: 15,
-    weight: 600,
-    colour: COLOURS.restore,
-    more: halo,
-  });
+  return text(
+    toX(point.x) + (anchor === "end" ? 0 : -4),
+    y + (anchor === "end" ? 26 : 20),
+    `${value} µs`,
+    {
+      anchor,
+      size: 15,
+      weight: 600,
+      colour: COLOURS.restore,
+      more: halo,
+    },
+  );
 }
 
 /** The next 1, 2 or 5 of a power of ten below `value`. */

@@ -87,27 +87,26 @@ pub(crate) fn against_pages(effort: &Effort, report: &mut Report) -> Result<()> 
     Ok(())
 }
 
-/// Restore after 64 dirty pages with 16 MiB to 4 GiB in the image, or allowed and not used.
+/// Restore after 64 dirty pages with 16 MiB to 4 GiB in the image, or allowed and not used. All sizes
+/// take turns, so that their images are there at the same time.
 pub(crate) fn against_memory(effort: &Effort, report: &mut Report) -> Result<()> {
+    let names = [Layout::Together.name(), Layout::Scattered.name(), "restore, unused memory"];
+    let mut contestants = Vec::new();
     for &mib in effort.memory_mib {
-        // One size after the other, because two of the largest may not fit.
         let mut guest = Guest::holding(mib)?;
         let snapshot = guest.sandbox.snapshot()?;
         let mut allowed = Guest::start(&config(mib + mib / 256 + 16)?)?;
         let hold = allowed.prepare("hold", &(LITTLE_MIB,))?;
         allowed.run(&hold)?;
         let little = allowed.sandbox.snapshot()?;
-        let mut contestants = [
-            Contestant::new(&guest, &snapshot, PAGES, Layout::Together)?,
-            Contestant::new(&guest, &snapshot, PAGES, Layout::Scattered)?,
-            Contestant::new(&allowed, &little, PAGES, Layout::Together)?,
-        ];
-        let all = contest(effort, &mut contestants)?;
-        let names =
-            ["restore, pages together", "restore, pages scattered", "restore, unused memory"];
-        for ((contestant, outcome), name) in contestants.iter().zip(&all).zip(names) {
-            add(report, "memory", name, outcome, contestant.pages, mib);
-        }
+        contestants.push(Contestant::new(&guest, &snapshot, PAGES, Layout::Together)?);
+        contestants.push(Contestant::new(&guest, &snapshot, PAGES, Layout::Scattered)?);
+        contestants.push(Contestant::new(&allowed, &little, PAGES, Layout::Together)?);
+    }
+    let all = contest(effort, &mut contestants)?;
+    let sizes = effort.memory_mib.iter().flat_map(|&mib| names.map(|name| (name, mib)));
+    for ((contestant, outcome), (name, mib)) in contestants.iter().zip(&all).zip(sizes) {
+        add(report, "memory", name, outcome, contestant.pages, mib);
     }
     Ok(())
 }
