@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { DEFAULT_TAG } from "../internal/store.js";
 import { DEFAULTS } from "../options.js";
 import { Sandbox } from "../sandbox.js";
-import { formatSize } from "../sizes.js";
+import { roundSize } from "../sizes.js";
 import {
   inspectStore,
   inspectTag,
@@ -71,7 +71,7 @@ async function save(guest: string, store: string, flags: SaveFlags): Promise<voi
     printJson(saved);
     return;
   }
-  print(`${saved.tag}: ${saved.digest}, ${formatSize(saved.newBytes)} new in ${store}`);
+  print(`${saved.tag}: ${saved.digest}, ${roundSize(saved.newBytes)} new in ${store}`);
 }
 
 function addInspect(snapshot: Command): void {
@@ -94,7 +94,7 @@ function addInspect(snapshot: Command): void {
 function inShort({ tag, digest, name, memoryBytes, layers }: StoredSnapshot): string {
   const kept = layers.some(({ kind }) => kind === "pages") ? "changes of a base" : "a base";
   const short = digest.slice(0, "sha256:".length + 12);
-  return `${tag}  ${short}  ${name}, ${formatSize(memoryBytes)} of memory, ${kept}`;
+  return `${tag}  ${short}  ${name}, ${roundSize(memoryBytes)} of memory, ${kept}`;
 }
 
 function inFull(snapshot: StoredSnapshot): string {
@@ -107,7 +107,7 @@ function inFull(snapshot: StoredSnapshot): string {
     ["processor", `${snapshot.architecture}, ${processor.hypervisor}, XCR0 ${processor.xcr0}`],
     ["exports", snapshot.exports.join(", ")],
     ["host functions", snapshot.requiredHostFunctions.join(", ") || "none"],
-    ["memory", `${formatSize(snapshot.memoryBytes)} of ${formatSize(limits.memoryBytes)}`],
+    ["memory", `${roundSize(snapshot.memoryBytes)} of ${roundSize(limits.memoryBytes)}`],
     ...Object.entries(metadata).map(([key, value]): [string, string] => [`(${key})`, value]),
     ...layers.map((layer): [string, string] => ["layer", describeLayer(layer)]),
   ];
@@ -116,7 +116,7 @@ function inFull(snapshot: StoredSnapshot): string {
 }
 
 function describeLayer({ kind, digest, bytes }: SavedLayer): string {
-  return `${kind}, ${formatSize(bytes)}, ${digest}`;
+  return `${kind}, ${roundSize(bytes)}, ${digest}`;
 }
 
 function addVerify(snapshot: Command): void {
@@ -147,6 +147,6 @@ function addPrune(snapshot: Command): void {
     .action(async (store: string, flags: { json?: boolean }) => {
       const pruned = await pruneStore(store);
       if (flags.json) printJson(pruned);
-      else print(`${pruned.blobs} blobs with ${formatSize(pruned.bytes)} removed`);
+      else print(`${pruned.blobs} blobs with ${roundSize(pruned.bytes)} removed`);
     });
 }
