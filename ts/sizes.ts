@@ -35,7 +35,7 @@ export function formatSize(bytes: number): string {
 /** Writes bytes for people: rounded, in the largest unit of which there is at least one. */
 export function roundSize(bytes: number): string {
   const unit = (["GiB", "MiB", "KiB"] as const).find((name) => bytes >= (UNITS[name] as number));
-  if (unit === undefined) return `${bytes} B`;
+  if (unit === undefined) return `${bytes}B`;
   const count = bytes / (UNITS[unit] as number);
-  return `${Number(count.toFixed(1))} ${unit}`;
+  return `${Number(count.toFixed(1))}${unit}`;
 }
