@@ -59,7 +59,8 @@ pub trait Vcpu: Send {
     /// Sets the base of FS for the next run.
     fn set_fs_base(&mut self, base: u64);
 
-    /// Reads the state for [`Self::load`].
+    /// Reads the state for [`Self::set_segments`], [`Self::load_extended`] and
+    /// [`Self::set_registers`].
     ///
     /// Cost: two or three system calls.
     ///

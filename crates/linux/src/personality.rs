@@ -187,9 +187,7 @@ impl Personality {
     #[must_use]
     pub fn fork(&self, seed: [u8; 32]) -> Self {
         let mut forked = self.clone();
-        forked.files.stdout.clear();
-        forked.files.stderr.clear();
-        forked.counts = Counts::default();
+        forked.forget_history();
         forked.random = Random::new(seed);
         forked
     }

@@ -396,7 +396,7 @@ impl Driven {
             (state.closing, std::mem::replace(&mut state.job, Job::Run))
         };
         if closing {
-            // Dropped outside the lock: freeing a VM takes most of a millisecond.
+            // Ended outside the lock: freeing a VM takes most of a millisecond.
             let gone = std::mem::replace(&mut *self.slot.lock(), Slot::Gone);
             if let Slot::Made(made) = gone {
                 made.sandbox.retire();

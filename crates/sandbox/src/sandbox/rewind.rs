@@ -13,10 +13,10 @@ const CHEAP_EXITS: u64 = 16;
 
 impl Sandbox {
     /// Goes back to `snapshot` from wherever the guest is, also when it is poisoned or broken; nothing
-    /// of what it did since can be observed by it. Random numbers are new; output that was not taken
+    /// of what it did since can be observed by it. Its random generator goes on; output that was not taken
     /// yet stays, and so do counters. Stops that were asked for before are void, but not closing.
     ///
-    /// Cost: a look at the tables of writable pages, and a copy of each page that calls write; more
+    /// Cost: a look at the tables that the guest used, and a copy of each page that calls write; more
     /// when the snapshot is not the last one that this sandbox came from, and that of a new VM when
     /// its memory has another shape.
     ///
