@@ -7,6 +7,8 @@
 pub const SYSTEM_CALL: u8 = 0x50;
 /// Doorbell: a message stands in the guest-to-host half of the channel.
 pub const DOORBELL: u8 = 0x51;
+/// The batch of trace events is full: the host reads it and the guest goes on.
+pub const TRACE: u8 = 0x52;
 /// First of [`EXCEPTION_COUNT`] ports: `EXCEPTION_BASE + vector`, rung only by ring-0 stubs.
 pub const EXCEPTION_BASE: u8 = 0xe0;
 /// Number of exception vectors the processor defines (Intel SDM vol. 3, table 6-1).

@@ -5,6 +5,8 @@
 
 use crate::channel::{
     AT_AMPOULE, Area, ControlPage, GuestMessage, HEADER_SIZE, HostMessage, MAGIC, MessageHeader,
+    TRACE_AREA_SIZE, TRACE_BATCH_MAX, TRACE_DIRECTIVES_MAX, TRACE_DIRECTIVES_OFFSET,
+    TRACE_RECORD_ALIGNMENT, TraceHeader,
 };
 use crate::{layout, port, version};
 use core::mem::{offset_of, size_of};
@@ -20,8 +22,8 @@ macro_rules! pin {
 
 pin! {
     version::MAJOR => 1,
-    version::MINOR => 0,
-    version::CURRENT => 0x1_0000,
+    version::MINOR => 1,
+    version::CURRENT => 0x1_0001,
 
     layout::PAGE_SIZE => 4096,
     layout::NULL_GUARD_END => 0x1_0000,
@@ -33,6 +35,7 @@ pin! {
 
     port::SYSTEM_CALL => 0x50,
     port::DOORBELL => 0x51,
+    port::TRACE => 0x52,
     port::EXCEPTION_BASE => 0xe0,
 
     AT_AMPOULE => 0x414d_504f,
@@ -57,7 +60,21 @@ pin! {
     offset_of!(ControlPage, tsc_frequency) => 72,
     offset_of!(ControlPage, epoch_tsc) => 80,
     offset_of!(ControlPage, epoch_wall) => 88,
-    size_of::<ControlPage>() => 96,
+    offset_of!(ControlPage, trace_level) => 96,
+    offset_of!(ControlPage, trace_generation) => 104,
+    offset_of!(ControlPage, trace_acknowledged) => 112,
+    offset_of!(ControlPage, trace_directives) => 120,
+    size_of::<ControlPage>() => 136,
+    TRACE_DIRECTIVES_OFFSET => 1024,
+    TRACE_DIRECTIVES_MAX => 2048,
+    size_of::<TraceHeader>() => 64,
+    offset_of!(TraceHeader, sequence) => 0,
+    offset_of!(TraceHeader, address) => 8,
+    offset_of!(TraceHeader, length) => 16,
+    offset_of!(TraceHeader, dropped) => 24,
+    TRACE_AREA_SIZE => 0x1_0000,
+    TRACE_BATCH_MAX => 0x10_0000,
+    TRACE_RECORD_ALIGNMENT => 8,
 
     GuestMessage::Ready as u32 => 1,
     GuestMessage::Return as u32 => 2,
@@ -72,10 +89,12 @@ pin! {
 // Relations between the numbers, which hold whatever their values are.
 const _: () = {
     assert!(layout::MMAP_TOP < layout::CHANNEL_BASE);
-    assert!(layout::CHANNEL_BASE + 3 * layout::MESSAGE_MAX < layout::STACK_TOP);
+    assert!(layout::CHANNEL_BASE + 3 * layout::MESSAGE_MAX + TRACE_AREA_SIZE < layout::STACK_TOP);
     assert!(layout::STACK_TOP < layout::SYSTEM_BASE);
     assert!(layout::SYSTEM_BASE < layout::USER_END);
     assert!(layout::MEMORY_MAX <= layout::CHANNEL_PHYSICAL_BASE);
     assert!(port::EXCEPTION_BASE as u32 + port::EXCEPTION_COUNT as u32 - 1 <= 0xff);
-    assert!(size_of::<ControlPage>() as u64 <= layout::PAGE_SIZE);
+    assert!(size_of::<ControlPage>() as u64 <= TRACE_DIRECTIVES_OFFSET);
+    assert!(TRACE_DIRECTIVES_OFFSET + TRACE_DIRECTIVES_MAX <= layout::PAGE_SIZE);
+    assert!(TRACE_AREA_SIZE <= TRACE_BATCH_MAX);
 };

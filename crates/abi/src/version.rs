@@ -3,7 +3,7 @@
 /// Major number: a guest and a host with different majors cannot work together.
 pub const MAJOR: u16 = 1;
 /// Minor number: a host accepts every guest whose minor is not above its own.
-pub const MINOR: u16 = 0;
+pub const MINOR: u16 = 1;
 /// Major in the upper, minor in the lower 16 bits, as stored in the control page.
 pub const CURRENT: u32 = ((MAJOR as u32) << 16) | MINOR as u32;
 

@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test file: failing loudly is the point")]
 
 use ampoule_abi::layout::{PAGE_SIZE, SYSTEM_BASE};
+use ampoule_abi::port;
 use ampoule_hypervisor::ring3::{Exception, Machine, SystemPages, Trap, Violation};
-use ampoule_hypervisor::{CpuState, Registers, create_vm};
+use ampoule_hypervisor::{CpuState, Registers, create_vm, time_stamp};
 use ampoule_memory::{Access, AddressSpace, FaultOutcome, Protection};
 use ampoule_testkit::kvm_is_available;
 use std::sync::Arc;
@@ -76,6 +77,35 @@ fn a_doorbell_is_one_run_each_and_resumes() {
     for _ in 0..100 {
         assert_eq!(guest.run(), Trap::Doorbell);
     }
+}
+
+#[test]
+fn a_full_batch_rings_by_a_port_of_its_own() {
+    if !kvm_is_available() {
+        return;
+    }
+    let mut guest = Guest::new(&[&[0xe6, port::TRACE], &RING, &SPIN]);
+    assert_eq!(guest.run(), Trap::TraceFull);
+    assert_eq!(guest.run(), Trap::Doorbell);
+}
+
+#[test]
+fn the_guests_time_stamp_counter_is_the_hosts() {
+    if !kvm_is_available() {
+        return;
+    }
+    // rdtsc; shl $32, %rdx; or %rdx, %rax; mov $DATA, %rbx; mov %rax, (%rbx)
+    let read = [0x0f, 0x31, 0x48, 0xc1, 0xe2, 0x20, 0x48, 0x09, 0xd0];
+    let store = [&[0x48, 0xbb][..], &DATA.to_le_bytes(), &[0x48, 0x89, 0x03]].concat();
+    let mut guest = Guest::new(&[&read, &store, &RING, &SPIN]);
+    guest.map(1);
+    let before = time_stamp();
+    assert_eq!(guest.run(), Trap::Doorbell);
+    let after = time_stamp();
+    let mut counter = [0; 8];
+    guest.space.read(DATA, &mut counter).unwrap();
+    let counter = u64::from_le_bytes(counter);
+    assert!((before..=after).contains(&counter), "{counter} in {before}..={after}");
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn execute_data() -> String {
 /// GUEST_FAULT: executes the channel.
 #[guest_function]
 fn execute_channel() -> String {
-    let [_, (to_host, _)] = areas();
+    let [_, (to_host, _), _] = areas();
     store(to_host + 2048, 0xc3);
     jump(to_host + 2048)
 }
@@ -163,7 +163,7 @@ fn write_control_page() -> String {
 /// GUEST_FAULT: writes into the host's half of the channel.
 #[guest_function]
 fn write_to_guest_area() -> String {
-    let [(to_guest, _), _] = areas();
+    let [(to_guest, _), ..] = areas();
     write(to_guest)
 }
 
@@ -176,8 +176,7 @@ fn read_before_channel() -> String {
 /// GUEST_FAULT: writes behind the last area of the channel.
 #[guest_function]
 fn write_behind_channel() -> String {
-    let [(to_guest, first), (to_host, second)] = areas();
-    write((to_guest + first).max(to_host + second))
+    write(areas().map(|(address, size)| address + size).into_iter().fold(0, u64::max))
 }
 
 /// GUEST_FAULT: writes above the stack's top.

@@ -32,7 +32,7 @@ fn ring_without_message() -> String {
 /// PROTOCOL: leaves out a sequence number.
 #[guest_function]
 fn sequence_skips() -> String {
-    let [(to_guest, _), _] = areas();
+    let [(to_guest, _), ..] = areas();
     let last = unsafe { (to_guest as *const u32).read_volatile() };
     Message { sequence: Some(last.wrapping_add(2)), ..Message::default() }.send();
     survived()
@@ -41,7 +41,7 @@ fn sequence_skips() -> String {
 /// PROTOCOL: repeats the host's sequence number.
 #[guest_function]
 fn sequence_repeats() -> String {
-    let [(to_guest, _), _] = areas();
+    let [(to_guest, _), ..] = areas();
     let last = unsafe { (to_guest as *const u32).read_volatile() };
     Message { sequence: Some(last), ..Message::default() }.send();
     survived()
@@ -70,7 +70,7 @@ fn unknown_kind(kind: u32) -> String {
 /// PROTOCOL: a payload one byte longer than the area.
 #[guest_function]
 fn length_beyond_area() -> String {
-    let [_, (_, size)] = areas();
+    let [_, (_, size), _] = areas();
     Message { length: Some(size - HEADER_SIZE + 1), ..Message::default() }.send();
     survived()
 }
@@ -92,7 +92,7 @@ fn length_overflow() -> String {
 /// PROTOCOL: an answer that is exactly as large as the area, all zero.
 #[guest_function]
 fn length_of_area() -> String {
-    let [_, (_, size)] = areas();
+    let [_, (_, size), _] = areas();
     send(RETURN, &vec![0; (size - HEADER_SIZE) as usize])
 }
 

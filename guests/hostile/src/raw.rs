@@ -55,12 +55,12 @@ pub(crate) fn control_page() -> u64 {
     getauxval(AT_AMPOULE)
 }
 
-/// Addresses and sizes of the areas, header included: to the guest, to the host.
-pub(crate) fn areas() -> [(u64, u64); 2] {
+/// Addresses and sizes of the areas, header included: to the guest, to the host, trace.
+pub(crate) fn areas() -> [(u64, u64); 3] {
     let control = control_page();
     assert_ne!(control, 0, "this needs a sandbox");
     let page = unsafe { (control as *const ControlPage).read_volatile() };
-    [page.to_guest, page.to_host].map(|area| (control + area.offset, area.size))
+    [page.to_guest, page.to_host, page.trace].map(|area| (control + area.offset, area.size))
 }
 
 /// A message, with the freedom to lie.
@@ -84,7 +84,7 @@ impl Default for Message<'_> {
 impl Message<'_> {
     /// Writes it into the area to the host; the payload as far as it fits.
     pub(crate) fn post(&self) {
-        let [(to_guest, _), (to_host, size)] = areas();
+        let [(to_guest, _), (to_host, size), _] = areas();
         let fits = self.payload.len().min((size - HEADER_SIZE) as usize);
         let right = unsafe { (to_guest as *const u32).read_volatile() }.wrapping_add(1);
         let length = self.length.unwrap_or(self.payload.len() as u64);

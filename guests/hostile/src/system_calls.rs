@@ -178,7 +178,7 @@ fn wild_pointers() -> Vec<String> {
 /// area, own code, system pages); the list is of those that succeeded, which is to be empty.
 #[guest_function]
 fn write_by_system_call() -> Vec<String> {
-    let [(to_guest, _), _] = areas();
+    let [(to_guest, _), ..] = areas();
     let targets = [
         ("control page", control_page()),
         ("to guest", to_guest),
@@ -269,7 +269,7 @@ fn unmap_everything() -> String {
 /// survives: maps, moves and protects where it must not; gives how many succeeded, which is to be 0.
 #[guest_function]
 fn map_over_others() -> usize {
-    let [(to_guest, size), _] = areas();
+    let [(to_guest, size), ..] = areas();
     let fixed = PRIVATE_ANONYMOUS | FIXED;
     let page = call(MMAP, &[0, 4096, READ_WRITE, PRIVATE_ANONYMOUS, NO_FILE, 0]) as u64;
     let results = [

@@ -11,15 +11,21 @@ use crate::long_mode::{CR0, EFER, EXTENDED_STATE, STAR};
 use crate::signal::kick_signal;
 use ampoule_memory::Mapping;
 use kvm_bindings::{
-    Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr, kvm_xcrs, kvm_xsave,
+    KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, Msrs, kvm_device_attr, kvm_msr_entry, kvm_regs,
+    kvm_segment, kvm_sregs, kvm_xcr, kvm_xcrs, kvm_xsave,
 };
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 /// Model-specific registers of `syscall` (AMD64 APM vol. 2, section 6.1.1).
 const MSR_STAR: u32 = 0xc000_0081;
 const MSR_LSTAR: u32 = 0xc000_0082;
 const MSR_SFMASK: u32 = 0xc000_0084;
+
+/// `_IOW(KVMIO, 0xe1, struct kvm_device_attr)` (linux/kvm.h); kvm-ioctls offers it for devices only.
+const KVM_SET_DEVICE_ATTR: libc::c_ulong = 0x4018_aee1;
+const _: () = assert!(size_of::<kvm_device_attr>() == 0x18);
 
 pub(super) struct KvmVcpu {
     fd: VcpuFd,
@@ -49,6 +55,23 @@ impl KvmVcpu {
         let kick = Arc::new(KickState::new(immediate_exit));
         let initial = kvm_sregs::default();
         Ok(Self { fd, kick, system, initial, out_may_be_pending: false, _memory: memory })
+    }
+
+    /// Makes the guest's time-stamp counter the host's (kernel: Documentation/virt/kvm/devices/vcpu.rst,
+    /// `KVM_VCPU_TSC_OFFSET`, Linux 5.16). Where that fails it starts at zero with the VM, or is the
+    /// host's anyway, as under a paravirtual KVM; whoever needs to know looks at a value of the guest's.
+    fn share_time_stamp(&self) {
+        let offset = 0_u64;
+        let attribute = kvm_device_attr {
+            group: KVM_VCPU_TSC_CTRL,
+            attr: u64::from(KVM_VCPU_TSC_OFFSET),
+            addr: (&raw const offset).expose_provenance() as u64,
+            flags: 0,
+        };
+        // SAFETY: the request reads the structure and the eight bytes that it points to, and both live
+        // until the call returns; the file descriptor is that of a vCPU.
+        let _ =
+            unsafe { libc::ioctl(self.fd.as_raw_fd(), KVM_SET_DEVICE_ATTR, &raw const attribute) };
     }
 
     /// Lets KVM step over an `out` that stopped the CPU, where it has not yet (kernel:
@@ -130,6 +153,7 @@ impl Vcpu for KvmVcpu {
         if set != 3 {
             return Err(refused("set system call registers")(kvm_ioctls::Error::new(libc::EINVAL)));
         }
+        self.share_time_stamp();
         self.set_registers(&state.registers);
         self.fd.sync_regs_mut().sregs = sregs;
         self.initial = sregs;

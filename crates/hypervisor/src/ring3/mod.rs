@@ -21,6 +21,8 @@ const VECTOR_PAGE_FAULT: u8 = 14;
 pub enum Trap {
     /// A message stands in the channel.
     Doorbell,
+    /// The batch of trace events is full.
+    TraceFull,
     /// `syscall`; answer with [`Machine::return_from_system_call`].
     SystemCall {
         /// RAX.
@@ -305,6 +307,7 @@ impl Machine {
         let violation = Trap::Violation(Violation::Port { port });
         match u8::try_from(port) {
             Ok(port::DOORBELL) => Trap::Doorbell,
+            Ok(port::TRACE) => Trap::TraceFull,
             Ok(port::SYSTEM_CALL) => {
                 let r = self.vcpu.registers();
                 if !SystemPages::is_system_call_stub(r.rip) {

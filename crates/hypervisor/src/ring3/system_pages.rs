@@ -328,7 +328,7 @@ fn tss() -> Vec<u8> {
     tss[4..12].copy_from_slice(&(RING_0_STACK + PAGE_SIZE).to_le_bytes());
     tss[102..104].copy_from_slice(&104_u16.to_le_bytes());
     let mut bitmap = [0xff_u8; IO_BITMAP];
-    for allowed in [port::SYSTEM_CALL, port::DOORBELL] {
+    for allowed in [port::SYSTEM_CALL, port::DOORBELL, port::TRACE] {
         bitmap[usize::from(allowed / 8)] &= !(1 << (allowed % 8));
     }
     tss.extend_from_slice(&bitmap);

@@ -39,6 +39,25 @@ impl AddressSpace {
         })
     }
 
+    /// Copies `out.len()` guest bytes at `address`, with the rights of ring 3, as far as they are there:
+    /// walks the page tables and changes nothing, neither mappings nor marks of use.
+    ///
+    /// # Errors
+    /// [`AccessError`] with the first address that is not mapped; bytes before it may have been copied.
+    pub fn peek(&self, address: u64, out: &mut [u8]) -> Result<(), AccessError> {
+        let mut done = 0;
+        while done < out.len() {
+            let at = address.wrapping_add(done as u64);
+            let denied = AccessError { address: at, access: Access::Read };
+            let count = to_usize(PAGE_SIZE - at % PAGE_SIZE).min(out.len() - done);
+            let physical = self.translate(at, Access::Read).ok_or(denied)?;
+            let chunk = &mut out[done..done + count];
+            self.memory.read(physical.get(), chunk).map_err(|_| denied)?;
+            done += count;
+        }
+        Ok(())
+    }
+
     /// Copies `bytes` to guest memory at `address`, with the rights of ring 3.
     ///
     /// # Errors
