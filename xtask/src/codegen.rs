@@ -23,10 +23,10 @@ pub(crate) struct Generated {
 }
 
 /// Everything that `flatc` makes here.
-pub(crate) const GENERATED: &[Generated] = &[Generated {
-    schema: "schema/interface.fbs",
-    module: "crates/wire/src/generated/interface.rs",
-}];
+pub(crate) const GENERATED: &[Generated] = &[
+    Generated { schema: "schema/interface.fbs", module: "crates/wire/src/generated/interface.rs" },
+    Generated { schema: "schema/trace.fbs", module: "crates/wire/src/generated/trace.rs" },
+];
 
 /// Starts the line of a generated file that carries its schema's hash.
 pub(crate) const HASH_MARK: &str = "// schema-sha256: ";

@@ -3,6 +3,7 @@
 //! - [`value`]: arguments and results, a bounded subset of CBOR.
 //! - [`failure`]: guest errors, host errors and aborts.
 //! - [`interface`]: what a guest exports and imports, FlatBuffers by `schema/interface.fbs`.
+//! - [`trace`]: what a guest tells about what it does, FlatBuffers by `schema/trace.fbs`.
 //!
 //! Everything that is decoded is an allegation of the other side: decoders are bounded, never panic
 //! and copy what they keep. Knows neither the channel that carries the bytes nor a VM.
@@ -10,6 +11,7 @@
 
 pub mod failure;
 pub mod interface;
+pub mod trace;
 pub mod value;
 
 mod generated;

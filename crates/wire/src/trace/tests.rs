@@ -1,0 +1,94 @@
+use super::{Callsite, Encoder, Field, FieldName, Kind, Level, Record, Value, schema};
+use std::borrow::Cow;
+
+fn event<'a>(fields: &'a [Field<'a>]) -> Record<'a> {
+    let fields = Cow::Borrowed(fields);
+    Record::Event { span: 7, callsite: 3, tsc: 1 << 40, fields, truncated: false }
+}
+
+fn text<'a>(index: u16, text: &'a str) -> Field<'a> {
+    Field { name: FieldName::Index(index), value: Value::Text(text) }
+}
+
+/// The event in `bytes`: its texts, and whether it says that it was cut.
+fn read(bytes: &[u8]) -> (Vec<String>, bool) {
+    let record = schema::size_prefixed_root_as_record(bytes).unwrap();
+    let event = record.body_as_event().unwrap();
+    assert_eq!((event.span(), event.callsite(), event.tsc()), (7, 3, 1 << 40));
+    let fields = event.fields().into_iter().flatten();
+    (fields.map(|field| field.text().unwrap_or_default().to_owned()).collect(), event.truncated())
+}
+
+#[test]
+fn a_record_that_fits_is_whole() {
+    let umlauts = "ä".repeat(100);
+    let fields = [text(0, "a"), text(1, &umlauts)];
+    let mut encoder = Encoder::default();
+    let (texts, truncated) = read(encoder.encode(&event(&fields), 4096));
+    assert_eq!(texts, ["a".to_owned(), umlauts]);
+    assert!(!truncated);
+}
+
+#[test]
+fn long_texts_are_cut_at_a_character_and_marked() {
+    let long = "ä".repeat(100_000);
+    let fields = [text(0, "short"), text(1, &long)];
+    let mut encoder = Encoder::default();
+    let bytes = encoder.encode(&event(&fields), 4096);
+    assert!(bytes.len() <= 4096, "{}", bytes.len());
+    let (texts, truncated) = read(bytes);
+    assert!(truncated);
+    assert_eq!(texts[0], "short");
+    assert!(texts[1].len() > 500 && long.starts_with(&texts[1]), "{}", texts[1].len());
+}
+
+#[test]
+fn fields_that_fit_in_no_length_are_left_out() {
+    let fields: Vec<Field<'_>> = (0..1000).map(|index| text(index, "x")).collect();
+    let mut encoder = Encoder::default();
+    let bytes = encoder.encode(&event(&fields), 256);
+    assert!(bytes.len() <= 256, "{}", bytes.len());
+    assert!(read(bytes).1);
+}
+
+#[test]
+fn a_callsite_of_any_size_fits_in_256_bytes() {
+    let long = "n".repeat(10_000);
+    let names = vec![long.as_str(); 500];
+    let callsite = Record::Callsite(Callsite {
+        id: 1,
+        name: &long,
+        target: &long,
+        level: Level::Warn,
+        kind: Kind::Span,
+        file: Some(&long),
+        line: 12,
+        fields: Cow::Borrowed(&names),
+    });
+    let mut encoder = Encoder::default();
+    let bytes = encoder.encode(&callsite, 256);
+    assert!(bytes.len() <= 256, "{}", bytes.len());
+    let record = schema::size_prefixed_root_as_record(bytes).unwrap();
+    assert_eq!(record.body_as_callsite().unwrap().line(), 12);
+}
+
+#[test]
+fn an_encoder_leaves_nothing_of_the_record_before() {
+    let fields = [text(0, "first")];
+    let mut encoder = Encoder::default();
+    encoder.encode(&event(&fields), 4096);
+    let bytes = encoder.encode(&event(&[]), 4096).to_vec();
+    assert_eq!(bytes, Encoder::default().encode(&event(&[]), 4096));
+    assert_eq!(read(&bytes).0, Vec::<String>::new());
+}
+
+#[test]
+fn levels_and_kinds_come_back_from_the_wire() {
+    for level in [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace] {
+        assert_eq!(Level::from_wire(level as u8), Some(level));
+    }
+    for kind in [Kind::Span, Kind::Event, Kind::Log] {
+        assert_eq!(Kind::from_wire(kind as u8), Some(kind));
+    }
+    assert_eq!((Level::from_wire(0), Level::from_wire(6), Kind::from_wire(3)), (None, None, None));
+}
