@@ -11,6 +11,8 @@ pub mod failure;
 pub mod interface;
 pub mod store;
 pub mod system_calls;
+pub mod trace;
+pub mod trace_header;
 pub mod value;
 
 /// A fuzz target.
@@ -44,5 +46,7 @@ targets! {
     interface 20_000
     store 4_000
     system_calls 2_000
+    trace 20_000
+    trace_header 20_000
     value 20_000
 }

@@ -1,0 +1,191 @@
+//! From values of the time-stamp counter to time.
+//!
+//! A guest stamps its records with the raw counter, which on every host with an invariant counter runs on
+//! at a constant rate whoever has the processor. The host reads counter and clock together when a call
+//! begins and whenever it reads a batch ([`ClockPair`]); what a guest did between two such readings is
+//! interpolated between them. So neither an error of the frequency nor an adjustment of the clock's rate
+//! adds up over a long call. All arithmetic is on integers; products take 128 bits.
+
+/// One reading of the time-stamp counter and the monotonic clock at the same moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockPair {
+    /// The counter, in the middle of the reading.
+    pub tsc: u64,
+    /// The monotonic clock, in nanoseconds.
+    pub monotonic: u64,
+    /// Ticks of the counter that the whole reading took: twice the most that the two can be apart.
+    pub window: u64,
+}
+
+impl ClockPair {
+    /// The tightest of up to three readings; `counter` and `clock` read the counter and the clock in
+    /// nanoseconds. One reading is enough where nothing came in between.
+    ///
+    /// Cost: two readings of the counter and one of the clock, some 60 ns.
+    pub fn read(mut counter: impl FnMut() -> u64, mut clock: impl FnMut() -> u64) -> Self {
+        /// Ticks of a reading that nothing interrupted; most of them are the clock's.
+        const TIGHT: u64 = 500;
+        let mut best: Option<Self> = None;
+        for _ in 0..3 {
+            let before = counter();
+            let monotonic = clock();
+            let window = counter().wrapping_sub(before);
+            let pair = Self { tsc: before.wrapping_add(window / 2), monotonic, window };
+            if best.is_none_or(|best| window < best.window) {
+                best = Some(pair);
+            }
+            if window <= TIGHT {
+                break;
+            }
+        }
+        best.unwrap_or(Self { tsc: 0, monotonic: 0, window: u64::MAX })
+    }
+}
+
+/// What is missing for a conversion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TimeError {
+    /// Neither the hypervisor nor a measurement says how fast the counter is.
+    #[error("TSC frequency not set")]
+    Frequency,
+    /// Nobody has said what time it was at the start.
+    #[error("start_wall not set")]
+    Wall,
+    /// The call's start has not been read.
+    #[error("start TSC not set")]
+    Start,
+}
+
+/// A measurement of the counter's frequency against the monotonic clock, over a window that grows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Calibration {
+    first: Option<ClockPair>,
+    last: Option<ClockPair>,
+}
+
+impl Calibration {
+    /// Nanoseconds between the first and the last reading before a frequency is given: with readings
+    /// that are 100 ns apart the error is then below 20 parts in a million, and it falls as the window
+    /// grows.
+    pub const WINDOW_MIN: u64 = 10_000_000;
+
+    /// Takes a reading into account.
+    pub fn add(&mut self, pair: ClockPair) {
+        match self.first {
+            None => self.first = Some(pair),
+            Some(_) => self.last = Some(pair),
+        }
+    }
+
+    /// Ticks a second; `None` until the window is long enough.
+    #[must_use]
+    pub fn frequency(&self) -> Option<u64> {
+        let (first, last) = (self.first?, self.last?);
+        let nanoseconds = last.monotonic.checked_sub(first.monotonic)?;
+        let ticks = last.tsc.checked_sub(first.tsc)?;
+        if nanoseconds < Self::WINDOW_MIN || ticks == 0 {
+            return None;
+        }
+        u64::try_from(u128::from(ticks) * NANOSECONDS_PER_SECOND / u128::from(nanoseconds)).ok()
+    }
+}
+
+const NANOSECONDS_PER_SECOND: u128 = 1_000_000_000;
+
+/// The time of one call: from a guest's counter to Unix time in nanoseconds.
+///
+/// A conversion is at most half the windows of the two readings around it plus one nanosecond off, as
+/// [`Self::error_bound`] says. What lies outside of the call is moved to its edge.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timeline {
+    frequency: Option<u64>,
+    /// Unix time minus the monotonic clock, in nanoseconds.
+    wall_offset: Option<i128>,
+    /// The readings between which the guest has run.
+    from: Option<ClockPair>,
+    to: Option<ClockPair>,
+    /// The guest's counter minus the host's.
+    guest_offset: u64,
+}
+
+impl Timeline {
+    /// Begins a call at `start`. `frequency` in ticks a second; `wall_offset` is Unix time minus the
+    /// monotonic clock, in nanoseconds.
+    #[must_use]
+    pub const fn new(
+        start: Option<ClockPair>,
+        frequency: Option<u64>,
+        wall_offset: Option<i128>,
+    ) -> Self {
+        Self { frequency, wall_offset, from: start, to: None, guest_offset: 0 }
+    }
+
+    /// Says that the guest has run up to `now`. What it did since the reading before lies in between.
+    pub const fn reach(&mut self, now: ClockPair) {
+        if let Some(to) = self.to {
+            self.from = Some(to);
+        }
+        self.to = Some(now);
+    }
+
+    /// Takes note of a value of the guest's counter that must lie between the last two readings. If it does
+    /// not, the two counters differ: the guest's is taken to have stood there at the reading before.
+    /// Returns whether they agree.
+    pub fn check(&mut self, guest_tsc: u64) -> bool {
+        let (Some(from), Some(to)) = (self.from, self.to) else { return true };
+        // Counters of different processors may be some ticks apart.
+        let slack = self.frequency.unwrap_or(1_000_000_000) / 1_000_000;
+        let host = guest_tsc.wrapping_sub(self.guest_offset);
+        let agrees = host >= from.tsc.saturating_sub(slack) && host <= to.tsc.saturating_add(slack);
+        if !agrees {
+            self.guest_offset = guest_tsc.wrapping_sub(from.tsc);
+        }
+        agrees
+    }
+
+    /// Unix time in nanoseconds of a value of the guest's counter, and how many ticks it lay outside of
+    /// the last two readings.
+    ///
+    /// # Errors
+    /// [`TimeError`].
+    pub fn wall(&self, guest_tsc: u64) -> Result<(u64, u64), TimeError> {
+        let from = self.from.ok_or(TimeError::Start)?;
+        let host = guest_tsc.wrapping_sub(self.guest_offset);
+        let early = from.tsc.saturating_sub(host);
+        let late = self.to.map_or(0, |to| host.saturating_sub(to.tsc.max(from.tsc)));
+        let ticks = host.saturating_sub(from.tsc) - late.min(host.saturating_sub(from.tsc));
+        let passed = match self.to {
+            Some(to) if to.tsc > from.tsc => {
+                let interval = u128::from(to.monotonic.saturating_sub(from.monotonic));
+                u128::from(ticks) * interval / u128::from(to.tsc - from.tsc)
+            }
+            _ => {
+                let frequency = self.frequency.filter(|&hertz| hertz > 0);
+                let frequency = frequency.ok_or(TimeError::Frequency)?;
+                u128::from(ticks) * NANOSECONDS_PER_SECOND / u128::from(frequency)
+            }
+        };
+        let monotonic = u64::try_from(u128::from(from.monotonic) + passed).unwrap_or(u64::MAX);
+        Ok((self.wall_of(monotonic)?, early + late))
+    }
+
+    /// Unix time in nanoseconds of a reading of the monotonic clock.
+    ///
+    /// # Errors
+    /// [`TimeError::Wall`].
+    pub fn wall_of(&self, monotonic: u64) -> Result<u64, TimeError> {
+        let offset = self.wall_offset.ok_or(TimeError::Wall)?;
+        let wall = i128::from(monotonic).saturating_add(offset).max(0);
+        Ok(u64::try_from(wall).unwrap_or(u64::MAX))
+    }
+
+    /// The most that a conversion can be off, in ticks of the counter: half of each window.
+    #[must_use]
+    pub fn error_bound(&self) -> u64 {
+        let half = |pair: Option<ClockPair>| pair.map_or(0, |pair| pair.window.div_ceil(2));
+        half(self.from).max(half(self.to))
+    }
+}
+
+#[cfg(test)]
+mod tests;

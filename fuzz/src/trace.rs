@@ -1,0 +1,127 @@
+//! Batches of trace records: decoded, assembled into spans, written as JSON.
+
+use ampoule_trace::{Assembler, ClockPair, Ending, Entry, Limits, Timeline, decode, to_json};
+use ampoule_wire::trace::{Callsite, Encoder, Field, FieldName, Kind, Level, Record, Value};
+use std::borrow::Cow;
+
+const END: u64 = 2_000_000;
+
+const fn at(time: u64) -> ClockPair {
+    ClockPair { tsc: time, monotonic: time, window: 40 }
+}
+
+/// Whatever a guest publishes, spans are well-formed: each has one end, in a parent that was opened before,
+/// at a time within the call; and the whole is valid JSON.
+///
+/// The first byte says where the batch is cut in two, as by a host call.
+pub fn check(input: &[u8]) {
+    let Some((&cut, bytes)) = input.split_first() else { return };
+    if let Ok((_, rest)) = decode(bytes) {
+        assert!(bytes.ends_with(rest));
+    }
+    let limits = Limits { live_spans: 8, bytes: 1 << 16 };
+    let mut assembler = Assembler::new(limits);
+    let timeline = Timeline::new(Some(at(1000)), Some(1_000_000_000), Some(0));
+    assembler.begin_call(timeline, false);
+    let (first, second) = bytes.split_at(bytes.len() * usize::from(cut) / 256);
+    assembler.absorb(first, at(END / 2));
+    assembler.host_call(1, at(END / 2));
+    assembler.host_return(at(END / 2 + 1));
+    assembler.absorb(second, at(END));
+    let ending = if cut % 2 == 0 { Ending::Returned } else { Ending::Stopped };
+    assembler.end_call(at(END), ending);
+    let entries = assembler.take();
+    check_spans(&entries, limits.live_spans);
+    let json: serde_json::Value =
+        serde_json::from_str(&to_json(&entries)).expect("entries are valid JSON");
+    assert_eq!(json.as_array().map_or(0, Vec::len), entries.len());
+}
+
+fn check_spans(entries: &[Entry], live_spans: usize) {
+    let mut open = Vec::new();
+    let mut seen = 0;
+    let mut latest = 0;
+    let mut moment = |at: u64| {
+        assert!((1000..=END).contains(&at) && at >= latest, "{at} after {latest}");
+        latest = at;
+    };
+    for entry in entries {
+        match *entry {
+            Entry::Open { span, parent, at, .. } => {
+                moment(at);
+                assert!(span > seen && (parent == 0 || open.contains(&parent)));
+                seen = span;
+                open.push(span);
+                assert!(open.len() <= live_spans);
+            }
+            Entry::Close { span, at, .. } => {
+                moment(at);
+                let place = open.iter().position(|&each| each == span);
+                open.remove(place.expect("only what is open is closed"));
+            }
+            Entry::Edit { span, .. } => assert!(open.contains(&span)),
+            Entry::Event { span, at, .. } | Entry::HostCall { span, at } => {
+                moment(at);
+                assert!(span == 0 || open.contains(&span));
+            }
+            Entry::HostReturn { at } => moment(at),
+            Entry::Callsite(_) | Entry::Counts(_) => {}
+        }
+    }
+    assert!(open.is_empty(), "everything that was opened is closed");
+}
+
+/// A typical call, and one record of each kind.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let names = ["user", "attempt"];
+    let fields = [
+        Field { name: FieldName::Index(0), value: Value::Text("Ada") },
+        Field { name: FieldName::Index(1), value: Value::Unsigned(u64::MAX) },
+        Field { name: FieldName::Text("ratio"), value: Value::Float(f64::NAN) },
+        Field { name: FieldName::Text("done"), value: Value::Bool(true) },
+    ];
+    let fields = Cow::Borrowed(&fields[..]);
+    let records = [
+        Record::CallStart { tsc: 2000 },
+        Record::Callsite(Callsite {
+            id: 1,
+            name: "work",
+            target: "guest::work",
+            level: Level::Info,
+            kind: Kind::Span,
+            file: Some("src/main.rs"),
+            line: 7,
+            fields: Cow::Borrowed(&names),
+        }),
+        Record::OpenSpan {
+            id: 1,
+            parent: 0,
+            callsite: 1,
+            tsc: 3000,
+            fields: fields.clone(),
+            truncated: false,
+        },
+        Record::OpenSpan {
+            id: 2,
+            parent: 1,
+            callsite: 1,
+            tsc: 3500,
+            fields: fields.clone(),
+            truncated: true,
+        },
+        Record::Event { span: 2, callsite: 1, tsc: 4000, fields: fields.clone(), truncated: false },
+        Record::EditSpan { id: 2, fields, truncated: false },
+        Record::CloseSpan { id: 2, tsc: 5000 },
+        Record::CloseSpan { id: 1, tsc: 6000 },
+    ];
+    let mut encoder = Encoder::default();
+    let mut encode = |record: &Record<'_>| {
+        let mut bytes = encoder.encode(record, 1 << 16).to_vec();
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    };
+    let each: Vec<Vec<u8>> = records.iter().map(&mut encode).collect();
+    let call = |cut: u8| [&[cut][..], &each.concat()].concat();
+    let alone = each.iter().map(|record| [&[0][..], &each[0], record].concat());
+    [call(0), call(101), call(255)].into_iter().chain(alone).collect()
+}
