@@ -38,7 +38,12 @@ pub(crate) fn config(memory_mib: u64) -> Result<Config> {
         memory_bytes: memory_mib << 20,
         stack_bytes: 1 << 20,
         message_bytes: Some(2 << 20),
-        limits: Limits { host_calls: u64::MAX, output_bytes: 1 << 20, value_depth: 64 },
+        limits: Limits {
+            host_calls: u64::MAX,
+            output_bytes: 1 << 20,
+            value_depth: 64,
+            trace_bytes: 16 << 20,
+        },
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::snapshots;
 use crate::staging::Staging;
-use ampoule_sandbox::{Control, Driven, Failure, Snapshot};
+use ampoule_sandbox::{CallTrace, Control, Driven, Failure, Snapshot};
 use napi::bindgen_prelude::{Function, Unknown};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Error, Result, Status};
@@ -26,6 +26,8 @@ pub(crate) struct Entry {
     pub(crate) exit: RefCell<(i32, u8)>,
     /// A snapshot that a step has brought.
     pub(crate) snapshot: RefCell<Option<Snapshot>>,
+    /// How the next call is traced, if it is.
+    pub(crate) trace: RefCell<Option<CallTrace>>,
 }
 
 #[derive(Default)]
@@ -145,6 +147,7 @@ pub(crate) fn add(
             refusal: RefCell::default(),
             exit: RefCell::default(),
             snapshot: RefCell::default(),
+            trace: RefCell::default(),
         };
         here.sandboxes.insert(handle, Rc::new(entry));
         Ok(handle)

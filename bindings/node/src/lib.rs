@@ -14,3 +14,4 @@ pub mod snapshots;
 mod staging;
 pub mod steps;
 pub mod store;
+pub mod tracing;

@@ -46,6 +46,14 @@ pub struct NativeStatistics {
     pub output_bytes: f64,
     /// Time inside the guest.
     pub guest_time_ms: f64,
+    /// CPU time inside the guest, as far as it was measured.
+    pub cpu_time_ms: f64,
+    /// Bytes of trace records that the guest published.
+    pub trace_bytes: f64,
+    /// Trace records that were read.
+    pub trace_events: f64,
+    /// Of those and others, what was left out.
+    pub trace_dropped: f64,
     /// Guest memory in use.
     pub memory_bytes: f64,
 }
@@ -85,6 +93,10 @@ impl From<Statistics> for NativeStatistics {
             bytes_from_guest: count(from.bytes_from_guest),
             output_bytes: count(from.output_bytes),
             guest_time_ms: from.guest_time.as_secs_f64() * 1000.0,
+            cpu_time_ms: from.cpu_time.as_secs_f64() * 1000.0,
+            trace_bytes: count(from.trace_bytes),
+            trace_events: count(from.trace_records),
+            trace_dropped: count(from.trace_left_out),
             memory_bytes: count(from.memory_bytes),
         }
     }

@@ -63,7 +63,10 @@ pub fn call_async(
 ) -> Result<bool> {
     let entry = entry(handle)?;
     let budget = budget(timeout_ms, cpu_time_ms);
-    Ok(accepted(&entry, with_staged(length, |bytes| entry.driven.call(function_id, bytes, budget))))
+    let trace = entry.trace.take();
+    let begun =
+        with_staged(length, |bytes| entry.driven.call(function_id, bytes, budget, trace.as_ref()));
+    Ok(accepted(&entry, begun))
 }
 
 /// Resumes on a runner, with the staged payload. `false`: refused, `stopped` says why.
@@ -124,7 +127,10 @@ pub fn call_sync(
 ) -> Result<f64> {
     let entry = entry(handle)?;
     let budget = budget(timeout_ms, cpu_time_ms);
-    let step = with_staged(length, |bytes| entry.driven.call_here(function_id, bytes, budget));
+    let trace = entry.trace.take();
+    let step = with_staged(length, |bytes| {
+        entry.driven.call_here(function_id, bytes, budget, trace.as_ref())
+    });
     Ok(came_to(&entry, step))
 }
 

@@ -1,7 +1,9 @@
 //! The host's half of the channel.
 
+use crate::tracing::{Directives, TraceContext};
 use ampoule_abi::channel::{
     Area, ControlPage, GuestMessage, HEADER_SIZE, HostMessage, MAGIC, MessageHeader,
+    TRACE_AREA_SIZE, TRACE_DIRECTIVES_OFFSET, TraceHeader,
 };
 use ampoule_abi::layout::{CHANNEL_BASE, CHANNEL_PHYSICAL_BASE, PAGE_SIZE};
 use ampoule_abi::version;
@@ -9,9 +11,11 @@ use ampoule_memory::{
     AddressSpace, MapError, Mapping, OutOfBounds, PhysicalAddress, PinnedRange, Privilege,
     Protection, round_up_to_page,
 };
+use ampoule_trace::Published;
 use std::io;
 use std::mem::offset_of;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 /// Bytes of each area that are made present at once; a larger message takes its faults.
 const PREFAULTED: u64 = 4 * PAGE_SIZE;
@@ -22,9 +26,19 @@ pub(crate) struct Channel {
     mapping: Arc<Mapping>,
     to_guest: Area,
     to_host: Area,
+    trace: Area,
     sequence: u32,
     /// Bytes of the largest payload sent since the last reset.
     sent: u64,
+    told: Told,
+}
+
+/// What the control page says about tracing.
+#[derive(Debug, Default)]
+struct Told {
+    level: u32,
+    acknowledged: u64,
+    directives: Option<Arc<Directives>>,
 }
 
 /// A message of the guest's, its header checked.
@@ -33,6 +47,8 @@ pub(crate) struct Received {
     pub(crate) kind: GuestMessage,
     pub(crate) function: u32,
     pub(crate) length: u64,
+    /// The guest's number of the span that a host call is in; 0 for none.
+    pub(crate) span: u64,
 }
 
 /// A doorbell without a valid message.
@@ -57,20 +73,31 @@ pub(crate) struct ClockParameters {
 impl Channel {
     /// Shared memory for messages of up to `message_bytes`.
     pub(crate) fn new(message_bytes: u64) -> io::Result<Self> {
-        let (to_guest, to_host) = areas(message_bytes)?;
+        let [to_guest, to_host, trace] = areas(message_bytes)?;
         let size = to_host.size;
-        let mapping = Mapping::anonymous(to_host.offset + size)?;
+        let mapping = Mapping::anonymous(trace.offset + trace.size)?;
         mapping.populate(0, PAGE_SIZE + PREFAULTED.min(size))?;
         mapping.populate(to_host.offset, PREFAULTED.min(size))?;
-        Ok(Self { mapping: Arc::new(mapping), to_guest, to_host, sequence: 0, sent: 0 })
+        // A call with a few spans fills no more.
+        mapping.populate(trace.offset, PAGE_SIZE)?;
+        let told = Told::default();
+        Ok(Self {
+            mapping: Arc::new(mapping),
+            to_guest,
+            to_host,
+            trace,
+            sequence: 0,
+            sent: 0,
+            told,
+        })
     }
 
     /// Where a channel for messages of up to `message_bytes` is shown to a guest.
     pub(crate) fn ranges(message_bytes: u64) -> io::Result<[PinnedRange; 2]> {
-        areas(message_bytes).map(|(_, to_host)| Self::shown(to_host))
+        areas(message_bytes).map(|[_, to_host, trace]| Self::shown(to_host, trace))
     }
 
-    fn shown(to_host: Area) -> [PinnedRange; 2] {
+    fn shown(to_host: Area, trace: Area) -> [PinnedRange; 2] {
         let shown = |from: u64, to: u64, protection| PinnedRange {
             start: CHANNEL_BASE + from,
             end: CHANNEL_BASE + to,
@@ -78,7 +105,7 @@ impl Channel {
             privilege: Privilege::User,
             attached: Some(physical(from)),
         };
-        let end = to_host.offset + to_host.size;
+        let end = trace.offset + trace.size;
         let host = shown(0, to_host.offset, Protection::READ);
         [host, shown(to_host.offset, end, Protection::READ_WRITE)]
     }
@@ -91,7 +118,7 @@ impl Channel {
     /// Shows the channel to the guest: the control page and the host's area read-only.
     pub(crate) fn map_into(&self, space: &mut AddressSpace) -> Result<(), MapError> {
         self.attach_to(space);
-        Self::shown(self.to_host).iter().try_for_each(|range| {
+        Self::shown(self.to_host, self.trace).iter().try_for_each(|range| {
             let base = range.attached.unwrap_or(physical(0));
             space.map_attached(range.start, range.end - range.start, base, range.protection)
         })
@@ -107,6 +134,10 @@ impl Channel {
             (offset_of!(ControlPage, to_guest) + 8, self.to_guest.size),
             (offset_of!(ControlPage, to_host), self.to_host.offset),
             (offset_of!(ControlPage, to_host) + 8, self.to_host.size),
+            (offset_of!(ControlPage, trace), self.trace.offset),
+            (offset_of!(ControlPage, trace) + 8, self.trace.size),
+            (offset_of!(ControlPage, trace_generation), generation()),
+            (offset_of!(ControlPage, trace_directives), TRACE_DIRECTIVES_OFFSET),
             (offset_of!(ControlPage, tsc_frequency), clock.tsc_frequency),
             (offset_of!(ControlPage, epoch_tsc), clock.epoch_tsc),
             (offset_of!(ControlPage, epoch_wall), clock.epoch_wall),
@@ -126,8 +157,9 @@ impl Channel {
         let used = HEADER_SIZE + self.sent;
         self.mapping.zero(self.to_guest.offset, used).map_err(io::Error::other)?;
         if wholesale {
-            self.mapping.discard(self.to_host.offset, self.to_host.size)?;
+            self.discard_guests_areas()?;
         }
+        self.forget_trace().map_err(io::Error::other)?;
         let number = |area: Area, number: u32| {
             self.mapping.write(area.offset, &number.to_le_bytes()).map_err(io::Error::other)
         };
@@ -142,7 +174,83 @@ impl Channel {
     pub(crate) fn clear(&mut self) -> io::Result<()> {
         self.sent = 0;
         self.mapping.discard(self.to_guest.offset, self.to_guest.size)?;
-        self.mapping.discard(self.to_host.offset, self.to_host.size)
+        self.discard_guests_areas()
+    }
+
+    /// Empties what the guest can write.
+    fn discard_guests_areas(&self) -> io::Result<()> {
+        self.mapping.discard(self.to_host.offset, self.to_host.size)?;
+        self.mapping.discard(self.trace.offset, self.trace.size)
+    }
+
+    /// Takes back what earlier calls were told about tracing: a guest that goes back must not see it.
+    fn forget_trace(&mut self) -> Result<(), OutOfBounds> {
+        let told = std::mem::take(&mut self.told);
+        if told.level > 0 {
+            self.write_level(0)?;
+        }
+        if told.acknowledged > 0 {
+            self.write_control(offset_of!(ControlPage, trace_acknowledged), 0)?;
+        }
+        if let Some(directives) = told.directives {
+            self.mapping.zero(TRACE_DIRECTIVES_OFFSET, directives.text().len() as u64)?;
+            self.write_control(offset_of!(ControlPage, trace_directives) + 8, 0)?;
+        }
+        self.write_control(offset_of!(ControlPage, trace_generation), generation())
+    }
+
+    fn write_control(&self, at: usize, value: u64) -> Result<(), OutOfBounds> {
+        self.mapping.write_u64(at as u64, value)
+    }
+
+    fn write_level(&self, level: u32) -> Result<(), OutOfBounds> {
+        self.mapping.write(offset_of!(ControlPage, trace_level) as u64, &level.to_le_bytes())
+    }
+
+    /// Tells the guest what to trace during the next call; `None` for nothing. Cost: nothing, unless it is
+    /// something else than before.
+    pub(crate) fn tell(&mut self, directives: Option<&Arc<Directives>>) -> Result<(), OutOfBounds> {
+        let level = directives.map_or(0, |directives| directives.level());
+        if level != self.told.level {
+            self.write_level(level)?;
+            self.told.level = level;
+        }
+        let Some(directives) = directives else { return Ok(()) };
+        if self.told.directives.as_ref().is_none_or(|told| told != directives) {
+            let text = directives.text().as_bytes();
+            self.mapping.write(TRACE_DIRECTIVES_OFFSET, text)?;
+            let length = offset_of!(ControlPage, trace_directives) + 8;
+            self.write_control(length, text.len() as u64)?;
+            self.write_control(offset_of!(ControlPage, trace_generation), generation())?;
+            self.told.directives = Some(Arc::clone(directives));
+        }
+        Ok(())
+    }
+
+    /// What the guest has published of trace events, and how many it could not write. Cost: one copy of 32
+    /// bytes.
+    pub(crate) fn published(&self) -> (Published, u64) {
+        let mut header = [0_u8; 32];
+        // The area lies inside the mapping by construction, so this cannot fail.
+        let read = self.mapping.read(self.trace.offset, &mut header);
+        debug_assert!(read.is_ok(), "the area lies inside the mapping");
+        let word = |at: usize| u64::from_le_bytes(take(&header, at));
+        let published = Published {
+            sequence: word(offset_of!(TraceHeader, sequence)),
+            address: word(offset_of!(TraceHeader, address)),
+            length: word(offset_of!(TraceHeader, length)),
+        };
+        (published, word(offset_of!(TraceHeader, dropped)))
+    }
+
+    /// Tells the guest that everything of batch `sequence` has been read.
+    pub(crate) fn acknowledge(&mut self, sequence: u64) {
+        if sequence != self.told.acknowledged {
+            let at = offset_of!(ControlPage, trace_acknowledged);
+            let written = self.write_control(at, sequence);
+            debug_assert!(written.is_ok(), "the control page lies inside the mapping");
+            self.told.acknowledged = sequence;
+        }
     }
 
     /// Largest payload in either direction, in bytes.
@@ -150,7 +258,7 @@ impl Channel {
         self.to_guest.size - HEADER_SIZE
     }
 
-    /// Leaves a message for the guest. Cost: one copy.
+    /// Leaves a message for the guest, in the trace context that it belongs to. Cost: one copy.
     ///
     /// # Errors
     /// [`OutOfBounds`] when `payload` is larger than [`Self::capacity`]; nothing is sent then.
@@ -159,6 +267,7 @@ impl Channel {
         kind: HostMessage,
         function: u32,
         payload: &[u8],
+        context: &TraceContext,
     ) -> Result<(), OutOfBounds> {
         let length = payload.len() as u64;
         if length > self.capacity() {
@@ -171,6 +280,9 @@ impl Channel {
         put(&mut header, offset_of!(MessageHeader, kind), &(kind as u32).to_le_bytes());
         put(&mut header, offset_of!(MessageHeader, function), &function.to_le_bytes());
         put(&mut header, offset_of!(MessageHeader, length), &length.to_le_bytes());
+        put(&mut header, offset_of!(MessageHeader, trace_id), &context.trace_id);
+        put(&mut header, offset_of!(MessageHeader, span_id), &context.span_id);
+        put(&mut header, offset_of!(MessageHeader, trace_flags), &[context.flags]);
         // The guest is stopped and sees both together.
         self.mapping.write(self.to_guest.offset + HEADER_SIZE, payload)?;
         self.mapping.write(self.to_guest.offset, &header)?;
@@ -198,7 +310,8 @@ impl Channel {
             return Err(HeaderError::Length { length, capacity: self.capacity() });
         }
         self.sequence = expected;
-        Ok(Received { kind, function: word(offset_of!(MessageHeader, function)), length })
+        let span = u64::from_le_bytes(take(&header, offset_of!(MessageHeader, span_id)));
+        Ok(Received { kind, function: word(offset_of!(MessageHeader, function)), length, span })
     }
 
     /// Copies the payload of a message that [`Self::receive`] announced into `out`.
@@ -214,13 +327,32 @@ impl Channel {
     }
 }
 
-/// Where the areas of both directions lie behind the control page.
-fn areas(message_bytes: u64) -> io::Result<(Area, Area)> {
+/// A number that no guest has seen: not one in a snapshot either, of whatever process.
+fn generation() -> u64 {
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
+        let mut random = [0_u8; 8];
+        // Early in the life of a system there may be none; then the clock has to do.
+        let got = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::NONBLOCK);
+        let clock = || rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_nsec;
+        AtomicU64::new(if got == Ok(random.len()) {
+            u64::from_le_bytes(random)
+        } else {
+            clock().cast_unsigned() << 32
+        })
+    });
+    // 0 is what a guest begins with.
+    NEXT.fetch_add(1, Ordering::Relaxed).max(1)
+}
+
+/// Where the areas lie behind the control page: to the guest, to the host, trace.
+fn areas(message_bytes: u64) -> io::Result<[Area; 3]> {
     let size = message_bytes
         .checked_add(HEADER_SIZE)
         .and_then(round_up_to_page)
         .ok_or(io::ErrorKind::InvalidInput)?;
-    Ok((Area { offset: PAGE_SIZE, size }, Area { offset: PAGE_SIZE + size, size }))
+    let to_host = PAGE_SIZE + size;
+    let trace = Area { offset: to_host + size, size: TRACE_AREA_SIZE };
+    Ok([Area { offset: PAGE_SIZE, size }, Area { offset: to_host, size }, trace])
 }
 
 /// Where the channel's memory lies for the guest's processor.

@@ -46,6 +46,15 @@ pub struct Limits {
     pub output_bytes: u64,
     /// How deep a value may nest.
     pub value_depth: usize,
+    /// Bytes of trace records during one call; what is beyond them is counted and left out.
+    pub trace_bytes: u64,
+}
+
+impl Limits {
+    /// Those for following what a guest tells.
+    pub(crate) fn trace(&self) -> ampoule_trace::Limits {
+        ampoule_trace::Limits { bytes: self.trace_bytes, ..ampoule_trace::Limits::default() }
+    }
 }
 
 /// How long one call (or the start) may take; `None` is without bound.

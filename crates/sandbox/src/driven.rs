@@ -7,6 +7,7 @@ use crate::executor::Executor;
 use crate::ready;
 use crate::sandbox::{Resumption, Sandbox, Snapshot, State, Step};
 use crate::stop::Stop;
+use crate::tracing::CallTrace;
 use parking_lot::Mutex;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -183,9 +184,16 @@ impl Driven {
     ///
     /// # Errors
     /// [`CallError`]; nothing has happened then.
-    pub fn call(&self, function: u32, arguments: &[u8], budget: Budget) -> Result<(), CallError> {
+    pub fn call(
+        &self,
+        function: u32,
+        arguments: &[u8],
+        budget: Budget,
+        trace: Option<&CallTrace>,
+    ) -> Result<(), CallError> {
         self.claim(Phase::Idle, false, "be called")?;
-        let begun = self.sandbox(|sandbox| sandbox.begin_call(function, arguments, budget));
+        let begun =
+            self.sandbox(|sandbox| sandbox.begin_traced_call(function, arguments, budget, trace));
         self.submit(begun, Job::Run, Phase::Idle)
     }
 
@@ -249,9 +257,12 @@ impl Driven {
         function: u32,
         arguments: &[u8],
         budget: Budget,
+        trace: Option<&CallTrace>,
     ) -> Result<Step, CallError> {
         self.claim(Phase::Idle, true, "be called")?;
-        self.run_here(Phase::Idle, |sandbox| sandbox.begin_call(function, arguments, budget))
+        self.run_here(Phase::Idle, |sandbox| {
+            sandbox.begin_traced_call(function, arguments, budget, trace)
+        })
     }
 
     /// Resumes on the calling thread, up to the next step.

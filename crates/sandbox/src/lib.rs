@@ -24,10 +24,12 @@ mod statistics;
 mod stop;
 pub mod store;
 mod symbols;
+mod tracing;
 mod watchdog;
 
 pub use ampoule_hypervisor::{Availability, Probe, probe};
 pub use ampoule_linux::{OutputStream, SystemCallCount};
+pub use ampoule_trace::{Entry as TraceEntry, to_json as trace_to_json};
 pub use config::{Budget, Config, ConfigError, File, Limits};
 pub use control::{Control, StopRequest};
 pub use driven::{Driven, Phase, Report};
@@ -37,3 +39,4 @@ pub use error::{CallError, CreateError, Failure};
 pub use sandbox::{Resumption, Sandbox, Snapshot, SnapshotError, State, Step};
 pub use statistics::Statistics;
 pub use stop::{AbortReport, Fault, Location, Stop};
+pub use tracing::{CallTrace, Directives, DirectivesError, TraceContext, wall_offset};

@@ -4,6 +4,7 @@ mod drive;
 mod faults;
 mod rewind;
 mod snapshot;
+mod traced;
 
 pub use snapshot::{Snapshot, SnapshotError};
 pub(crate) use snapshot::{SnapshotParts, WeakSnapshot};
@@ -15,6 +16,7 @@ use crate::error::{CallError, CreateError, Failure};
 use crate::image::Image;
 use crate::statistics::Statistics;
 use crate::stop::Stop;
+use crate::tracing::{CallTrace, TraceContext, Tracing};
 use ampoule_abi::channel::HostMessage;
 use ampoule_abi::layout::CHANNEL_BASE;
 use ampoule_hypervisor::ring3::Machine;
@@ -65,6 +67,9 @@ pub struct Sandbox {
     message: Vec<u8>,
     interface: Option<Arc<Interface>>,
     statistics: Statistics,
+    tracing: Tracing,
+    /// CPU time is measured although no limit asks for it.
+    measures_cpu_time: bool,
 
     /// Where [`Sandbox::rewind`] goes by default: what the sandbox was made from.
     origin: Option<Snapshot>,
@@ -229,6 +234,8 @@ impl Sandbox {
             message: Vec::new(),
             interface: None,
             statistics: Statistics::default(),
+            tracing: Tracing::default(),
+            measures_cpu_time: false,
             image,
             origin: None,
             restores_after_calls: false,
@@ -260,13 +267,30 @@ impl Sandbox {
         arguments: &[u8],
         budget: Budget,
     ) -> Result<(), CallError> {
+        self.begin_traced_call(function, arguments, budget, None)
+    }
+
+    /// [`Self::begin_call`], and what the guest tells of the call is followed:
+    /// [`Self::take_trace`] brings it. Without a trace the guest is asked to tell nothing.
+    ///
+    /// # Errors
+    /// [`CallError`]; the sandbox is unchanged then.
+    pub fn begin_traced_call(
+        &mut self,
+        function: u32,
+        arguments: &[u8],
+        budget: Budget,
+        trace: Option<&CallTrace>,
+    ) -> Result<(), CallError> {
         if let Some(stop) = self.control.take_stop()
             && !self.is_past(&stop)
         {
             self.poison(stop);
         }
         self.expect_state(&State::Ready, "be called")?;
-        self.send(HostMessage::Call, function, arguments)?;
+        let context = trace.map_or_else(TraceContext::default, |trace| trace.context);
+        self.send(HostMessage::Call, function, arguments, &context)?;
+        self.begin_trace(trace)?;
         self.statistics.calls += 1;
         self.begin(budget);
         Ok(())
@@ -279,10 +303,12 @@ impl Sandbox {
     pub fn resume(&mut self, resumption: Resumption<'_>) -> Result<(), CallError> {
         match (&self.state, resumption) {
             (State::Waiting(Wait::HostCall), Resumption::HostReturn(result)) => {
-                self.send(HostMessage::HostReturn, 0, result)?;
+                self.send(HostMessage::HostReturn, 0, result, &TraceContext::default())?;
+                self.tracing.host_return();
             }
             (State::Waiting(Wait::HostCall), Resumption::HostError(failure)) => {
-                self.send(HostMessage::HostError, 0, failure)?;
+                self.send(HostMessage::HostError, 0, failure, &TraceContext::default())?;
+                self.tracing.host_return();
             }
             (State::Waiting(Wait::Input), Resumption::Input(bytes)) => {
                 self.has_read_input = true;
@@ -345,6 +371,9 @@ impl Sandbox {
         Statistics {
             memory_bytes: self.space.committed_bytes(),
             system_calls: self.personality.counts().collect(),
+            trace_bytes: self.tracing.counters.bytes,
+            trace_records: self.tracing.counters.records,
+            trace_left_out: self.tracing.counters.left_out,
             ..self.statistics.clone()
         }
     }
@@ -363,13 +392,18 @@ impl Sandbox {
         self.state = State::Busy;
     }
 
-    fn send(&mut self, kind: HostMessage, function: u32, payload: &[u8]) -> Result<(), CallError> {
+    fn send(
+        &mut self,
+        kind: HostMessage,
+        function: u32,
+        payload: &[u8],
+        context: &TraceContext,
+    ) -> Result<(), CallError> {
         let Some(channel) = &mut self.channel else {
             return Err(self.wrong_state("exchange messages"));
         };
-        channel.send(kind, function, payload).map_err(|error| CallError::MessageTooLarge {
-            length: error.length,
-            capacity: error.available,
+        channel.send(kind, function, payload, context).map_err(|error| {
+            CallError::MessageTooLarge { length: error.length, capacity: error.available }
         })?;
         self.statistics.bytes_to_guest += payload.len() as u64;
         Ok(())

@@ -30,6 +30,14 @@ pub struct Statistics {
     pub output_bytes: u64,
     /// Wall-clock time inside the guest, host functions and waiting excluded.
     pub guest_time: Duration,
+    /// CPU time inside the guest, of calls that have a limit on it or whose owner asked to measure it.
+    pub cpu_time: Duration,
+    /// Bytes of trace records that the guest published.
+    pub trace_bytes: u64,
+    /// Trace records that were read.
+    pub trace_records: u64,
+    /// Trace records that were left out or never written, and times in them that were moved.
+    pub trace_left_out: u64,
     /// Bytes of guest memory in use, page tables included.
     pub memory_bytes: u64,
     /// System calls that the guest made, by name.

@@ -130,7 +130,7 @@ fn snapshots_for_other_machines_and_forged_ones_are_refused() {
     let original = scratch.store();
     save(&ready("testing").snapshot().unwrap(), &original, "tag");
     let incompatible: [(&str, Change); 8] = [
-        ("format", |config| config["format"] = 2.into()),
+        ("format", |config| config["format"] = 1.into()),
         ("abi", |config| config["abiVersion"] = (2 << 16).into()),
         ("architecture", |config| config["architecture"] = "riscv64".into()),
         ("system-pages", |config| {

@@ -125,7 +125,7 @@ fn large_messages_and_memory_are_forgotten_too() {
 #[expect(clippy::unwrap_used, reason = "test support: failing loudly is the point")]
 fn call_on(driven: &Driven, told: &Receiver<()>, name: &str, budget: Budget) -> Option<Step> {
     let function = driven.inspect(|sandbox| export(sandbox, name)).unwrap();
-    driven.call(function, &arguments(&[0_u8; 0]), budget).unwrap();
+    driven.call(function, &arguments(&[0_u8; 0]), budget, None).unwrap();
     next(driven, told)
 }
 
@@ -233,7 +233,7 @@ fn a_killed_sandbox_is_restored_and_a_closed_one_is_not() {
     assert_eq!(next(&driven, &told), Some(Step::Ready));
     let spin = driven.inspect(|sandbox| export(sandbox, "spin_forever")).unwrap();
     for _ in 0..3 {
-        driven.call(spin, &arguments(&[0_u8; 0]), Budget::default()).unwrap();
+        driven.call(spin, &arguments(&[0_u8; 0]), Budget::default(), None).unwrap();
         driven.control().stop(StopRequest::Killed);
         assert_eq!(next(&driven, &told), Some(Step::Stopped));
         assert!(driven.failure().is_some_and(|failure| failure.code == "ERR_AMPOULE_KILLED"));
@@ -292,7 +292,7 @@ fn a_sandbox_that_is_restored_after_calls_is_poisoned_by_a_kill_only() {
     let statistics = driven.inspect(|sandbox| sandbox.statistics()).unwrap();
     assert_eq!(statistics.restores, statistics.calls);
     let spin = driven.inspect(|sandbox| export(sandbox, "spin_forever")).unwrap();
-    driven.call(spin, &arguments(&[0_u8; 0]), Budget::default()).unwrap();
+    driven.call(spin, &arguments(&[0_u8; 0]), Budget::default(), None).unwrap();
     // The kill counts, also behind an abort.
     driven.control().stop(StopRequest::Aborted);
     driven.control().stop(StopRequest::Killed);

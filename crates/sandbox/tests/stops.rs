@@ -17,13 +17,13 @@ fn a_sandbox_starts_calls_and_closes_on_the_executor() {
     driven.start(Budget::default()).unwrap();
     assert_eq!(next(&driven, &told), Some(Step::Ready));
     let add = driven.inspect(|sandbox| support::export(sandbox, "add")).unwrap();
-    driven.call(add, &arguments(&(1, 2)), Budget::default()).unwrap();
+    driven.call(add, &arguments(&(1, 2)), Budget::default(), None).unwrap();
     assert_eq!(next(&driven, &told), Some(Step::Return));
     assert_eq!(driven.inspect(|sandbox| support::result::<i32>(sandbox)), Some(3));
     driven.close();
     assert_eq!(next(&driven, &told), None);
     assert!(matches!(
-        driven.call(add, &arguments(&(1, 2)), Budget::default()),
+        driven.call(add, &arguments(&(1, 2)), Budget::default(), None),
         Err(CallError::State { .. })
     ));
 }
@@ -49,7 +49,7 @@ fn a_deadline_strikes_while_a_host_function_is_pending() {
     let sum = driven.inspect(|sandbox| support::export(sandbox, "sum_via_host")).unwrap();
     // Enough for an emulated processor to get to the host function.
     let budget = Budget { wall: Some(Duration::from_millis(500)), cpu: None };
-    driven.call(sum, &arguments(&(3,)), budget).unwrap();
+    driven.call(sum, &arguments(&(3,)), budget, None).unwrap();
     assert!(matches!(next(&driven, &told), Some(Step::HostCall { .. })));
     assert_eq!(next(&driven, &told), Some(Step::Stopped));
     assert_eq!(driven.failure().unwrap().code, "ERR_AMPOULE_TIMEOUT");
@@ -91,7 +91,7 @@ fn kills_at_random_moments_always_end_the_call_with_the_right_reason() {
                         _ => arguments(&(1000,)),
                     };
                     let function = driven.inspect(|s| support::export(s, name)).unwrap();
-                    match driven.call(function, &values, Budget::default()) {
+                    match driven.call(function, &values, Budget::default(), None) {
                         Ok(()) => {}
                         Err(CallError::Poisoned(Stop::Killed)) => break,
                         Err(other) => panic!("{other:?}"),
@@ -162,10 +162,10 @@ fn guests_that_never_end_do_not_keep_others_from_running() {
     let runners = std::thread::available_parallelism().unwrap().get();
     let busy: Vec<_> = (0..runners + 2).map(|_| start("spin_forever")).collect();
     for (driven, _, spin) in &busy {
-        driven.call(*spin, &arguments(&[0_u8; 0]), Budget::default()).unwrap();
+        driven.call(*spin, &arguments(&[0_u8; 0]), Budget::default(), None).unwrap();
     }
     for round in 0..10 {
-        patient.call(add, &arguments(&(round, 1)), Budget::default()).unwrap();
+        patient.call(add, &arguments(&(round, 1)), Budget::default(), None).unwrap();
         assert_eq!(next(&patient, &patient_told), Some(Step::Return));
     }
     for (driven, told, _) in &busy {

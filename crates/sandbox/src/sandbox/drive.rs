@@ -4,9 +4,10 @@ use super::{Sandbox, State, Step, Wait};
 use crate::stop::{AbortReport, Stop};
 use crate::symbols::{Symbols, authors_part};
 use ampoule_abi::channel::GuestMessage;
-use ampoule_abi::version;
-use ampoule_hypervisor::ring3::{Trap, Violation};
+use ampoule_abi::{port, version};
+use ampoule_hypervisor::ring3::Trap;
 use ampoule_linux::{Answer, SystemCall};
+use ampoule_trace::Ending;
 use ampoule_wire::failure::{Abort, GuestError};
 use ampoule_wire::interface::Interface;
 use ampoule_wire::value::{Limits, validate};
@@ -29,6 +30,7 @@ impl Sandbox {
         let step = match self.drive() {
             Ok(step) => step,
             Err(stop) => {
+                self.end_trace(Ending::Stopped);
                 self.poison(stop);
                 Step::Stopped
             }
@@ -58,6 +60,10 @@ impl Sandbox {
                 Some(call) => self.system_call(call)?,
                 None => match self.enter_guest()? {
                     Trap::Doorbell => Some(self.receive()?),
+                    Trap::TraceFull => {
+                        self.collect_trace(true)?;
+                        None
+                    }
                     Trap::SystemCall { number, arguments } => {
                         self.system_call(SystemCall { number, arguments })?
                     }
@@ -79,23 +85,25 @@ impl Sandbox {
 
     /// Lets the guest run until its next trap, on its CPU-time account.
     fn enter_guest(&mut self) -> Result<Trap, Stop> {
-        let meter = match self.call.budget.cpu {
-            Some(limit) => {
-                let remaining = limit.saturating_sub(self.call.cpu);
-                if remaining.is_zero() {
-                    return Err(Stop::CpuTime { limit });
-                }
-                self.control.arm_cpu_check(Some(remaining));
-                Some(thread_cpu_time())
+        let limit = self.call.budget.cpu;
+        if let Some(limit) = limit {
+            let remaining = limit.saturating_sub(self.call.cpu);
+            if remaining.is_zero() {
+                return Err(Stop::CpuTime { limit });
             }
-            None => None,
-        };
+            self.control.arm_cpu_check(Some(remaining));
+        }
+        let meter = (limit.is_some() || self.measures_cpu_time).then(thread_cpu_time);
         let entered = Instant::now();
         let trap = self.machine.run(&self.space);
         self.statistics.guest_time += entered.elapsed();
         self.statistics.exits += 1;
         if let Some(before) = meter {
-            self.call.cpu += thread_cpu_time().saturating_sub(before);
+            let used = thread_cpu_time().saturating_sub(before);
+            self.call.cpu += used;
+            self.statistics.cpu_time += used;
+        }
+        if limit.is_some() {
             self.control.arm_cpu_check(None);
         }
         trap.map_err(|error| Stop::Hypervisor { message: error.to_string() })
@@ -104,10 +112,9 @@ impl Sandbox {
     /// Takes the message that the doorbell announced.
     fn receive(&mut self) -> Result<Step, Stop> {
         let protocol = |what: String| Stop::Protocol { what };
+        self.collect_trace(false)?;
         let Some(channel) = &mut self.channel else {
-            // A plain program has no doorbell.
-            let port = u16::from(ampoule_abi::port::DOORBELL);
-            return Err(Stop::Fault(self.violation(&Violation::Port { port })));
+            return Err(self.no_doorbell(port::DOORBELL));
         };
         let received = channel.receive().map_err(|error| protocol(error.to_string()))?;
         channel
@@ -137,7 +144,11 @@ impl Sandbox {
                     .map_err(|error| protocol(format!("its error is invalid: {error}")))?;
                 self.finish(Step::GuestError)
             }
-            GuestMessage::HostCall => self.host_call(received.function, &limits),
+            GuestMessage::HostCall => {
+                let step = self.host_call(received.function, &limits)?;
+                self.tracing.host_call(received.span);
+                Ok(step)
+            }
             GuestMessage::Abort => {
                 let abort = Abort::decode(&self.message, &limits)
                     .map_err(|error| protocol(format!("its abort is invalid: {error}")))?;
@@ -233,6 +244,7 @@ impl Sandbox {
     }
 
     fn finish(&mut self, step: Step) -> Result<Step, Stop> {
+        self.tracing.end_call(Ending::Returned);
         self.control.disarm();
         self.state = State::Ready;
         Ok(step)

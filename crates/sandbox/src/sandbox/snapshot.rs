@@ -8,6 +8,7 @@ use crate::error::{CallError, CreateError, Failure};
 use crate::image::Image;
 use crate::shell::Shell;
 use crate::statistics::Statistics;
+use crate::tracing::Tracing;
 use ampoule_hypervisor::{CpuState, HypervisorError};
 use ampoule_linux::Personality;
 use ampoule_memory::{RestoreError, Restored, SealedSpace};
@@ -111,6 +112,7 @@ impl Sandbox {
 
     /// Goes back to `snapshot` from wherever the guest is; [`Self::restore`] says more.
     pub(super) fn go_back(&mut self, snapshot: &Snapshot) -> Result<Restored, SnapshotError> {
+        self.tracing.begin_generation();
         let gone = self.enter(snapshot);
         match &gone {
             Ok(_) => self.damage = None,
@@ -217,6 +219,8 @@ impl Sandbox {
             message: Vec::new(),
             interface: Some(Arc::clone(&from.interface)),
             statistics: Statistics::default(),
+            tracing: Tracing::default(),
+            measures_cpu_time: false,
             origin: Some(snapshot.clone()),
             restores_after_calls: false,
             last_stop: None,

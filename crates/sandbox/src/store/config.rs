@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of everything that this module and `pages` define.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 /// Bytes of a configuration.
 pub(super) const CONFIG_MAX: u64 = 32 << 20;
 /// Entries of metadata, and bytes of all keys and values.
@@ -72,6 +72,7 @@ pub(super) struct LimitsConfig {
     host_calls: u64,
     output_bytes: u64,
     value_depth: usize,
+    trace_bytes: u64,
     pub(super) memory_bytes: u64,
     pub(super) stack_bytes: u64,
     pub(super) message_bytes: u64,
@@ -126,7 +127,7 @@ pub(super) struct Facts<'a> {
 
 impl Config {
     pub(super) fn new(facts: Facts<'_>) -> Self {
-        let Limits { host_calls, output_bytes, value_depth } = facts.limits;
+        let Limits { host_calls, output_bytes, value_depth, trace_bytes } = facts.limits;
         let cpuid = FEATURE_WORDS.iter().zip(facts.features.words);
         let end = facts.cpu.extended.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         Self {
@@ -149,6 +150,7 @@ impl Config {
                 host_calls,
                 output_bytes,
                 value_depth,
+                trace_bytes,
                 memory_bytes: facts.space.limit * PAGE_SIZE,
                 stack_bytes: facts.stack_bytes,
                 message_bytes: facts.message_bytes,
@@ -230,8 +232,8 @@ impl Config {
 
     /// The limits that a sandbox checks.
     pub(super) const fn limits(&self) -> Limits {
-        let LimitsConfig { host_calls, output_bytes, value_depth, .. } = self.limits;
-        Limits { host_calls, output_bytes, value_depth }
+        let LimitsConfig { host_calls, output_bytes, value_depth, trace_bytes, .. } = self.limits;
+        Limits { host_calls, output_bytes, value_depth, trace_bytes }
     }
 
     pub(super) const fn tsc_frequency(&self) -> Option<u64> {
@@ -256,6 +258,7 @@ impl Config {
                 "outputBytes": bound(limits.output_bytes),
                 "hostCalls": bound(limits.host_calls),
                 "depth": limits.value_depth,
+                "traceBytes": bound(limits.trace_bytes),
             },
             "metadata": self.metadata,
         })

@@ -83,7 +83,7 @@ pub fn config_seed(space: SpaceDescription, personality: PersonalityState) -> Op
         features: &features(),
         tsc_frequency: Some(1_000_000_000),
         imports: vec!["host".into()],
-        limits: Limits { host_calls: 1, output_bytes: 1, value_depth: 1 },
+        limits: Limits { host_calls: 1, output_bytes: 1, value_depth: 1, trace_bytes: 1 },
         stack_bytes: 1 << 20,
         message_bytes: 4032,
         metadata: BTreeMap::from([("key".into(), "value".into())]),

@@ -11,6 +11,9 @@ use ampoule_wire::value;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
+const LIMITS: Limits =
+    Limits { host_calls: 1000, output_bytes: 64 << 20, value_depth: 64, trace_bytes: 16 << 20 };
+
 /// A guest with functions, from `guests/`.
 pub(crate) fn functions(name: &str) -> Config {
     Config {
@@ -30,7 +33,7 @@ pub(crate) fn program(executable: Vec<u8>, name: &str, arguments: &[&str]) -> Co
         memory_bytes: 256 << 20,
         stack_bytes: 8 << 20,
         message_bytes: None,
-        limits: Limits { host_calls: 1000, output_bytes: 64 << 20, value_depth: 64 },
+        limits: LIMITS,
     }
 }
 
@@ -121,7 +124,7 @@ pub(crate) fn driven(config: Config) -> (Arc<Driven>, Receiver<()>) {
 /// A sandbox on the executor that begins as `snapshot`, and its announcements.
 pub(crate) fn driven_from(snapshot: &Snapshot) -> (Arc<Driven>, Receiver<()>) {
     let (on_step, told) = announcements();
-    let limits = Limits { host_calls: 1000, output_bytes: 64 << 20, value_depth: 64 };
+    let limits = LIMITS;
     (Driven::from_snapshot(snapshot.clone(), limits, on_step), told)
 }
 
