@@ -1,9 +1,10 @@
 //! Trace records, which a guest appends to a batch: FlatBuffers by `schema/trace.fbs`.
 //!
 //! Here are the records and their [`Encoder`], for producers. What a host makes of a batch is the
-//! business of the crate `ampoule-trace`, which reads it through [`schema`].
+//! business of the crate `ampoule-trace`. [`schema`] is what flatc makes, for the tests of both.
 
 mod encode;
+mod layout;
 
 pub use crate::generated::trace::ampoule::trace as schema;
 pub use encode::Encoder;

@@ -1,8 +1,8 @@
 //! Code that flatc writes from `schema/`; never edited. `tests/fresh.rs` proves that it is current.
 //!
 //! This is the only place of the crate with `unsafe`: flatc's accessors read without checks, which
-//! is sound after the verifier has passed the buffer. [`crate::interface`] uses nothing else, and neither does the
-//! decoder of trace records in `ampoule-trace`.
+//! is sound after the verifier has passed the buffer. [`crate::interface`] uses nothing else. Of trace
+//! records only the builders are used, and the accessors by tests.
 
 #[rustfmt::skip]
 #[expect(

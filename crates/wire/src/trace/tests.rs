@@ -92,3 +92,90 @@ fn levels_and_kinds_come_back_from_the_wire() {
     }
     assert_eq!((Level::from_wire(0), Level::from_wire(6), Kind::from_wire(3)), (None, None, None));
 }
+
+fn check_fields(fields: flatbuffers::Vector<'_, flatbuffers::ForwardsUOffset<schema::Field<'_>>>) {
+    let found: Vec<_> = fields
+        .iter()
+        .map(|field| (field.index(), field.name(), field.type_().0, field.bits(), field.text()))
+        .collect();
+    let expected = [
+        (1, None, 1, 2_u64.wrapping_neg(), None),
+        (0, Some("yes"), 0, 1, None),
+        (3, None, 4, 0, Some("täxt")),
+        (0, Some("own"), 4, 0, Some("")),
+        (5, None, 3, 0.5_f64.to_bits(), None),
+        (6, None, 2, u64::MAX, None),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn every_kind_is_what_flatc_reads() {
+    let fields = [
+        Field { name: FieldName::Index(1), value: Value::Signed(-2) },
+        Field { name: FieldName::Text("yes"), value: Value::Bool(true) },
+        Field { name: FieldName::Index(3), value: Value::Text("täxt") },
+        Field { name: FieldName::Text("own"), value: Value::Text("") },
+        Field { name: FieldName::Index(5), value: Value::Float(0.5) },
+        Field { name: FieldName::Index(6), value: Value::Unsigned(u64::MAX) },
+    ];
+    let fields = Cow::Borrowed(&fields[..]);
+    let mut encoder = Encoder::default();
+    let mut read = |record: Record<'_>, check: &dyn Fn(schema::Record<'_>)| {
+        let bytes = encoder.encode(&record, 1 << 16);
+        check(schema::size_prefixed_root_as_record(bytes).unwrap());
+    };
+    read(Record::CallStart { tsc: u64::MAX }, &|record| {
+        assert_eq!(record.body_as_call_start().unwrap().tsc(), u64::MAX);
+    });
+    let open = Record::OpenSpan {
+        id: 1,
+        parent: 2,
+        callsite: 3,
+        tsc: 4,
+        fields: fields.clone(),
+        truncated: true,
+    };
+    read(open, &|record| {
+        let open = record.body_as_open_span().unwrap();
+        assert_eq!((open.id(), open.parent(), open.callsite(), open.tsc()), (1, 2, 3, 4));
+        assert!(open.truncated());
+        check_fields(open.fields().unwrap());
+    });
+    read(Record::EditSpan { id: 5, fields: fields.clone(), truncated: false }, &|record| {
+        let edit = record.body_as_edit_span().unwrap();
+        assert_eq!((edit.id(), edit.truncated()), (5, false));
+        check_fields(edit.fields().unwrap());
+    });
+    read(Record::CloseSpan { id: 6, tsc: 7 }, &|record| {
+        let close = record.body_as_close_span().unwrap();
+        assert_eq!((close.id(), close.tsc()), (6, 7));
+    });
+    read(Record::Event { span: 8, callsite: 9, tsc: 10, fields, truncated: false }, &|record| {
+        let event = record.body_as_event().unwrap();
+        assert_eq!((event.span(), event.callsite(), event.tsc()), (8, 9, 10));
+        check_fields(event.fields().unwrap());
+    });
+    for file in [None, Some("src/lib.rs")] {
+        let names = ["a", "", "c"];
+        let callsite = Record::Callsite(Callsite {
+            id: 11,
+            name: "name",
+            target: "target",
+            level: Level::Trace,
+            kind: Kind::Log,
+            file,
+            line: 12,
+            fields: Cow::Borrowed(&names),
+        });
+        read(callsite, &|record| {
+            let site = record.body_as_callsite().unwrap();
+            assert_eq!((site.id(), site.line(), site.level().0, site.kind().0), (11, 12, 5, 2));
+            assert_eq!(
+                (site.name(), site.target(), site.file()),
+                (Some("name"), Some("target"), file)
+            );
+            assert_eq!(site.fields().unwrap().iter().collect::<Vec<_>>(), names);
+        });
+    }
+}
