@@ -134,9 +134,11 @@ impl Assembler {
         self.limits = limits;
     }
 
-    /// Begins to follow a call. `is_approximate` marks its times: the host's counter is not invariant.
+    /// Begins to follow a call; what nobody has taken of the one before is gone, but for callsites, which are
+    /// told of once. `is_approximate` marks its times: the host's counter is not invariant.
     pub fn begin_call(&mut self, timeline: Timeline, is_approximate: bool) {
         self.live.clear();
+        self.entries.retain(|entry| matches!(entry, Entry::Callsite(_)));
         self.call = Some(Call {
             timeline,
             has_started: false,

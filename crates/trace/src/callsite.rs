@@ -56,6 +56,8 @@ pub(crate) struct Callsites {
     text_bytes: usize,
     /// Counted up when the guest is to tell again.
     epoch: u64,
+    /// The epoch before which nothing is known any more.
+    swept: u64,
     numbers: u32,
     free_numbers: Vec<u32>,
 }
@@ -136,6 +138,10 @@ impl Callsites {
 
     fn forget_old(&mut self) {
         let epoch = self.epoch;
+        // Once an epoch: it takes a look at all.
+        if std::mem::replace(&mut self.swept, epoch) == epoch {
+            return;
+        }
         let old = self.known.iter().filter(|(_, known)| known.epoch != epoch);
         let old: Vec<u32> = old.map(|(&id, _)| id).collect();
         old.into_iter().for_each(|id| self.remove(id));

@@ -2,7 +2,6 @@
 
 use crate::callsite::CallsiteInfo;
 use ampoule_wire::trace::Kind;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// A named value of a span or event.
@@ -156,17 +155,11 @@ pub fn to_json(entries: &[Entry]) -> String {
     out
 }
 
-/// Writing to a string cannot fail.
-macro_rules! put {
-    ($out:expr, $($argument:tt)*) => {{
-        let _ = write!($out, $($argument)*);
-    }};
-}
-
 fn write_entry(out: &mut String, entry: &Entry) {
     match entry {
         Entry::Callsite(site) => {
-            put!(out, "[0,{},", site.number);
+            write_head(out, 0, &[site.number]);
+            out.push(',');
             write_text(out, &site.name);
             out.push(',');
             write_text(out, &site.target);
@@ -175,67 +168,87 @@ fn write_entry(out: &mut String, entry: &Entry) {
                 Kind::Event => 1,
                 Kind::Log => 2,
             };
-            put!(out, ",{},{kind},", site.level as u8);
+            write_numbers(out, &[site.level as u32, kind]);
+            out.push(',');
             match &site.file {
                 Some(file) => write_text(out, file),
                 None => out.push_str("null"),
             }
             match site.line {
-                Some(line) => put!(out, ",{line}]"),
-                None => out.push_str(",null]"),
+                Some(line) => write_numbers(out, &[line]),
+                None => out.push_str(",null"),
             }
         }
         Entry::Open { span, parent, callsite, at, attributes } => {
-            put!(out, "[1,{span},{parent},{callsite},");
+            write_head(out, 1, &[*span, *parent, *callsite]);
             write_time(out, *at);
-            out.push(',');
             write_attributes(out, attributes);
-            out.push(']');
         }
         Entry::Edit { span, attributes } => {
-            put!(out, "[2,{span},");
+            write_head(out, 2, &[*span]);
             write_attributes(out, attributes);
-            out.push(']');
         }
         Entry::Close { span, at, ending } => {
-            put!(out, "[3,{span},");
+            write_head(out, 3, &[*span]);
             write_time(out, *at);
-            put!(out, ",{ending}]");
+            write_numbers(out, &[u32::from(*ending)]);
         }
         Entry::Event { span, callsite, at, attributes } => {
-            put!(out, "[4,{span},{callsite},");
+            write_head(out, 4, &[*span, *callsite]);
             write_time(out, *at);
-            out.push(',');
             write_attributes(out, attributes);
-            out.push(']');
         }
         Entry::HostCall { span, at } => {
-            put!(out, "[5,{span},");
+            write_head(out, 5, &[*span]);
             write_time(out, *at);
-            out.push(']');
         }
         Entry::HostReturn { at } => {
-            out.push_str("[6,");
+            write_head(out, 6, &[]);
             write_time(out, *at);
-            out.push(']');
         }
         Entry::Counts(counts) => {
             out.push_str("[7,{");
             let present = Counts::NAMES.iter().zip(counts.values()).filter(|(_, value)| *value > 0);
             for (index, (name, value)) in present.enumerate() {
-                put!(out, "{}\"{name}\":{value}", if index > 0 { "," } else { "" });
+                out.push_str(if index > 0 { ",\"" } else { "\"" });
+                out.push_str(name);
+                out.push_str("\":");
+                write_number(out, value);
             }
-            out.push_str("}]");
+            out.push('}');
         }
+    }
+    out.push(']');
+}
+
+/// The beginning of an entry: its kind and some numbers.
+fn write_head(out: &mut String, kind: u8, numbers: &[u32]) {
+    out.push('[');
+    write_number(out, kind);
+    write_numbers(out, numbers);
+}
+
+fn write_number(out: &mut String, number: impl itoa::Integer) {
+    out.push_str(itoa::Buffer::new().format(number));
+}
+
+/// Each with a comma before it, as are a time and attributes.
+fn write_numbers(out: &mut String, numbers: &[u32]) {
+    for &number in numbers {
+        out.push(',');
+        write_number(out, number);
     }
 }
 
 fn write_time(out: &mut String, at: u64) {
-    put!(out, "{},{}", at / 1_000_000_000, at % 1_000_000_000);
+    out.push(',');
+    write_number(out, at / 1_000_000_000);
+    out.push(',');
+    write_number(out, at % 1_000_000_000);
 }
 
 fn write_attributes(out: &mut String, attributes: &[Attribute]) {
-    out.push('{');
+    out.push_str(",{");
     for (index, Attribute { name, value }) in attributes.iter().enumerate() {
         if index > 0 {
             out.push(',');
@@ -250,19 +263,25 @@ fn write_attributes(out: &mut String, attributes: &[Attribute]) {
 fn write_value(out: &mut String, value: &AttributeValue) {
     /// The largest integer up to which JavaScript's numbers tell all apart.
     const SAFE: u64 = (1 << 53) - 1;
-    match value {
-        AttributeValue::Bool(value) => put!(out, "{value}"),
-        AttributeValue::Signed(value) if value.unsigned_abs() <= SAFE => put!(out, "{value}"),
-        AttributeValue::Signed(value) => put!(out, "\"{value}\""),
-        AttributeValue::Unsigned(value) if *value <= SAFE => put!(out, "{value}"),
-        AttributeValue::Unsigned(value) => put!(out, "\"{value}\""),
-        AttributeValue::Float(value) if value.is_nan() => out.push_str("\"NaN\""),
+    let mut number = itoa::Buffer::new();
+    let (text, is_safe) = match value {
+        AttributeValue::Bool(value) => (if *value { "true" } else { "false" }, true),
+        AttributeValue::Signed(value) => (number.format(*value), value.unsigned_abs() <= SAFE),
+        AttributeValue::Unsigned(value) => (number.format(*value), *value <= SAFE),
+        AttributeValue::Float(value) if value.is_nan() => ("NaN", false),
         AttributeValue::Float(value) if value.is_infinite() => {
-            out.push_str(if *value > 0.0 { "\"Infinity\"" } else { "\"-Infinity\"" });
+            (if *value > 0.0 { "Infinity" } else { "-Infinity" }, false)
         }
         // The shortest text that is the same number again.
-        AttributeValue::Float(value) => put!(out, "{value:?}"),
-        AttributeValue::Text(text) => write_text(out, text),
+        AttributeValue::Float(value) => return out.push_str(&format!("{value:?}")),
+        AttributeValue::Text(text) => return write_text(out, text),
+    };
+    if is_safe {
+        out.push_str(text);
+    } else {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
     }
 }
 
@@ -273,7 +292,7 @@ fn write_text(out: &mut String, text: &str) {
         out.push_str(text);
         out.push('"');
     } else {
-        put!(out, "{}", serde_json::Value::from(text));
+        out.push_str(&serde_json::Value::from(text).to_string());
     }
 }
 

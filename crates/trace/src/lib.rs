@@ -19,6 +19,7 @@ mod assemble;
 mod callsite;
 mod decode;
 mod entry;
+mod table;
 mod time;
 mod transport;
 

@@ -130,7 +130,75 @@ proptest! {
                 | Record::Event { fields, .. } => fields.len(),
                 _ => 0,
             }).sum();
-            prop_assert!(fields * size_of::<Field<'_>>() <= 16 * bytes.len());
+            prop_assert!(fields * size_of::<Field<'_>>() <= 12 * bytes.len());
         }
     }
+}
+
+/// flatc numbers fields by their place in the vtable: from 4 on, two bytes each.
+#[test]
+fn slots_are_those_of_the_schema() {
+    use super::slot;
+    use ampoule_wire::trace::schema;
+
+    macro_rules! same {
+        ($($module:ident::$slot:ident => $table:ident::$place:ident,)*) => {
+            $(assert_eq!(
+                4 + 2 * slot::$module::$slot,
+                usize::from(schema::$table::$place),
+                stringify!($module::$slot)
+            );)*
+        };
+    }
+    same! {
+        record::TYPE => Record::VT_BODY_TYPE,
+        record::BODY => Record::VT_BODY,
+        field::INDEX => Field::VT_INDEX,
+        field::NAME => Field::VT_NAME,
+        field::TYPE => Field::VT_TYPE_,
+        field::BITS => Field::VT_BITS,
+        field::TEXT_SLOT => Field::VT_TEXT,
+        call_start::TSC => CallStart::VT_TSC,
+        callsite::ID => Callsite::VT_ID,
+        callsite::NAME => Callsite::VT_NAME,
+        callsite::TARGET => Callsite::VT_TARGET,
+        callsite::LEVEL => Callsite::VT_LEVEL,
+        callsite::KIND => Callsite::VT_KIND,
+        callsite::FILE => Callsite::VT_FILE,
+        callsite::LINE => Callsite::VT_LINE,
+        callsite::FIELDS => Callsite::VT_FIELDS,
+        open_span::ID => OpenSpan::VT_ID,
+        open_span::PARENT => OpenSpan::VT_PARENT,
+        open_span::CALLSITE => OpenSpan::VT_CALLSITE,
+        open_span::TSC => OpenSpan::VT_TSC,
+        open_span::FIELDS => OpenSpan::VT_FIELDS,
+        open_span::TRUNCATED => OpenSpan::VT_TRUNCATED,
+        edit_span::ID => EditSpan::VT_ID,
+        edit_span::FIELDS => EditSpan::VT_FIELDS,
+        edit_span::TRUNCATED => EditSpan::VT_TRUNCATED,
+        close_span::ID => CloseSpan::VT_ID,
+        close_span::TSC => CloseSpan::VT_TSC,
+        event::SPAN => Event::VT_SPAN,
+        event::CALLSITE => Event::VT_CALLSITE,
+        event::TSC => Event::VT_TSC,
+        event::FIELDS => Event::VT_FIELDS,
+        event::TRUNCATED => Event::VT_TRUNCATED,
+    }
+    let bodies = [
+        (slot::record::CALL_START, schema::Body::CallStart),
+        (slot::record::CALLSITE, schema::Body::Callsite),
+        (slot::record::OPEN_SPAN, schema::Body::OpenSpan),
+        (slot::record::EDIT_SPAN, schema::Body::EditSpan),
+        (slot::record::CLOSE_SPAN, schema::Body::CloseSpan),
+        (slot::record::EVENT, schema::Body::Event),
+    ];
+    assert!(bodies.iter().all(|(number, body)| *number == body.0));
+    let types = [
+        (slot::field::BOOL, schema::Type::Bool),
+        (slot::field::SIGNED, schema::Type::Signed),
+        (slot::field::UNSIGNED, schema::Type::Unsigned),
+        (slot::field::FLOAT, schema::Type::Float),
+        (slot::field::TEXT, schema::Type::Text),
+    ];
+    assert!(types.iter().all(|(number, type_)| *number == type_.0));
 }
