@@ -24,7 +24,7 @@ mod signal;
 pub use backend::{
     CpuState, Exit, HypervisorError, InitialState, Registers, SystemRegisters, Vcpu, Vm,
 };
-pub use clock::{time_stamp, time_stamp_is_invariant};
+pub use clock::{monotonic, time_stamp, time_stamp_is_invariant};
 pub use features::{FEATURE_SOURCES, FEATURE_WORDS, FeatureWord, GuestFeatures, guest_features};
 pub use kick::Kicker;
 pub use probe::{Availability, Probe, probe};

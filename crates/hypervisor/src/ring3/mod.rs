@@ -85,6 +85,8 @@ pub struct Machine {
     /// Unless the CPU stopped in a way after which its state cannot be relied on.
     is_sound: bool,
     entry: Entry,
+    /// Asked for once: it costs a system call.
+    tsc_frequency: Option<u64>,
 }
 
 /// How [`Machine::load`] brings the extended state back.
@@ -127,7 +129,9 @@ impl Machine {
             system_call_flag_mask: SystemPages::SYSTEM_CALL_FLAG_MASK,
         })?;
         let entry = if vcpu.xcr0().is_some() { Entry::Stub } else { Entry::Hypervisor };
-        Ok(Self { vcpu, vm, generation: space.generation(), pages, is_sound: true, entry })
+        let tsc_frequency = vcpu.tsc_frequency();
+        let generation = space.generation();
+        Ok(Self { vcpu, vm, generation, pages, is_sound: true, entry, tsc_frequency })
     }
 
     /// Runs ring 3 until it traps. `space` is only read, to find an exception's frame and to see
@@ -196,8 +200,8 @@ impl Machine {
 
     /// Frequency of the guest's time-stamp counter in Hz, when the hypervisor knows it.
     #[must_use]
-    pub fn tsc_frequency(&self) -> Option<u64> {
-        self.vcpu.tsc_frequency()
+    pub const fn tsc_frequency(&self) -> Option<u64> {
+        self.tsc_frequency
     }
 
     /// Reads the CPU's state and leaves it in `space`, so that memory which is sealed next carries it
