@@ -1,13 +1,19 @@
-//! The entry to the sandbox: the channel's memory, the doorbell, and what the C library must be
-//! asked for. All `unsafe` of the SDK is here.
+//! The entry to the sandbox: the channel's memory and the doorbell.
+//!
+//! All `unsafe` of the SDK is here, in [`runtime`] and in [`trace`], but for what C callers hand over.
+
+pub(crate) mod runtime;
+pub(crate) mod trace;
 
 use ampoule_abi::channel::{
     AT_AMPOULE, Area, ControlPage, GuestMessage, HEADER_SIZE, HostMessage, MAGIC, MessageHeader,
 };
 use ampoule_abi::{port, version};
-use std::ffi::{c_int, c_ulong, c_void};
-use std::ptr::with_exposed_provenance_mut;
+use std::ffi::c_ulong;
+use std::mem::offset_of;
+use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 use std::sync::atomic::{AtomicBool, Ordering};
+use trace::TraceArea;
 
 /// The message channel of this sandbox.
 ///
@@ -16,8 +22,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// ordinary memory sound. [`Claim`] keeps that from being broken by re-entrancy.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Channel {
+    control: usize,
     to_guest: Mailbox,
     to_host: Mailbox,
+    trace: Option<TraceArea>,
+}
+
+/// The W3C trace context that a call came with, as it stands in its header.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct HeaderContext {
+    pub(crate) trace_id: [u8; 16],
+    pub(crate) span_id: [u8; 8],
+    pub(crate) flags: u8,
 }
 
 /// One direction: a [`MessageHeader`] and the payload behind it.
@@ -78,9 +94,31 @@ impl Mailbox {
     fn header(&self) -> &'static MessageHeader {
         // SAFETY: the control page, whose magic was checked, gives the address of an area that
         // stays mapped for the program's life; it is aligned (checked in `new`) and large enough
-        // for a header (`capacity` was computed by a checked subtraction). The host changes the
-        // trace fields only while it owns the area, and this crate does not read them.
+        // for a header (`capacity` was computed by a checked subtraction). The trace fields, which
+        // are not atomic, change only while no such reference is used: by the host while it owns
+        // the area, and in `set_span`.
         unsafe { &*with_exposed_provenance_mut::<MessageHeader>(self.header) }
+    }
+
+    /// The trace fields of the header.
+    fn context(&self) -> HeaderContext {
+        let header = with_exposed_provenance::<MessageHeader>(self.header);
+        // SAFETY: as in `header`; the host does not write while the guest runs, and bytes are valid
+        // whatever they are.
+        let header = unsafe { header.read_volatile() };
+        HeaderContext {
+            trace_id: header.trace_id,
+            span_id: header.span_id,
+            flags: header.trace_flags,
+        }
+    }
+
+    /// Names the guest's span from which a message comes.
+    fn set_span(&self, span: u64) {
+        let place = self.header + offset_of!(MessageHeader, span_id);
+        // SAFETY: the field lies in the header, which is mapped and writable in the direction to the
+        // host; the place is aligned for bytes, and no reference to the header is in use.
+        unsafe { with_exposed_provenance_mut::<[u8; 8]>(place).write_volatile(span.to_le_bytes()) };
     }
 
     fn payload(&self) -> *mut u8 {
@@ -113,7 +151,24 @@ impl Channel {
         }
         let to_guest = Mailbox::new(control, page.to_guest).ok_or(ChannelError::Area)?;
         let to_host = Mailbox::new(control, page.to_host).ok_or(ChannelError::Area)?;
-        Ok(Some(Self { to_guest, to_host }))
+        let trace = TraceArea::new(control, page.trace, trace::ring)?;
+        Ok(Some(Self { control, to_guest, to_host, trace }))
+    }
+
+    /// Where trace batches go, if the host takes them.
+    pub(crate) fn trace(&self) -> Option<TraceArea> {
+        self.trace
+    }
+
+    /// Frequency of the time-stamp counter in Hz, 0 when unknown. Another one is possible after the
+    /// sandbox was restored.
+    pub(crate) fn tsc_frequency(&self) -> u64 {
+        trace::frequency(self.control)
+    }
+
+    /// The trace context of the message that was received last.
+    pub(crate) fn context(&self) -> HeaderContext {
+        self.to_guest.context()
     }
 
     /// Posts a message without ringing. Posting again before the doorbell replaces it.
@@ -123,12 +178,24 @@ impl Channel {
         function: u32,
         payload: &[u8],
     ) -> Result<(), TooLarge> {
+        self.post_from(kind, function, payload, 0)
+    }
+
+    /// Posts a message that names the guest's span it comes from, 0 for none.
+    pub(crate) fn post_from(
+        &self,
+        kind: GuestMessage,
+        function: u32,
+        payload: &[u8],
+        span: u64,
+    ) -> Result<(), TooLarge> {
         if payload.len() > self.to_host.capacity {
             return Err(TooLarge { size: payload.len(), limit: self.to_host.capacity });
         }
         // SAFETY: the area has `capacity` payload bytes, which is at least `payload.len()` (checked
         // above); nothing else in this program refers to that memory, so it cannot overlap.
         unsafe { self.to_host.payload().copy_from_nonoverlapping(payload.as_ptr(), payload.len()) };
+        self.to_host.set_span(span);
         let header = self.to_host.header();
         header.kind.store(kind as u32, Ordering::Relaxed);
         header.function.store(function, Ordering::Relaxed);
@@ -231,64 +298,6 @@ impl Drop for Claim<'_> {
     fn drop(&mut self) {
         CLAIMED.store(false, Ordering::Release);
     }
-}
-
-/// Keeps the C library's allocator from returning memory, so that a call whose needs have been met
-/// before makes no system call. The host takes everything back when the sandbox is closed or
-/// restored.
-pub(crate) fn keep_memory() {
-    #[cfg(target_env = "gnu")]
-    {
-        // From glibc's malloc.h.
-        const M_TRIM_THRESHOLD: c_int = -1;
-        const M_TOP_PAD: c_int = -2;
-        const M_MMAP_MAX: c_int = -4;
-        unsafe extern "C" {
-            safe fn mallopt(parameter: c_int, value: c_int) -> c_int;
-        }
-        mallopt(M_TRIM_THRESHOLD, c_int::MAX);
-        mallopt(M_TOP_PAD, 1 << 20);
-        // Large blocks come from the heap too, where they are found again; `mmap` remains the
-        // C library's way out when the heap cannot grow.
-        mallopt(M_MMAP_MAX, 0);
-    }
-}
-
-/// Addresses inside the active call instructions, innermost first, at most `limit`.
-pub(crate) fn backtrace(limit: usize) -> Vec<u64> {
-    type Step = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
-    // The Itanium C++ ABI's unwinder, which every Rust `std` program contains.
-    unsafe extern "C" {
-        fn _Unwind_Backtrace(step: Step, argument: *mut c_void) -> c_int;
-        fn _Unwind_GetIP(context: *mut c_void) -> usize;
-    }
-    const CONTINUE: c_int = 0;
-    const END: c_int = 5;
-
-    struct Frames {
-        addresses: Vec<u64>,
-        limit: usize,
-    }
-
-    unsafe extern "C" fn step(context: *mut c_void, argument: *mut c_void) -> c_int {
-        // SAFETY: `argument` is the exclusive reference that is given to `_Unwind_Backtrace` below,
-        // which passes it on unchanged and calls this function one time after the other.
-        let frames = unsafe { &mut *argument.cast::<Frames>() };
-        // SAFETY: `context` is what the unwinder gave to this callback, valid until it returns.
-        let address = unsafe { _Unwind_GetIP(context) };
-        if address == 0 || frames.addresses.len() >= frames.limit {
-            return END;
-        }
-        // A return address may lie behind its function; one byte before is in the call.
-        frames.addresses.push(u64::try_from(address - 1).unwrap_or(u64::MAX));
-        CONTINUE
-    }
-
-    let mut frames = Frames { addresses: Vec::with_capacity(limit.min(64)), limit };
-    // SAFETY: `step` has the type that the ABI asks for, does not unwind (pushing to a vector can
-    // only abort), and `frames` outlives the call.
-    unsafe { _Unwind_Backtrace(step, (&raw mut frames).cast()) };
-    frames.addresses
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::channel::{Channel, Claim, TooLarge};
 use crate::error::{ErrorData, HostError};
 use crate::registry::Import;
-use crate::serve;
+use crate::{serve, trace};
 use ampoule_abi::channel::{GuestMessage, HostMessage};
 use ampoule_wire::failure::{Abort, GuestError};
 use ampoule_wire::value::{self, ConversionError, Deserializer, Limits};
@@ -48,7 +48,7 @@ pub fn call<T>(
         fail("Reentrant", "called while the SDK converts a value of another call".to_owned())
     })?;
     channel
-        .post(GuestMessage::HostCall, import.id(), &arguments)
+        .post_from(GuestMessage::HostCall, import.id(), &arguments, trace::current_span())
         .map_err(|error| fail("MessageTooLarge", error.to_string()).with_data(sizes(error)))?;
     drop(arguments);
 

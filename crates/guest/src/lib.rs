@@ -34,6 +34,9 @@
 //! Started on plain Linux the program offers `describe`, which prints its interface as JSON, and
 //! `call <function> [<json argument>...]`. Host functions then fail with a [`HostError`].
 //!
+//! Spans and events of the `tracing` crate and records of the `log` crate appear in the host's trace,
+//! see [`trace`].
+//!
 //! A sandbox is one thread on one virtual CPU. A call makes no system call by itself and leaves the
 //! virtual machine once.
 #![deny(unsafe_code)]
@@ -48,6 +51,11 @@ mod native;
 mod registry;
 mod schema;
 mod serve;
+#[cfg_attr(
+    not(feature = "tracing"),
+    expect(dead_code, reason = "much of it is for the `tracing` crate's spans")
+)]
+pub mod trace;
 
 pub use ampoule_guest_macros::{guest_function, host_function};
 pub use bytes::Bytes;

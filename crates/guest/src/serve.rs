@@ -1,10 +1,10 @@
 //! The life of a guest: initialise, describe itself, answer calls.
 
-use crate::channel::{self, Channel, Claim, Received};
+use crate::channel::{Channel, Claim, Received, runtime};
 use crate::convert::Arguments;
 use crate::error::ErrorData;
 use crate::registry::{ArgumentSource, Export, Registry};
-use crate::{host, native};
+use crate::{host, native, trace};
 use ampoule_abi::channel::{GuestMessage, HostMessage};
 use ampoule_wire::failure::{Abort, BACKTRACE_LIMIT, GuestError, MESSAGE_LIMIT};
 use std::fmt::Display;
@@ -22,6 +22,11 @@ static PANIC: Mutex<Option<Abort>> = Mutex::new(None);
 /// The channel, if a call runs and host functions may be called.
 pub(crate) fn channel_in_call() -> Option<&'static Channel> {
     IN_CALL.load(Ordering::Relaxed).then(|| CHANNEL.get()).flatten()
+}
+
+/// The channel, if there is a host.
+pub(crate) fn channel() -> Option<&'static Channel> {
+    CHANNEL.get()
 }
 
 /// Why [`channel_in_call`] gives nothing.
@@ -68,7 +73,7 @@ pub fn run<T: InitOutcome>(init: impl FnOnce() -> T, build_id: &str) -> ExitCode
             return ExitCode::FAILURE;
         }
     };
-    channel::keep_memory();
+    runtime::keep_memory();
     std::panic::set_hook(Box::new(record_panic));
 
     let registry = guarded(channel, || -> Result<Registry, String> {
@@ -77,6 +82,8 @@ pub fn run<T: InitOutcome>(init: impl FnOnce() -> T, build_id: &str) -> ExitCode
     });
     let registry = registry.unwrap_or_else(|message| abort(channel, message));
     let interface = guarded(channel, || registry.interface(build_id).encode());
+    // Behind the init function, which may have made another subscriber or logger the default.
+    trace::install(channel);
     serve(channel, &registry, &interface)
 }
 
@@ -96,6 +103,7 @@ fn serve(channel: &'static Channel, registry: &Registry, interface: &[u8]) -> ! 
             Err(error) => abort(channel, error.to_string()),
         };
         drop(claim);
+        trace::call_begins(channel);
 
         result.clear();
         let outcome =
@@ -107,6 +115,7 @@ fn serve(channel: &'static Channel, registry: &Registry, interface: &[u8]) -> ! 
                     data: None,
                 }),
             };
+        trace::call_ends();
         let posted = match &outcome {
             Ok(()) => channel.post(GuestMessage::Return, 0, &result),
             Err(error) => channel.post(GuestMessage::Error, 0, &error.encode()),
@@ -179,8 +188,9 @@ fn record_panic(info: &PanicHookInfo<'_>) {
         file: location.map(|location| location.file().to_owned()),
         line: location.map(std::panic::Location::line),
         column: location.map(std::panic::Location::column),
-        backtrace: channel::backtrace(BACKTRACE_LIMIT),
+        backtrace: runtime::backtrace(BACKTRACE_LIMIT),
     };
+    trace::panicked(&abort.message, abort.file.as_deref(), abort.line.unwrap_or_default());
     // A panic that cannot unwind makes `std` abort the process behind this hook, and there is no
     // stable way to ask for that; these are its messages (library/core/src/panicking.rs).
     let in_cleanup = message == "panic in a destructor during cleanup";

@@ -23,6 +23,12 @@ fn add(left: i32, right: i32) -> i32 {
     left.wrapping_add(right)
 }
 
+/// Adds two numbers in a span of two fields.
+#[guest_function]
+fn traced(left: i32, right: i32) -> i32 {
+    tracing::info_span!("add", left, right).in_scope(|| left.wrapping_add(right))
+}
+
 /// Calls the host so many times, and gives the last answer.
 #[guest_function]
 fn ticks(count: i32) -> Result<i32, HostError> {

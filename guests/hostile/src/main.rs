@@ -9,6 +9,7 @@
 //! reads it.
 #![expect(clippy::undocumented_unsafe_blocks, reason = "every block breaks the rules on purpose")]
 
+mod batch;
 mod endings;
 mod initialisation;
 mod instructions;
@@ -17,6 +18,7 @@ mod messages;
 mod ports;
 mod raw;
 mod system_calls;
+mod trace;
 
 use ampoule_guest::guest_function;
 

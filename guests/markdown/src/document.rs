@@ -79,6 +79,7 @@ pub(crate) fn render<E>(
     Ok(RenderedDocument { title, html: sanitise(&unsafe_html), headings, links, words })
 }
 
+#[tracing::instrument(skip_all, fields(bytes = source.len()))]
 fn parse<'a>(source: &'a str, options: &RenderOptions) -> Vec<Event<'a>> {
     let mut extensions = Options::ENABLE_TABLES
         | Options::ENABLE_FOOTNOTES
@@ -154,6 +155,7 @@ fn unique_id(text: &str, used: &mut HashMap<String, u32>) -> String {
 }
 
 /// Asks about every link and image. One that leads nowhere loses its element and keeps its text.
+#[tracing::instrument(skip_all)]
 fn resolve_links<E>(
     events: &mut Vec<Event<'_>>,
     resolve: &mut impl FnMut(String) -> Result<Option<String>, E>,
@@ -204,6 +206,7 @@ fn count_words(event: &Event<'_>) -> u32 {
 
 /// Keeps what a document may contain. Addresses are the host's business; those of dangerous schemes
 /// go even if the host gave them.
+#[tracing::instrument(skip_all, fields(bytes = html.len()))]
 fn sanitise(html: &str) -> String {
     Builder::default()
         .add_tag_attributes("h1", ["id"])

@@ -1,5 +1,5 @@
 //! A well-behaved guest for the tests: every kind of value, errors, host calls, and what a program
-//! may ask of its system.
+//! may ask of its system, spans and events.
 
 mod echo;
 mod failing;
@@ -8,6 +8,7 @@ mod memory;
 mod model;
 mod residue;
 mod system;
+mod traced;
 mod visits;
 
 use ampoule_guest::guest_function;

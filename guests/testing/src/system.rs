@@ -13,7 +13,8 @@ thread_local! {
 }
 
 /// Runs once, before the guest is ready. `TESTING_INIT=fail` and `=panic` make it fail, `=print` makes
-/// it write a line, and `=read` read a byte of standard input.
+/// it write a line, `=read` read a byte of standard input, and `=silence` install a subscriber and a
+/// logger that keep everything to themselves.
 pub(crate) fn prepare() -> Result<(), String> {
     PREPARED.set(true);
     match std::env::var("TESTING_INIT").as_deref() {
@@ -23,6 +24,7 @@ pub(crate) fn prepare() -> Result<(), String> {
             println!("initialising");
             Ok(())
         }
+        Ok("silence") => crate::traced::silence(),
         Ok("read") => {
             let mut byte = [0];
             std::io::stdin().read_exact(&mut byte).map_err(|error| error.to_string())?;

@@ -1,0 +1,109 @@
+//! Tracing: what a guest tells about what it does.
+//!
+//! Spans and events of the [`tracing`](https://docs.rs/tracing) crate and records of the
+//! [`log`](https://docs.rs/log) crate appear in the trace of whoever calls the guest. The host chooses
+//! level and targets for each call; where it wants nothing, a span costs a load and a branch.
+//!
+//! The SDK becomes the default subscriber and logger after the init function has run, unless that
+//! function installed others, which then stay.
+
+// A span or an event goes this way: `subscriber`, `logger` or `c` collects its values as `fields`, if the
+// `producer` says that they are wanted; the `recorder` gives it a number from `spans` and `callsites` and
+// appends the record to the `batch`. What the host makes of it is the business of the crate
+// `ampoule-trace`.
+
+mod batch;
+#[cfg(feature = "c")]
+#[expect(unsafe_code, reason = "what C callers hand over")]
+mod c;
+mod callsites;
+mod context;
+mod directives;
+mod fields;
+#[cfg(feature = "log")]
+mod logger;
+mod producer;
+mod recorder;
+mod spans;
+#[cfg(feature = "tracing")]
+mod subscriber;
+
+pub use context::{TraceContext, context};
+
+use crate::channel::{self, Channel};
+use crate::serve;
+use ampoule_wire::trace::{FieldName, Kind, Level, Value};
+use callsites::{NamedCallsite, Origin};
+use recorder::Parent;
+use std::num::NonZeroU64;
+
+/// The field that holds the text of an event.
+const MESSAGE: &str = "message";
+const MESSAGE_FIELD: FieldName<'static> = FieldName::Index(0);
+
+/// Frequency in Hz of the counter that [`timestamp`] reads, as far as the host knows it. It may differ
+/// after a sandbox was restored. `None` on plain Linux.
+#[must_use]
+pub fn tsc_frequency() -> Option<NonZeroU64> {
+    serve::channel().and_then(|channel| NonZeroU64::new(channel.tsc_frequency()))
+}
+
+/// The processor's time-stamp counter, which dates spans and events.
+#[must_use]
+pub fn timestamp() -> u64 {
+    channel::trace::timestamp()
+}
+
+/// Takes in the guest's spans, events and log records from now on. To be called once, when the init
+/// function has run.
+pub(crate) fn install(channel: &Channel) {
+    let Some(area) = channel.trace() else { return };
+    producer::install(area);
+    #[cfg(feature = "tracing")]
+    subscriber::install();
+    #[cfg(feature = "log")]
+    logger::install();
+}
+
+/// A call was received.
+pub(crate) fn call_begins(channel: &Channel) {
+    context::set(channel.context());
+    look_at_host();
+}
+
+/// Looks at what the host wants to hear of the call that begins.
+fn look_at_host() {
+    if producer::with(producer::Producer::call_begins) == Some(true) {
+        #[cfg(feature = "tracing")]
+        subscriber::apply_level();
+        #[cfg(feature = "log")]
+        logger::apply_level();
+    }
+}
+
+/// The call's function has returned.
+pub(crate) fn call_ends() {
+    context::set(channel::HeaderContext::default());
+}
+
+/// The span from which a host call is made, 0 for none.
+pub(crate) fn current_span() -> u64 {
+    producer::with(|producer| producer.current()).unwrap_or_default()
+}
+
+/// Tells of a panic. It may yet be caught.
+pub(crate) fn panicked(message: &str, file: Option<&str>, line: u32) {
+    let (kind, level) = (Kind::Event, Level::Error);
+    let site = NamedCallsite { kind, level, name: "panic", target: "panic", file, line };
+    producer::with(|producer| {
+        if producer.allows(level, site.target) {
+            producer.event(Origin::Named(site), Parent::Current, |fields| {
+                fields.plain(MESSAGE_FIELD, Value::Text(message));
+            });
+        }
+    });
+}
+
+#[cfg(test)]
+#[cfg(all(feature = "log", feature = "tracing"))]
+mod tests;

@@ -1,0 +1,8 @@
+//! The producer against a host in ordinary memory.
+
+mod batches;
+mod host;
+mod levels;
+mod logs;
+mod spans;
+mod values;
