@@ -28,6 +28,7 @@ usage: bench [--quick | --smoke] [--describe] [--json FILE] [NAME ...]
   restore   copy (floor), restore after so many dirty pages
   memory    copy (floor), restore at so much memory in the image, or only allowed
   create    create (floor) at so many live VMs, from_snapshot and first call
+  trace     a call with a span: tracing off, and traced
   snapshot  snapshot, fork, restore of another snapshot in place
 
   --quick     a fifth of the samples, at most 256 MiB of memory and 100 VMs
@@ -41,6 +42,7 @@ type Benchmark = fn(&Effort, &mut Report) -> Result<()>;
 const BENCHMARKS: &[(&str, Benchmark)] = &[
     ("call", product::call::measure),
     ("ping", product::call::ping),
+    ("trace", product::trace::measure),
     ("restore", product::restore::against_pages),
     ("memory", product::restore::against_memory),
     ("create", product::create::measure),

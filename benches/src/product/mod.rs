@@ -4,3 +4,4 @@ pub(crate) mod call;
 pub(crate) mod create;
 pub(crate) mod restore;
 pub(crate) mod snapshot;
+pub(crate) mod trace;

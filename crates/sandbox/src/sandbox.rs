@@ -365,6 +365,12 @@ impl Sandbox {
         }
     }
 
+    /// Those counters that take no work: all but memory, system calls and traces.
+    #[must_use]
+    pub const fn counters(&self) -> &Statistics {
+        &self.statistics
+    }
+
     /// Counters so far. Cost: allocates the list of system calls.
     #[must_use]
     pub fn statistics(&self) -> Statistics {

@@ -2,14 +2,13 @@
 
 use crate::channel::Channel;
 use ampoule_abi::channel::{TRACE_BATCH_MAX, TRACE_DIRECTIVES_MAX};
-use ampoule_hypervisor::{time_stamp, time_stamp_is_invariant};
+use ampoule_hypervisor::{monotonic, time_stamp, time_stamp_is_invariant};
 use ampoule_memory::AddressSpace;
 use ampoule_trace::{
     Assembler, Calibration, ClockPair, Counts, Ending, Entry, Limits, Timeline, Transport, Unread,
 };
 use ampoule_wire::trace::Level;
 use parking_lot::Mutex;
-use rustix::time::ClockId;
 use std::sync::{Arc, LazyLock};
 
 /// What the host wants to hear of, by level and target.
@@ -134,7 +133,7 @@ pub fn wall_offset() -> i128 {
     (0..3)
         .map(|_| {
             let before = monotonic();
-            let wall = nanoseconds(ClockId::Realtime);
+            let wall = realtime();
             let after = monotonic();
             (after.saturating_sub(before), i128::from(wall) - i128::from(before.midpoint(after)))
         })
@@ -151,6 +150,8 @@ pub(crate) struct Tracing {
     batch: Vec<u8>,
     /// The guest's own count of what it could not write.
     dropped: u64,
+    /// When the guest was found to have stopped, if it has not run since.
+    stopped_at: Option<ClockPair>,
     pub(crate) counters: Counters,
 }
 
@@ -184,8 +185,6 @@ impl Tracing {
             calibration.add(now);
             calibration.frequency()
         });
-        // What nobody has asked for belongs to a call that is over.
-        self.assembler.take();
         let timeline = Timeline::new(Some(now), frequency, Some(wall_offset));
         self.assembler.begin_call(timeline, !*IS_INVARIANT);
     }
@@ -198,6 +197,7 @@ impl Tracing {
     /// Reads what the guest has published since the last time and tells it so. `is_full` says that the guest
     /// rang for that alone.
     pub(crate) fn collect(&mut self, channel: &mut Channel, space: &AddressSpace, is_full: bool) {
+        self.stopped_at = None;
         let (published, dropped) = channel.published();
         let unread = self.transport.advance(published, is_full, TRACE_BATCH_MAX);
         let malformed = match unread {
@@ -222,14 +222,17 @@ impl Tracing {
         if space.peek(unread.addresses.start, &mut self.batch).is_err() {
             return false;
         }
-        self.counters.records += self.assembler.absorb(&self.batch, now());
+        let now = now();
+        self.counters.records += self.assembler.absorb(&self.batch, now);
+        self.stopped_at = Some(now);
         true
     }
 
     /// The guest calls a host function in the span that it calls `current`.
     pub(crate) fn host_call(&mut self, current: u64) {
         if self.is_on() {
-            self.assembler.host_call(current, now());
+            let now = self.stopped_at.unwrap_or_else(now);
+            self.assembler.host_call(current, now);
         }
     }
 
@@ -243,7 +246,8 @@ impl Tracing {
     /// The call is over. Everything has been read.
     pub(crate) fn end_call(&mut self, ending: Ending) {
         if self.is_on() {
-            let counts: Counts = self.assembler.end_call(now(), ending);
+            let now = self.stopped_at.unwrap_or_else(now);
+            let counts: Counts = self.assembler.end_call(now, ending);
             self.counters.left_out += counts.total();
         }
     }
@@ -268,12 +272,9 @@ fn now() -> ClockPair {
     ClockPair::read(time_stamp, monotonic)
 }
 
-fn monotonic() -> u64 {
-    nanoseconds(ClockId::Monotonic)
-}
-
-fn nanoseconds(clock: ClockId) -> u64 {
-    let time = rustix::time::clock_gettime(clock);
+/// Unix time in nanoseconds; 0 for times before 1970.
+fn realtime() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }

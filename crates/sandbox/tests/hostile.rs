@@ -33,6 +33,10 @@ fn arguments_of(act: &str) -> Vec<u8> {
         "jump_into_system_pages" => one(0x1000),
         "exit" => one(3),
         "read_at" | "write_at" | "jump_to" => one(ampoule_abi::layout::SYSTEM_BASE),
+        "trace_flood" => one(20_000),
+        "trace_raw" => {
+            arguments(&([1_u8, 2, 3], None::<u64>, Some(1_u64 << 40), None::<u64>, true))
+        }
         "unknown_kind" => one(6),
         _ => arguments(&[0_u8; 0]),
     }
