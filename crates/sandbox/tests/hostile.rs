@@ -3,9 +3,14 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
-use ampoule_sandbox::{Budget, Control, Resumption, Sandbox, State, Step};
+use ampoule_sandbox::{
+    Budget, CallTrace, Control, Directives, Resumption, Sandbox, State, Step, TraceContext,
+    TraceEntry, wall_offset,
+};
 use ampoule_testkit::kvm_is_available;
 use serde::Serialize;
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 use support::{arguments, export, functions, ready};
 
@@ -50,12 +55,25 @@ fn start() -> Sandbox {
 
 /// How an act ended, in the words of the guest's documentation.
 fn outcome(sandbox: &mut Sandbox, act: &str, deadline: Duration) -> Result<String, String> {
+    outcome_of(sandbox, act, deadline, None, &mut Vec::new())
+}
+
+/// The same of a call that is traced or not; what it tells is added to `told`.
+fn outcome_of(
+    sandbox: &mut Sandbox,
+    act: &str,
+    deadline: Duration,
+    trace: Option<&CallTrace>,
+    told: &mut Vec<TraceEntry>,
+) -> Result<String, String> {
     let function = export(sandbox, act);
     let budget = Budget { wall: Some(deadline), cpu: None };
-    let begun = sandbox.begin_call(function, &arguments_of(act), budget);
+    let begun = sandbox.begin_traced_call(function, &arguments_of(act), budget, trace);
     begun.map_err(|error| error.to_string())?;
     loop {
-        match sandbox.run() {
+        let step = sandbox.run();
+        told.append(&mut sandbox.take_trace());
+        match step {
             Step::HostCall { .. } => {
                 let resumed = sandbox.resume(Resumption::HostReturn(&[0xf6]));
                 resumed.map_err(|error| error.to_string())?;
@@ -95,6 +113,67 @@ fn every_act_ends_as_documented() {
     if !kvm_is_available() {
         return;
     }
+    check_every_act(None);
+}
+
+#[test]
+fn every_act_ends_the_same_when_it_is_traced() {
+    if !kvm_is_available() {
+        return;
+    }
+    check_every_act(Some(&CallTrace {
+        directives: Arc::new(Directives::parse("trace").unwrap()),
+        context: TraceContext::default(),
+        wall_offset: wall_offset(),
+    }));
+}
+
+/// What a guest has told is in order, whatever that was: each span has one end, in a parent that was open.
+fn check_told(act: &str, told: &[TraceEntry]) {
+    let (mut open, mut latest) = (HashSet::new(), 0);
+    for entry in told {
+        let at = match *entry {
+            TraceEntry::Open { span, parent, at, .. } => {
+                assert!(parent == 0 || open.contains(&parent), "{act}: {entry:?}");
+                assert!(open.insert(span) && open.len() <= 4096, "{act}: {entry:?}");
+                at
+            }
+            TraceEntry::Close { span, at, .. } => {
+                assert!(open.remove(&span), "{act}: {entry:?}");
+                at
+            }
+            TraceEntry::Event { span, at, .. } | TraceEntry::HostCall { span, at } => {
+                assert!(span == 0 || open.contains(&span), "{act}: {entry:?}");
+                at
+            }
+            TraceEntry::HostReturn { at } => at,
+            TraceEntry::Edit { .. } | TraceEntry::Callsite(_) | TraceEntry::Counts(_) => latest,
+        };
+        assert!(at >= latest, "{act}: {entry:?} after {latest}");
+        latest = at;
+    }
+    assert!(open.is_empty(), "{act}: {open:?} were never closed");
+}
+
+/// Acts whose lies about traces must have been counted.
+const LIARS: &[&str] = &[
+    "trace_raw",
+    "trace_flood",
+    "trace_flood_of_callsites",
+    "trace_kernel_addresses",
+    "trace_lying_lengths",
+    "trace_lying_sequences",
+    "trace_corrupted",
+    "trace_lying_records",
+    "trace_bad_utf8",
+    "trace_unknown_callsites",
+    "trace_unknown_spans",
+    "trace_duplicate_ids",
+    "trace_before_call_start",
+    "trace_lying_times",
+];
+
+fn check_every_act(trace: Option<&CallTrace>) {
     let interface = ready("hostile").interface().cloned().unwrap();
     let mut wrong = Vec::new();
     for function in &interface.exports {
@@ -103,7 +182,13 @@ fn every_act_ends_as_documented() {
         let expected = documentation.split_once(':').map_or(&*documentation, |(ends, _)| ends);
         let mut sandbox = start();
         let deadline = if expected.contains("TIMEOUT") { SHORT } else { LONG };
-        let ended = outcome(&mut sandbox, act, deadline);
+        let mut told = Vec::new();
+        let ended = outcome_of(&mut sandbox, act, deadline, trace, &mut told);
+        check_told(act, &told);
+        if trace.is_some() && LIARS.contains(&act.as_str()) {
+            let counted = told.iter().any(|entry| matches!(entry, TraceEntry::Counts(_)));
+            assert!(counted, "{act}: nothing was counted in {} entries", told.len());
+        }
         let fits = match &ended {
             Ok(word) => {
                 documentation.starts_with(word)
