@@ -34,6 +34,8 @@ const ARGUMENTS: Readonly<Record<string, readonly unknown[]>> = {
   map_flood: [2000n],
   read_at: [SYSTEM_PAGES],
   signal_itself: [6],
+  trace_flood: [20_000],
+  trace_raw: [Uint8Array.of(1, 2, 3), null, 1n << 40n, null, true],
   unknown_kind: [6],
   write_at: [SYSTEM_PAGES],
 };

@@ -2,6 +2,7 @@ import { expect, test } from "@jest/globals";
 import { LimitError } from "../ts/index.js";
 import { async, failureOf, rustGuest, sync, testing } from "./support/guests.js";
 import { describeWithKvm } from "./support/kvm.js";
+import { collectSpans, only } from "./support/telemetry.js";
 
 describeWithKvm("limits", () => {
   const BOTH = [
@@ -42,6 +43,19 @@ describeWithKvm("limits", () => {
       const failure = await failureOf(() => call(sandbox, "sleep")(60_000, { timeoutMs: 30 }));
       expect(failure["code"]).toBe("ERR_AMPOULE_TIMEOUT");
     }
+  });
+
+  test.each(BOTH)("limits.trace bounds what %s records, and the call goes on", async (_, call) => {
+    const spans = collectSpans();
+    const sandbox = await testing({ limits: { trace: "8KiB" } });
+    await call(sandbox, "many_events")(2000);
+    const { events } = only(spans, "many").span;
+    expect(events.length).toBeGreaterThan(10);
+    expect(events.length).toBeLessThan(200);
+    expect(sandbox.statistics.traceDropped).toBe(2000 - events.length);
+    const unbounded = await testing({ limits: { trace: Number.POSITIVE_INFINITY } });
+    await call(unbounded, "many_events")(2000);
+    expect(unbounded.statistics.traceDropped).toBe(0);
   });
 
   test("a guest can sleep", async () => {

@@ -128,7 +128,11 @@ describeWithKvm("a run finds nothing of the one before", () => {
     const sandbox = await fresh();
     const clean = fingerprint(sandbox);
     sync(sandbox, "leave")(MARK, "return");
-    expect(differences(fingerprint(sandbox), clean)).toEqual(Object.keys(clean));
+    // What a function finds in its caller's registers is up to the compiler, which may leave the same in
+    // them every time; crates/hypervisor/tests/kvm.rs compares them all behind an entry.
+    const telling = Object.keys(clean).filter((part) => part !== "general");
+    const found = differences(fingerprint(sandbox), clean).filter((part) => part !== "general");
+    expect(found).toEqual(telling);
   });
 
   test.each(EVERY_END)("after %s and a restore", async (end) => {

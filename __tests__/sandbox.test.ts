@@ -46,7 +46,7 @@ describeWithKvm("a sandbox", () => {
     expect(add?.documentation).toBe("Adds two numbers.");
     expect(add?.parameters.map(({ name }) => name)).toEqual(["left", "right"]);
     expect(sandbox.interface.imports.map(({ name }) => name)).toContain("fetch_number");
-    expect(sandbox.interface.abiVersion).toBe("1.0");
+    expect(sandbox.interface.abiVersion).toBe("1.1");
     expect(Object.isFrozen(sandbox.interface.exports)).toBe(true);
   });
 

@@ -1,4 +1,10 @@
 /** Ampoule: call typed functions of untrusted programs inside micro-VMs. */
+export type {
+  CallMessage,
+  CreateMessage,
+  HostFunctionMessage,
+  RestoreMessage,
+} from "./diagnostics.js";
 export { ERROR_CODES, type ErrorCode, type ErrorEntry } from "./error-codes.js";
 export {
   AmpouleError,
@@ -21,6 +27,7 @@ export type {
   SyncCalls,
   UndeclaredGuest,
 } from "./guest.js";
+export type { GuestLog, GuestLogLevel } from "./guest-log.js";
 export {
   type ExecutableReport,
   type HypervisorReport,
@@ -45,6 +52,7 @@ export {
   type Limits,
   type OutputOption,
   type TimeLimits,
+  type TraceOption,
 } from "./options.js";
 export {
   type AcquireOptions,

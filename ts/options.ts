@@ -57,6 +57,12 @@ export interface Limits extends TimeLimits {
   readonly hostCalls?: number;
   /** Levels to which a value may nest. At most 64. @defaultValue 64 */
   readonly depth?: number;
+  /**
+   * Bytes of trace records during one call; what is beyond them is counted and left out. `Infinity`
+   * for no limit.
+   * @defaultValue "16MiB"
+   */
+  readonly trace?: Size;
 }
 
 /** Bounds that a sandbox from a snapshot has of its own; the others belong to the snapshot. */
@@ -88,8 +94,20 @@ export interface GuestOptions extends InstanceOptions {
   readonly name?: string;
 }
 
+/**
+ * What of a guest's spans and events is recorded: directives as of `RUST_LOG`, separated by commas.
+ * `LEVEL` holds for all modules and `TARGET=LEVEL` for one and those in it, such as
+ * `"warn,my_guest::db=trace"`; the longest target that fits decides. Levels are `off`, `error`,
+ * `warn`, `info`, `debug` and `trace`. At most 2048 bytes.
+ *
+ * With `"off"` the guest records nothing, and with `false` nothing of the call is traced at all.
+ */
+export type TraceOption = string | false;
+
 /** Options of one call, given as an extra last argument. */
 export interface CallOptions extends TimeLimits {
+  /** What of the guest is traced during this call. @defaultValue what the sandbox's options say */
+  readonly trace?: TraceOption;
   /** Cancels the call. While queued this has no effect on the sandbox; a running call poisons it. */
   readonly signal?: AbortSignal;
 }
@@ -102,6 +120,7 @@ export const DEFAULTS = Object.freeze({
   output: 64 * 1024 ** 2,
   hostCalls: 100_000,
   depth: 64,
+  trace: 16 * 1024 ** 2,
   timeoutMs: 30_000,
   cpuTimeMs: Number.POSITIVE_INFINITY,
 });
@@ -145,6 +164,7 @@ export interface CheckedLimits {
   /** `Infinity` for no limit, as with `hostCalls`. */
   readonly outputBytes: number;
   readonly hostCalls: number;
+  readonly traceBytes: number;
   readonly valueDepth: number;
 }
 
@@ -241,6 +261,7 @@ const LIMIT_KEYS = [
   "output",
   "hostCalls",
   "depth",
+  "trace",
 ] as const satisfies readonly (keyof Limits)[];
 
 /** Checks `options`, fills in the defaults and reads the executable and all files. */
@@ -286,10 +307,9 @@ export function resolveInstance(options: InstanceOptions, name: string): Resolve
   return {
     name,
     checked: {
-      outputBytes: unbounded(limits.output)
-        ? Number.POSITIVE_INFINITY
-        : size(limits.output ?? DEFAULTS.output, "limits.output", 0, Infinity),
+      outputBytes: sizeOrNone(limits.output ?? DEFAULTS.output, "limits.output"),
       hostCalls: resolveCount(limits.hostCalls ?? DEFAULTS.hostCalls, "limits.hostCalls"),
+      traceBytes: sizeOrNone(limits.trace ?? DEFAULTS.trace, "limits.trace"),
       valueDepth: resolveDepth(limits.depth ?? DEFAULTS.depth),
     },
     times: resolveTimes(limits, DEFAULTS, "limits."),
@@ -322,6 +342,11 @@ function unbounded(value: unknown): boolean {
   return value === Number.POSITIVE_INFINITY;
 }
 
+/** A size, or infinity for no limit. */
+function sizeOrNone(value: unknown, option: string): number {
+  return unbounded(value) ? Number.POSITIVE_INFINITY : size(value, option, 0, Infinity);
+}
+
 function size(value: unknown, option: string, minimum: number, maximum: number): number {
   const bytes = parseSize(value);
   if (typeof bytes === "string") throw invalid(option, bytes);
@@ -351,8 +376,13 @@ function resolveDepth(value: unknown): number {
 }
 
 function resolveName(guest: FileSource, name: unknown): string {
-  const path = guest instanceof Uint8Array ? "guest" : String(guest);
-  return checkName(name) ?? (path.slice(path.lastIndexOf("/") + 1) || "guest");
+  return checkName(name) ?? nameOfGuest(guest);
+}
+
+/** The name of a guest that was given none. */
+export function nameOfGuest(guest: unknown): string {
+  const path = typeof guest === "string" || guest instanceof URL ? String(guest) : "guest";
+  return path.slice(path.lastIndexOf("/") + 1) || "guest";
 }
 
 /** Checks the option `name`. */

@@ -120,7 +120,7 @@ export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
   /** @internal Use {@link Pool.create}. */
   private constructor(source: PoolSource, members: Members<PooledSandbox>) {
     const { exports, messageBytes } = source;
-    const calls = new PoolCalls(members, messageBytes);
+    const calls = new PoolCalls(members, source.name, messageBytes);
     this.call = tableOf(
       exports,
       (each) =>

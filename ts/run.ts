@@ -1,6 +1,7 @@
 import { AmpouleError } from "./errors.js";
 import { makeDriver, unlessAborted } from "./internal/create.js";
 import { Capture, openSink, type Sink } from "./internal/streams.js";
+import { UNTRACED } from "./internal/telemetry/sandbox.js";
 import {
   checkKeys,
   type FileSource,
@@ -50,9 +51,14 @@ export async function run(executable: FileSource, options: RunOptions = {}): Pro
     const option = options[name] ?? "capture";
     return option === "capture" ? captures[name].sink : openSink(option, name);
   };
-  const sinks = { stdout: sink("stdout"), stderr: sink("stderr") };
+  const surroundings = {
+    stdout: sink("stdout"),
+    stderr: sink("stderr"),
+    restoresAfterCalls: false,
+    telemetry: UNTRACED,
+  };
   const guest = await unlessAborted(resolveGuest(executable, options), options.signal, "run");
-  const driver = makeDriver(guest, false, sinks);
+  const driver = makeDriver(guest, false, surroundings);
   try {
     const { exitCode, signal } = await driver.start({
       what: `program ${JSON.stringify(guest.name)}`,

@@ -7,8 +7,9 @@ import type {
   SyncCalls,
   UndeclaredGuest,
 } from "./guest.js";
+import type { GuestLog } from "./guest-log.js";
 import type { GuestInterface, TypedInterface } from "./interface.js";
-import { makeDriver, makeDriverFrom, type Sinks, unlessAborted } from "./internal/create.js";
+import { makeDriver, makeDriverFrom, type Surroundings, unlessAborted } from "./internal/create.js";
 import { exited } from "./internal/failures.js";
 import { checkHostFunctions, type Export, exportsOf, tableOf } from "./internal/functions.js";
 import { Import } from "./internal/host.js";
@@ -16,6 +17,22 @@ import { interfaceOf, type ParsedInterface } from "./internal/interfaces.js";
 import { native, StopReason } from "./internal/native.js";
 import { type Driver, driverOf } from "./internal/steps.js";
 import { openSink } from "./internal/streams.js";
+import { announcedRestore, CREATIONS, RESTORES } from "./internal/telemetry/channels.js";
+import { DEFAULT_DIRECTIVES, resolveTrace } from "./internal/telemetry/directives.js";
+import { resolveOnLog } from "./internal/telemetry/logs.js";
+import {
+  Operation,
+  type OperationName,
+  recorded,
+  recordedSync,
+} from "./internal/telemetry/operations.js";
+import {
+  originOf,
+  snapshotClosed,
+  snapshotMadeBy,
+  snapshotOpened,
+} from "./internal/telemetry/origins.js";
+import type { TelemetrySettings } from "./internal/telemetry/sandbox.js";
 import {
   checkKeys,
   checkName,
@@ -25,6 +42,7 @@ import {
   type InstanceLimits,
   type InstanceOptions,
   type Limits,
+  nameOfGuest,
   type OutputOption,
   type ResolvedInstance,
   refuseImageOptions,
@@ -32,8 +50,9 @@ import {
   resolveInstance,
   resolveRestore,
   type Times,
+  type TraceOption,
 } from "./options.js";
-import { handleOf, openInfo, type Snapshot } from "./snapshot.js";
+import { handleOf, nameOfSnapshot, openInfo, type Snapshot } from "./snapshot.js";
 import type { SandboxState } from "./state.js";
 import { type SandboxStatistics, statisticsOf } from "./statistics.js";
 
@@ -49,6 +68,18 @@ interface AnySandboxOptions {
    * @defaultValue "never"
    */
   readonly restore?: "never" | "after-call";
+  /**
+   * What of the guest is traced during calls that an OpenTelemetry SDK records, and for
+   * {@link onLog}; see `docs/tracing.md`.
+   * @defaultValue "info"
+   */
+  readonly trace?: TraceOption;
+  /**
+   * Gets every event and log record of the guest that `trace` lets through, with or without an
+   * OpenTelemetry SDK. It runs while the guest waits, or behind the call. What it throws is no error of
+   * the call, but a process warning, once.
+   */
+  readonly onLog?: (record: GuestLog) => void;
 }
 
 /** Options of {@link Sandbox.create} with a guest, as far as they do not depend on its declaration. */
@@ -93,6 +124,8 @@ const FORK_KEYS = [
   "stdout",
   "stderr",
   "restore",
+  "trace",
+  "onLog",
   "limits",
   "stdin",
   "name",
@@ -105,6 +138,8 @@ const OPTION_KEYS = [
   "stdout",
   "stderr",
   "restore",
+  "trace",
+  "onLog",
   ...GUEST_OPTION_KEYS,
 ] as const;
 
@@ -180,13 +215,34 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
     options: CreateOptions<G>,
   ): Promise<Sandbox<G>> {
     checkKeys(options, "options", OPTION_KEYS);
+    const { trace } = options;
+    const directives = trace === undefined ? DEFAULT_DIRECTIVES : resolveTrace(trace, "trace");
+    const create = (): Promise<Sandbox<G>> => {
+      const origin = originOf(options.snapshot?.id);
+      const operation = Operation.begin("ampoule.create", nameOf(options), directives, origin);
+      return recorded(operation, () => {
+        const telemetry = { directives, onLog: resolveOnLog(options.onLog), origin };
+        return Sandbox.#create<G>(options, telemetry, operation);
+      });
+    };
+    if (!CREATIONS.hasSubscribers) return create();
+    const snapshot = options.snapshot?.id ?? null;
+    return CREATIONS.tracePromise(create, { sandbox: nameOf(options), snapshot });
+  }
+
+  static async #create<G extends GuestDeclaration>(
+    options: CreateOptions<G>,
+    telemetry: TelemetrySettings,
+    operation: Operation | undefined,
+  ): Promise<Sandbox<G>> {
     const hostFunctions = checkHostFunctions(options.hostFunctions ?? {});
-    const sinks = {
+    const { instance, driver } = await prepare(options, {
       stdout: openSink(options.stdout ?? "inherit", "stdout"),
       stderr: openSink(options.stderr ?? "inherit", "stderr"),
-    };
-    const restores = resolveRestore(options.restore);
-    const { instance, driver } = await prepare(options, sinks, restores);
+      restoresAfterCalls: resolveRestore(options.restore),
+      telemetry,
+    });
+    driver.telemetry.madeBy(operation?.ids);
     const { times, signal } = instance;
     try {
       const parsed = await driver.start({
@@ -201,14 +257,16 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
           return interfaceOf(native().interfaceJson(driver.handle));
         },
       });
-      driver.imports = bindImports(parsed.typed, hostFunctions);
-      const { stdout, stderr, restore, limits } = options;
+      driver.imports = bindImports(parsed.typed, hostFunctions, instance.name);
+      const { stdout, stderr, restore, limits, trace, onLog } = options;
       const settings = {
         hostFunctions,
         name: instance.name,
         ...(stdout === undefined ? {} : { stdout }),
         ...(stderr === undefined ? {} : { stderr }),
         ...(restore === undefined ? {} : { restore }),
+        ...(trace === undefined ? {} : { trace }),
+        ...(onLog === undefined ? {} : { onLog }),
         ...(limits === undefined ? {} : { limits: instanceLimits(limits) }),
       };
       return new Sandbox<G>(driver, parsed, times, settings as unknown as ForkOptions<G>);
@@ -290,7 +348,11 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
    * memory left.
    */
   async snapshot(): Promise<Snapshot<G>> {
-    return handleOf<G>(await this.#driver.snapshot());
+    const operation = this.#begin("ampoule.snapshot");
+    const id = await recorded(operation, () => this.#driver.snapshot());
+    const handle = handleOf<G>(id);
+    if (operation !== undefined) snapshotMadeBy(id, operation.ids);
+    return handle;
   }
 
   /**
@@ -304,10 +366,14 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
    * `ERR_AMPOULE_INCOMPATIBLE_SNAPSHOT`; after any other error the sandbox is `broken`.
    */
   async restore(snapshot?: Snapshot<G>): Promise<void> {
-    await this.#holding(snapshot, async (id) => {
-      if (this.#driver.restoresCheaply(id)) this.#driver.restoreSync(id);
-      else await this.#driver.restore(id);
-    });
+    await this.#holding(snapshot, (id) =>
+      announcedRestore(this.name, snapshot?.id ?? null, () =>
+        recorded(this.#begin("ampoule.restore"), async () => {
+          if (this.#driver.restoresCheaply(id)) this.#driver.restoreSync(id);
+          else await this.#driver.restore(id);
+        }),
+      ),
+    );
   }
 
   /**
@@ -317,7 +383,10 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
    */
   restoreSync(snapshot?: Snapshot<G>): void {
     const id = snapshot === undefined ? 0 : this.#check(snapshot);
-    this.#driver.restoreSync(id);
+    const restore = (): void =>
+      recordedSync(this.#begin("ampoule.restore"), () => this.#driver.restoreSync(id));
+    if (!RESTORES.hasSubscribers) restore();
+    else RESTORES.traceSync(restore, { sandbox: this.name, snapshot: snapshot?.id ?? null });
   }
 
   /**
@@ -340,6 +409,10 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
     } finally {
       snapshot.close();
     }
+  }
+
+  #begin(name: OperationName): Operation | undefined {
+    return Operation.begin(name, this.name, this.#driver.telemetry.directives);
   }
 
   /** The native number of `snapshot`, which this sandbox can go back to. */
@@ -365,9 +438,11 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
     const id = this.#check(snapshot);
     // The handle is open, so that this opens another.
     native().openSnapshot(id);
+    snapshotOpened(id);
     try {
       await act(id);
     } finally {
+      snapshotClosed(id);
       native().closeSnapshot(id);
     }
   }
@@ -400,22 +475,27 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
   }
 }
 
+/** The name that a sandbox will have, as far as it can be said of options that are not checked. */
+function nameOf<G extends GuestDeclaration>({ name, guest, snapshot }: CreateOptions<G>): string {
+  if (typeof name === "string" && name !== "") return name;
+  return nameOfSnapshot(snapshot) ?? nameOfGuest(guest);
+}
+
 /** Makes the native sandbox that the options describe. */
 async function prepare(
   options: SandboxOptions | (InstanceOptions & { readonly snapshot: unknown }),
-  sinks: Sinks,
-  restores: boolean,
+  surroundings: Surroundings,
 ): Promise<{ instance: ResolvedInstance; driver: Driver }> {
   if ("snapshot" in options && options.snapshot !== undefined) {
     const { id, name, messageBytes } = openInfo(options.snapshot, "snapshot");
     refuseImageOptions(options);
     const instance = resolveInstance(options, checkName(options.name) ?? name);
-    return { instance, driver: makeDriverFrom(id, messageBytes, instance, sinks, restores) };
+    return { instance, driver: makeDriverFrom(id, messageBytes, instance, surroundings) };
   }
   const { guest } = options as SandboxOptions;
   const resolved = resolveGuest(guest, options);
   const instance = await unlessAborted(resolved, options.signal, "Sandbox.create");
-  return { instance, driver: makeDriver(instance, true, sinks, restores) };
+  return { instance, driver: makeDriver(instance, true, surroundings) };
 }
 
 /** The limits that a fork can be given. */
@@ -426,6 +506,7 @@ function instanceLimits({ message: _, stack: __, ...limits }: Limits): InstanceL
 function bindImports(
   typed: TypedInterface,
   given: Readonly<Record<string, (...args: never[]) => unknown>>,
+  sandbox: string,
 ): Import[] {
   const missing = typed.imports.filter(({ name }) => !Object.hasOwn(given, name));
   if (missing.length > 0) {
@@ -437,6 +518,7 @@ function bindImports(
     );
   }
   return typed.imports.map(
-    (declared) => new Import(declared, given[declared.name] as (...args: never[]) => unknown),
+    (declared) =>
+      new Import(declared, given[declared.name] as (...args: never[]) => unknown, sandbox),
   );
 }

@@ -4,11 +4,13 @@ import type { GuestInterface } from "./interface.js";
 import { interfaceOf } from "./internal/interfaces.js";
 import { type NativeSnapshot, native } from "./internal/native.js";
 import { inStore, storeMetadata, storePath, storeTag } from "./internal/store.js";
+import { snapshotClosed, snapshotOpened } from "./internal/telemetry/origins.js";
 import { describeType, invalid } from "./options.js";
 import type { LoadOptions, SavedSnapshot, SaveOptions } from "./store.js";
 
 /** Closes handles that were dropped without `close()`. */
 const abandoned = new FinalizationRegistry<{ id: number; name: string }>(({ id, name }) => {
+  snapshotClosed(id);
   native().closeSnapshot(id);
   process.emitWarning(
     `a snapshot of ${JSON.stringify(name)} was garbage-collected without close(); ` +
@@ -46,6 +48,7 @@ export class Snapshot<G extends GuestDeclaration = UndeclaredGuest> {
   private constructor(id: number) {
     this.id = id;
     this.#info = native().snapshotInfo(id) as NativeSnapshot;
+    snapshotOpened(id);
     abandoned.register(this, { id, name: this.#info.name }, this);
   }
 
@@ -138,6 +141,7 @@ export class Snapshot<G extends GuestDeclaration = UndeclaredGuest> {
     if (!this.#open) return;
     this.#open = false;
     abandoned.unregister(this);
+    snapshotClosed(this.id);
     native().closeSnapshot(this.id);
   }
 
@@ -150,6 +154,11 @@ export class Snapshot<G extends GuestDeclaration = UndeclaredGuest> {
 /** The handle of native snapshot `id`, which has been opened on this thread. */
 export function handleOf<G extends GuestDeclaration>(id: number): Snapshot<G> {
   return makeHandle(id) as Snapshot<G>;
+}
+
+/** The name of the sandbox that `value` was taken of; `undefined` if it is no snapshot. */
+export function nameOfSnapshot(value: unknown): string | undefined {
+  return infoOf(value)?.name;
 }
 
 /**

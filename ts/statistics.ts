@@ -30,8 +30,19 @@ export interface SandboxStatistics {
   readonly outputBytes: number;
   /** Milliseconds inside the guest, host functions and waiting excluded. */
   readonly guestTimeMs: number;
+  /**
+   * Milliseconds of CPU time inside the guest, of the calls where it is measured: those with a limit
+   * `cpuTimeMs`, and all while an OpenTelemetry SDK for metrics is registered.
+   */
+  readonly cpuTimeMs: number;
   /** Bytes of guest memory in use, page tables included. */
   readonly memoryBytes: number;
+  /** Bytes of trace data that the guest has written. */
+  readonly traceBytes: number;
+  /** Spans, events and other records in there. */
+  readonly traceEvents: number;
+  /** Events that the guest could not write, or that were not valid. */
+  readonly traceDropped: number;
 }
 
 /** The public form of the native counters. */

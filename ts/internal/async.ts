@@ -1,12 +1,13 @@
 /** The host's part in an asynchronous call: what the guest waits for, without a thread that waits. */
 import type { AmpouleError } from "../errors.js";
 import { sourceError, type Thrown, thrown } from "./failures.js";
-import { type Answer, answerWith, type Import, isThenable, stageFailure } from "./host.js";
+import { type Answer, answerWith, type Import, stageFailure } from "./host.js";
 import { Resumption, stepHasOutput } from "./native.js";
 import type { Run } from "./run.js";
 import { runInScope } from "./scope.js";
 import { staging } from "./staging.js";
 import type { Input, Outputs } from "./streams.js";
+import { isThenable } from "./thenable.js";
 
 /** The longest time that a timer of Node.js can be set for. */
 const TIMER_MAX = 2 ** 31 - 1;
@@ -55,25 +56,30 @@ export class AsyncHost {
   hostCall(run: Run, target: Import | undefined, values: unknown[] | string): void {
     if (target === undefined || typeof values === "string") {
       // The guest's own mistake (or lie): it is told, and none of the user's code runs.
+      run.recording?.failHost(thrown(values));
       const length = stageFailure(String(values), this.#driver.messageBytes);
       this.#driver.resume(run, [Resumption.hostError, length]);
       return;
     }
+    const remember = (failure: Thrown): void => {
+      run.thrown = failure;
+      run.recording?.failHost(failure);
+    };
     const fail = (error: unknown): void => {
-      run.thrown = thrown(error);
-      const length = stageFailure(run.thrown.message, this.#driver.messageBytes);
+      const failure = thrown(error);
+      remember(failure);
+      const length = stageFailure(failure.message, this.#driver.messageBytes);
       this.#driver.resume(run, [Resumption.hostError, length]);
     };
     const answer = (result: unknown): void => {
-      const remember = (failure: Thrown): void => {
-        run.thrown = failure;
-      };
       this.#driver.resume(run, answerWith(target, result, this.#driver.messageBytes, remember));
     };
     let call: { result: unknown; leave: () => void };
     const turn = run.turn;
     try {
-      call = run.inContext(() => runInScope(this.#driver, () => target.call(values)));
+      call = run.inContext(() =>
+        runInScope(this.#driver, () => target.call(values, run.recording)),
+      );
     } catch (error) {
       if (this.#driver.isCurrent(run, turn)) fail(error);
       return;

@@ -3,6 +3,8 @@ import type { Request } from "./run.js";
 
 /** Takes calls of a guest's functions, whose arguments have been encoded. */
 export interface Callee {
+  /** The name of the sandbox, or of those that there are. */
+  readonly name: string;
   /** Bytes that the arguments of a call may take. */
   readonly messageBytes: number;
   /** Whether an asynchronous call would begin at once. */

@@ -6,19 +6,21 @@ import { type NativeLimits, native } from "./native.js";
 import { listen } from "./running.js";
 import { Driver } from "./steps.js";
 import { Input, type Sink } from "./streams.js";
+import type { TelemetrySettings } from "./telemetry/sandbox.js";
 
-/** Where a guest's output goes. */
-export interface Sinks {
+/** What the host does for and with a sandbox, whatever its guest is. */
+export interface Surroundings {
   readonly stdout: Sink;
   readonly stderr: Sink;
+  readonly restoresAfterCalls: boolean;
+  readonly telemetry: TelemetrySettings;
 }
 
 /** Makes a sandbox in which nothing has run yet. */
 export function makeDriver(
   guest: ResolvedGuest,
   channel: boolean,
-  sinks: Sinks,
-  restoresAfterCalls = false,
+  surroundings: Surroundings,
 ): Driver {
   refuseAborted(guest.signal, `guest ${JSON.stringify(guest.name)}`);
   listen();
@@ -33,9 +35,9 @@ export function makeDriver(
     stackBytes: guest.stackBytes,
     ...(channel ? { messageBytes } : {}),
     limits: nativeLimits(guest.checked),
-    restoreAfterCall: restoresAfterCalls,
+    restoreAfterCall: surroundings.restoresAfterCalls,
   });
-  return driverOf(handle, guest, messageBytes, sinks, restoresAfterCalls);
+  return driverOf(handle, guest, messageBytes, surroundings);
 }
 
 /** Makes a sandbox that begins as native snapshot number `snapshot`. */
@@ -43,21 +45,23 @@ export function makeDriverFrom(
   snapshot: number,
   messageBytes: number,
   instance: ResolvedInstance,
-  sinks: Sinks,
-  restoresAfterCalls: boolean,
+  surroundings: Surroundings,
 ): Driver {
   refuseAborted(instance.signal, `guest ${JSON.stringify(instance.name)}`);
   listen();
   const limits = nativeLimits(instance.checked);
+  const { restoresAfterCalls } = surroundings;
   const handle = native().createFromSnapshot(snapshot, limits, restoresAfterCalls);
-  return driverOf(handle, instance, messageBytes, sinks, restoresAfterCalls);
+  return driverOf(handle, instance, messageBytes, surroundings);
 }
 
-function nativeLimits({ outputBytes, hostCalls, valueDepth }: CheckedLimits): NativeLimits {
+function nativeLimits(checked: CheckedLimits): NativeLimits {
+  const { outputBytes, hostCalls, traceBytes, valueDepth } = checked;
   return {
     valueDepth,
     ...(Number.isFinite(outputBytes) ? { outputBytes } : {}),
     ...(Number.isFinite(hostCalls) ? { hostCalls } : {}),
+    ...(Number.isFinite(traceBytes) ? { traceBytes } : {}),
   };
 }
 
@@ -65,11 +69,10 @@ function driverOf(
   handle: number,
   { name, stdin }: ResolvedInstance,
   messageBytes: number,
-  sinks: Sinks,
-  restoresAfterCalls: boolean,
+  surroundings: Surroundings,
 ): Driver {
   const input = new Input(stdin);
-  return new Driver({ handle, name, messageBytes, restoresAfterCalls, input, ...sinks });
+  return new Driver({ handle, name, messageBytes, input, ...surroundings });
 }
 
 /** Throws if `signal` has fired already. */

@@ -1,4 +1,5 @@
 /** The functions of `sandbox.call` and `sandbox.callSync`. */
+import type { CallMessage } from "../diagnostics.js";
 import { AmpouleError } from "../errors.js";
 import type { TypedFunction } from "../interface.js";
 import {
@@ -17,8 +18,10 @@ import type { Callee, SyncCallee } from "./callee.js";
 import { tooLarge } from "./host.js";
 import type { Ending, Request } from "./run.js";
 import { stage, staging } from "./staging.js";
+import { CALLS } from "./telemetry/channels.js";
+import { resolveTrace } from "./telemetry/directives.js";
 
-const CALL_OPTION_KEYS = ["timeoutMs", "cpuTimeMs", "signal"] as const;
+const CALL_OPTION_KEYS = ["timeoutMs", "cpuTimeMs", "signal", "trace"] as const;
 
 type Function_ = (...args: unknown[]) => unknown;
 
@@ -47,6 +50,11 @@ export class Export {
 
   /** Calls and waits on this thread. */
   callSync(callee: SyncCallee, args: readonly unknown[]): unknown {
+    if (!CALLS.hasSubscribers) return this.#callSync(callee, args);
+    return CALLS.traceSync(() => this.#callSync(callee, args), this.#message(callee, args));
+  }
+
+  #callSync(callee: SyncCallee, args: readonly unknown[]): unknown {
     const request = this.#request(args);
     callee.refuseIfBusy();
     const length = this.#stage(args, callee.messageBytes);
@@ -56,13 +64,22 @@ export class Export {
   }
 
   /** Calls, after the calls before it. Never throws: what is wrong is a rejection. */
-  async call(callee: Callee, args: readonly unknown[]): Promise<unknown> {
+  call(callee: Callee, args: readonly unknown[]): Promise<unknown> {
+    if (!CALLS.hasSubscribers) return this.#call(callee, args);
+    return CALLS.tracePromise(() => this.#call(callee, args), this.#message(callee, args));
+  }
+
+  async #call(callee: Callee, args: readonly unknown[]): Promise<unknown> {
     const request = this.#request(args);
     callee.refuseIfUnusable();
     const length = this.#stage(args, callee.messageBytes);
     // Staged arguments are only safe if the call begins now.
     const queued = callee.isIdle ? undefined : staging(length).slice(0, length);
     return callee.run(request, this.#id, length, queued);
+  }
+
+  #message(callee: Callee, args: readonly unknown[]): CallMessage {
+    return { function: this.name, sandbox: callee.name, arguments: args };
   }
 
   #request(args: readonly unknown[]): Request<unknown> {
@@ -76,7 +93,7 @@ export class Export {
       throw this.#wrongCount(args.length);
     }
     checkKeys(options, "options", CALL_OPTION_KEYS);
-    const { signal, ...times } = options as CallOptions;
+    const { signal, trace, ...times } = options as CallOptions;
     checkSignal(signal);
     if (signal?.aborted) {
       throw new AmpouleError("ERR_AMPOULE_ABORTED", `${this.name} was aborted before it began`, {
@@ -87,6 +104,7 @@ export class Export {
       ...this.#defaults,
       times: resolveTimes(times, this.#defaults.times, "options."),
       signal,
+      trace: trace === undefined ? undefined : resolveTrace(trace, "options.trace"),
     };
   }
 

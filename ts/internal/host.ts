@@ -6,6 +6,8 @@ import { MessageTooLarge } from "../values/writer.js";
 import { errorOf, type Thrown, thrown } from "./failures.js";
 import { Resumption } from "./native.js";
 import { stage, staging } from "./staging.js";
+import type { CallTrace } from "./telemetry/call.js";
+import { HOST_FUNCTIONS, traceEither } from "./telemetry/channels.js";
 
 /** A plain function of the user's. */
 export type HostFunction = (...args: never[]) => unknown;
@@ -13,13 +15,16 @@ export type HostFunction = (...args: never[]) => unknown;
 /** An import of the guest together with the function that implements it. */
 export class Import {
   readonly name: string;
+  readonly #sandbox: string;
   readonly #function: HostFunction;
   readonly #arguments: ArgumentsCodec;
   readonly #result: ItemCodec;
   readonly #returnsNothing: boolean;
 
-  constructor(declared: TypedFunction, implementation: HostFunction) {
+  /** The import `declared` of the sandbox `sandbox`. */
+  constructor(declared: TypedFunction, implementation: HostFunction, sandbox: string) {
     this.name = declared.name;
+    this.#sandbox = sandbox;
     this.#function = implementation;
     this.#arguments = new ArgumentsCodec(declared.parameters);
     this.#result = new ItemCodec(declared.resultShape);
@@ -32,10 +37,18 @@ export class Import {
     return typeof values === "string" ? `${this.name}: ${values}` : values;
   }
 
-  /** Calls the function, without `this`. */
-  call(values: unknown[]): unknown {
+  /** Calls the function, without `this`, as a part of the call that `recording` is of. */
+  call(values: unknown[], recording: CallTrace | undefined): unknown {
+    return recording === undefined
+      ? this.#announced(values)
+      : recording.inHost(() => this.#announced(values));
+  }
+
+  #announced(values: unknown[]): unknown {
     const implementation = this.#function as (...args: unknown[]) => unknown;
-    return implementation(...values);
+    if (!HOST_FUNCTIONS.hasSubscribers) return implementation(...values);
+    const message = { function: this.name, sandbox: this.#sandbox, arguments: values };
+    return traceEither(HOST_FUNCTIONS, () => implementation(...values), message);
   }
 
   /** Writes the function's result into the staging buffer, or says why it cannot be sent. */
@@ -79,15 +92,6 @@ export function asyncMistake(what: string): AmpouleError {
   return new AmpouleError(
     "ERR_AMPOULE_ASYNC_HOST_FUNCTION",
     `${what} returned a promise during callSync; use call`,
-  );
-}
-
-/** Whether `value` is a promise, of whatever realm. */
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    typeof (value as { then?: unknown }).then === "function"
   );
 }
 

@@ -21,6 +21,8 @@ export interface NativeLimits {
   /** Absent: no limit. */
   hostCalls?: number;
   valueDepth: number;
+  /** Absent: no limit. */
+  traceBytes?: number;
 }
 
 /** What `create` needs: everything resolved, sizes in bytes. */
@@ -76,7 +78,12 @@ export interface NativeStatistics {
   bytesFromGuest: number;
   outputBytes: number;
   guestTimeMs: number;
+  /** CPU time inside the guest, of calls with a limit for it, and where `measureCpuTime` says so. */
+  cpuTimeMs: number;
   memoryBytes: number;
+  traceBytes: number;
+  traceEvents: number;
+  traceDropped: number;
 }
 
 /** What this machine offers. */
@@ -173,6 +180,8 @@ export interface Native {
   messageBytes(handle: number): number;
   /** `null` while the sandbox runs or does not exist. */
   statistics(handle: number): NativeStatistics | null;
+  /** Of those: exits, milliseconds of CPU time, restores, restored pages; in a tenth of the time. */
+  counters(handle: number): number[] | null;
   /** Ends and frees a sandbox. When it is gone, its step is `closed`. */
   close(handle: number): void;
   /** A number for one of the next operations, by which `stopStore` makes it end soon. */
@@ -190,6 +199,25 @@ export interface Native {
   inspectStore(operation: number, path: string, tag?: string): Promise<NativeOutcome>;
   verifyStore(operation: number, path: string): Promise<NativeOutcome>;
   pruneStore(operation: number, path: string): Promise<NativeOutcome>;
+  /** Wall time less monotonic time, as seconds and nanoseconds. */
+  wallOffset(): number[];
+  /** A number above 0 for directives that have been checked. */
+  traceDirectives(text: string): number;
+  /**
+   * Makes the guest trace during the next call in this sandbox, also if that is refused. `traceparent`
+   * is W3C's, or empty. The offset turns monotonic time into wall time.
+   */
+  traceNext(
+    handle: number,
+    directives: number,
+    traceparent: string,
+    offsetSeconds: number,
+    offsetNanoseconds: number,
+  ): void;
+  /** What a traced call has brought since the last time, as JSON; see `telemetry/records.ts`. */
+  takeTrace(handle: number): string;
+  /** Whether CPU time is measured also for calls without a limit for it, from the next call on. */
+  measureCpuTime(handle: number, measures: boolean): void;
   probe(): NativeProbe;
   inspectElf(executable: Uint8Array): { elf?: NativeElf; error?: NativeFailure };
 }

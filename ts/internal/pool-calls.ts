@@ -7,12 +7,14 @@ import { staging } from "./staging.js";
 
 /** Finds a sandbox for each call, and gives it back once the answer is delivered. */
 export class PoolCalls implements Callee {
+  readonly name: string;
   readonly messageBytes: number;
   readonly #members: Members<PooledSandbox>;
   #count = 0;
 
-  constructor(members: Members<PooledSandbox>, messageBytes: number) {
+  constructor(members: Members<PooledSandbox>, name: string, messageBytes: number) {
     this.#members = members;
+    this.name = name;
     this.messageBytes = messageBytes;
   }
 

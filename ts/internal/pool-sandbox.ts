@@ -8,6 +8,7 @@ import type { Export } from "./functions.js";
 import { native } from "./native.js";
 import type { Member } from "./pool-members.js";
 import type { Driver } from "./steps.js";
+import { announcedRestore } from "./telemetry/channels.js";
 
 /**
  * What handing a restore to a runner and hearing of its end takes of this thread, about: 40 us on a
@@ -35,11 +36,15 @@ export class PooledSandbox implements Member {
     return this.driver.state === "ready" && !native().isStopping(this.driver.handle);
   }
 
+  restore(): Promise<void> {
+    return announcedRestore(this.driver.name, null, () => this.#restore());
+  }
+
   /**
    * On this thread when that is likely to take less of it than handing the work to a runner would,
    * which is so for guests that write few pages.
    */
-  async restore(): Promise<void> {
+  async #restore(): Promise<void> {
     if (this.#elsewhere > 0) {
       this.#elsewhere--;
     } else if (this.driver.restoresCheaply(0)) {
@@ -57,7 +62,15 @@ export class PooledSandbox implements Member {
 }
 
 /** What the members need beside the snapshot. */
-type InstanceKeys = "hostFunctions" | "limits" | "name" | "stderr" | "stdin" | "stdout";
+type InstanceKeys =
+  | "hostFunctions"
+  | "limits"
+  | "name"
+  | "onLog"
+  | "stderr"
+  | "stdin"
+  | "stdout"
+  | "trace";
 type Instance = Readonly<Partial<Record<InstanceKeys, unknown>>>;
 
 /** The snapshot that all sandboxes of a pool are made from. */
@@ -137,9 +150,9 @@ function instanceOf<G extends GuestDeclaration>(options: CreateOptions<G>): Inst
     const { snapshot: _, signal: __, ...instance } = options;
     return instance;
   }
-  const { hostFunctions, stdout, stderr, stdin, name } = options;
+  const { hostFunctions, stdout, stderr, stdin, name, trace, onLog } = options;
   const { message: _, stack: __, ...limits } = ("guest" in options && options.limits) || {};
-  const given = { hostFunctions, stdout, stderr, stdin, name, limits };
+  const given = { hostFunctions, stdout, stderr, stdin, name, limits, trace, onLog };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 

@@ -10,6 +10,7 @@ import type { Request } from "./run.js";
  * reached through it is without effect: the sandbox is somebody else's by then.
  */
 export class Tenancy implements SyncCallee {
+  readonly name: string;
   readonly messageBytes: number;
   readonly #members: Members<PooledSandbox>;
   #sandbox: PooledSandbox | undefined;
@@ -18,6 +19,7 @@ export class Tenancy implements SyncCallee {
   #released = false;
 
   constructor(members: Members<PooledSandbox>, sandbox: PooledSandbox) {
+    this.name = sandbox.driver.name;
     this.messageBytes = sandbox.driver.messageBytes;
     this.#members = members;
     this.#sandbox = sandbox;

@@ -3,6 +3,8 @@ import type { AmpouleError } from "../errors.js";
 import type { Times } from "../options.js";
 import type { Thrown } from "./failures.js";
 import type { NativeStatistics } from "./native.js";
+import type { CallTrace } from "./telemetry/call.js";
+import type { Directives } from "./telemetry/directives.js";
 
 /** What ends a run well. `length` bytes of payload stand in the staging buffer. */
 export type Ending =
@@ -18,6 +20,8 @@ export interface Request<T> {
   readonly what: string;
   readonly times: Times;
   readonly signal: AbortSignal | undefined;
+  /** What a guest's function is to trace; absent: what the sandbox's options say. */
+  readonly trace?: Directives | undefined;
   /** Turns the ending into the value to resolve with. Throws what to reject with. */
   finish(ending: Ending): T;
 }
@@ -25,7 +29,7 @@ export interface Request<T> {
 /** An asynchronous run, queued or in progress. */
 export interface Run extends Request<unknown> {
   /** Hands the run to the native side; `false` if that refuses. */
-  readonly begin: () => boolean;
+  readonly begin: (run: Run) => boolean;
   /** Whether it is a restore, which may begin in a sandbox that cannot be called. */
   readonly recovers: boolean;
   readonly resolve: (value: never) => void;
@@ -33,6 +37,8 @@ export interface Run extends Request<unknown> {
   /** Enters the async context of the caller. */
   readonly inContext: <R>(body: () => R) => R;
   readonly stopListening: () => void;
+  /** Of a call that has begun and is recorded. */
+  recording: CallTrace | undefined;
   thrown: Thrown | undefined;
   /** The error that somebody on this thread has decided on; whatever the guest does now is void. */
   verdict: AmpouleError | undefined;
@@ -57,5 +63,9 @@ export const NOTHING_DONE: NativeStatistics = Object.freeze({
   bytesFromGuest: 0,
   outputBytes: 0,
   guestTimeMs: 0,
+  cpuTimeMs: 0,
   memoryBytes: 0,
+  traceBytes: 0,
+  traceEvents: 0,
+  traceDropped: 0,
 });

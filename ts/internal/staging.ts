@@ -67,3 +67,26 @@ export function stage<Problem extends object | string>(
     open = outer;
   }
 }
+
+/** For short messages, which most are: making an array costs more than copying one. */
+const kept = new Uint8Array(256);
+let isKeeping = false;
+
+/** Does `act`, which may run code of the user's, and leaves `length` bytes of the buffer as they are. */
+export function keepStaged(length: number, act: () => void): void {
+  if (isKeeping || length > kept.length) {
+    const copy = staging(length).slice(0, length);
+    act();
+    staging(length).set(copy);
+    return;
+  }
+  isKeeping = true;
+  copyBytes(staging(length), kept, length);
+  act();
+  copyBytes(kept, staging(length), length);
+  isKeeping = false;
+}
+
+function copyBytes(from: Uint8Array, to: Uint8Array, length: number): void {
+  for (let index = 0; index < length; index++) to[index] = from[index] as number;
+}

@@ -6,21 +6,18 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { AmpouleError } from "../errors.js";
 import type { SandboxState } from "../state.js";
-import { readError } from "../values/message.js";
 import { AsyncHost } from "./async.js";
 import type { SyncCallee } from "./callee.js";
+import { endingOf, endsCall, needsHost } from "./endings.js";
 import {
   abortedError,
   exited,
-  fromGuest,
   fromNative,
   internalError,
   sandboxError,
-  signalName,
-  type Thrown,
   worded,
 } from "./failures.js";
-import { type Answer, type Import, isThenable } from "./host.js";
+import type { Answer, Import } from "./host.js";
 import {
   Condition,
   type NativeStatistics,
@@ -34,12 +31,16 @@ import {
   stepKind,
   stepLength,
 } from "./native.js";
-import { type Ending, NOTHING_DONE, type Request, type Run } from "./run.js";
+import { Queue } from "./queue.js";
+import { busy, closed, reentrant, unusable } from "./refusals.js";
+import { NOTHING_DONE, type Request, type Run } from "./run.js";
 import { enter, leave, targetOf } from "./running.js";
 import { isInside } from "./scope.js";
 import { staging } from "./staging.js";
 import { type Input, Outputs, type Sink } from "./streams.js";
-import { SyncHost } from "./sync.js";
+import { type SyncCall, SyncHost } from "./sync.js";
+import { SandboxTelemetry, type TelemetrySettings } from "./telemetry/sandbox.js";
+import { isThenable } from "./thenable.js";
 
 /** The driver of a sandbox of this thread with which something asynchronous is going on. */
 export function driverOf(handle: number): Driver | undefined {
@@ -51,21 +52,11 @@ function poisonedBy(name: string, why: AmpouleError): AmpouleError {
   return sandboxError(name, "ERR_AMPOULE_POISONED", `cannot be used since ${why.code}`, why);
 }
 
-/** How a call can end. */
-const ENDS_OF_CALLS = new Set<number>([Step.return, Step.guestError, Step.stopped]);
-
 /** What a request has that runs no code of the guest's. */
 const UNBOUNDED = {
   times: { timeoutMs: Number.POSITIVE_INFINITY, cpuTimeMs: Number.POSITIVE_INFINITY },
   signal: undefined,
 } as const;
-
-/** Whether the guest goes on only when the host has done something. */
-function needsHost(kind: number): boolean {
-  return (
-    kind === Step.hostCall || kind === Step.output || kind === Step.input || kind === Step.sleep
-  );
-}
 
 /** How a sandbox's driver is made. */
 export interface DriverOptions {
@@ -77,6 +68,7 @@ export interface DriverOptions {
   readonly stdout: Sink;
   readonly stderr: Sink;
   readonly input: Input;
+  readonly telemetry: TelemetrySettings;
 }
 
 /** Drives one native sandbox. */
@@ -84,6 +76,7 @@ export class Driver implements SyncCallee {
   readonly handle: number;
   readonly name: string;
   readonly messageBytes: number;
+  readonly telemetry: SandboxTelemetry;
   state: SandboxState = "starting";
   /** What poisoned or broke the sandbox. */
   failure: AmpouleError | null = null;
@@ -95,9 +88,11 @@ export class Driver implements SyncCallee {
   readonly #sync: SyncHost;
   readonly #async: AsyncHost;
   readonly #restoresAfterCalls: boolean;
-  readonly #queue: Run[] = [];
+  readonly #queue = new Queue();
   #run: Run | undefined;
   #runningSync = false;
+  /** Set by a kill during a call on this thread, which may come when its last step is there. */
+  #killedSync: AmpouleError | undefined;
   #closed: Promise<void> | undefined;
   #gone: (() => void) | undefined;
   #finalStatistics: NativeStatistics = NOTHING_DONE;
@@ -111,43 +106,30 @@ export class Driver implements SyncCallee {
     this.#sync = new SyncHost(options.handle, this.#input, this.#outputs);
     this.#async = new AsyncHost(this, this.#input, this.#outputs);
     this.#restoresAfterCalls = options.restoresAfterCalls;
+    this.telemetry = new SandboxTelemetry(
+      options.handle,
+      options.name,
+      options.telemetry,
+      options.restoresAfterCalls,
+    );
   }
 
   /** Throws if no call can be made now, and none can be queued. */
   refuseIfUnusable(): void {
-    if (this.state === "closed") throw sandboxError(this.name, "ERR_AMPOULE_CLOSED", "is closed");
-    if (this.state === "poisoned") {
-      const why = this.failure?.code ?? "an earlier failure";
-      throw sandboxError(
-        this.name,
-        "ERR_AMPOULE_POISONED",
-        `cannot be used since ${why}`,
-        this.failure,
-      );
-    }
-    if (this.state === "broken") {
-      const what = "is broken since a restore failed; restore it again, or close it";
-      throw sandboxError(this.name, "ERR_AMPOULE_BROKEN", what, this.failure);
-    }
+    const error = unusable(this.name, this.state, this.failure);
+    if (error !== undefined) throw error;
     this.#refuseIfInside();
   }
 
   #refuseIfInside(): void {
-    if (this.#runningSync || isInside(this)) {
-      const what = "waits for the host function that calls it";
-      throw sandboxError(this.name, "ERR_AMPOULE_REENTRANT", what);
-    }
+    if (this.#runningSync || isInside(this)) throw reentrant(this.name);
   }
 
   /** Throws if no call can begin now. */
   refuseIfBusy(): void {
     this.refuseIfUnusable();
     if (this.state !== "ready") {
-      throw sandboxError(
-        this.name,
-        "ERR_AMPOULE_BUSY",
-        "runs another call; await it, or use call, which queues",
-      );
+      throw busy(this.name, "runs another call; await it, or use call, which queues");
     }
   }
 
@@ -173,7 +155,9 @@ export class Driver implements SyncCallee {
     queued: Uint8Array | undefined,
   ): Promise<T> {
     const { timeoutMs, cpuTimeMs } = request.times;
-    return this.#enqueue(request, () => {
+    return this.#enqueue(request, (run) => {
+      const staged = queued === undefined ? length : 0;
+      run.recording = this.telemetry.begin(request, staged, run.inContext);
       if (queued !== undefined) staging(length).set(queued);
       return native().callAsync(this.handle, functionId, length, timeoutMs, cpuTimeMs);
     });
@@ -200,7 +184,10 @@ export class Driver implements SyncCallee {
     this.#refuseToRestore();
     return this.#enqueue(
       { ...UNBOUNDED, what: "restore", finish: () => this.#restored(snapshot) },
-      () => native().restoreAsync(this.handle, snapshot),
+      () => {
+        this.telemetry.beginRestore();
+        return native().restoreAsync(this.handle, snapshot);
+      },
       true,
     );
   }
@@ -215,9 +202,8 @@ export class Driver implements SyncCallee {
   /** {@link restore} on this thread; nothing may be going on. */
   restoreSync(snapshot = 0): void {
     this.#refuseToRestore();
-    if (!this.isIdle) {
-      throw sandboxError(this.name, "ERR_AMPOULE_BUSY", "runs a call; use restore, which queues");
-    }
+    if (!this.isIdle) throw busy(this.name, "runs a call; use restore, which queues");
+    this.telemetry.beginRestore();
     const step = native().restoreSync(this.handle, snapshot);
     if (stepKind(step) === Step.restored) {
       this.#restored(snapshot);
@@ -230,7 +216,7 @@ export class Driver implements SyncCallee {
   }
 
   #refuseToRestore(): void {
-    if (this.state === "closed") throw sandboxError(this.name, "ERR_AMPOULE_CLOSED", "is closed");
+    if (this.state === "closed") throw closed(this.name);
     this.#refuseIfInside();
   }
 
@@ -239,9 +225,10 @@ export class Driver implements SyncCallee {
     this.failure = null;
     if (snapshot === 0) this.#input.rewind();
     else this.#input.close();
+    this.telemetry.restored(snapshot);
   }
 
-  #enqueue<T>(request: Request<T>, begin: () => boolean, recovers = false): Promise<T> {
+  #enqueue<T>(request: Request<T>, begin: (run: Run) => boolean, recovers = false): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const { signal } = request;
       const run: Run = {
@@ -253,6 +240,7 @@ export class Driver implements SyncCallee {
         reject,
         inContext: AsyncLocalStorage.snapshot(),
         stopListening: () => signal?.removeEventListener("abort", onAbort),
+        recording: undefined,
         thrown: undefined,
         verdict: undefined,
         killed: undefined,
@@ -273,7 +261,7 @@ export class Driver implements SyncCallee {
     this.#run = run;
     if (this.state === "ready" || run.recovers) this.state = "running";
     enter(this.handle, this);
-    if (!run.begin()) this.#fail(run, fromNative(native().stopped(this.handle)));
+    if (!run.begin(run)) this.#fail(run, fromNative(native().stopped(this.handle)));
   }
 
   /** Handles the step that the native side has. */
@@ -298,15 +286,21 @@ export class Driver implements SyncCallee {
     if (kind === Step.hostCall) {
       const target = this.imports[stepFunction(step)];
       const values = target?.arguments(length) ?? "there is no such host function";
+      run.recording?.absorb(target?.name);
       this.#async.afterOutput(run, step, () => this.#async.hostCall(run, target, values));
-    } else if (kind === Step.output) {
+      return;
+    }
+    if (!needsHost(kind)) {
+      this.#end(run, step);
+      return;
+    }
+    run.recording?.absorb();
+    if (kind === Step.output) {
       this.#async.afterOutput(run, step, () => this.resume(run, [Resumption.continue, 0]));
     } else if (kind === Step.input) {
       this.#async.afterOutput(run, step, () => this.#async.provideInput(run));
-    } else if (kind === Step.sleep) {
-      this.#async.afterOutput(run, step, () => this.#async.sleep(run, length));
     } else {
-      this.#end(run, step);
+      this.#async.afterOutput(run, step, () => this.#async.sleep(run, length));
     }
   }
 
@@ -314,7 +308,7 @@ export class Driver implements SyncCallee {
     let value: unknown;
     let error: unknown;
     try {
-      value = run.finish(this.#ending(step, run.what, run.thrown));
+      value = run.finish(endingOf(this.handle, step, run.what, run.thrown));
     } catch (problem) {
       error = problem;
     }
@@ -322,10 +316,7 @@ export class Driver implements SyncCallee {
     if (broken !== undefined && !isThenable(broken)) error ??= broken.error;
     // What is written last may be ahead of a full stream; nobody is held back by that any more.
     this.#conclude(step, error instanceof AmpouleError ? error : undefined);
-    this.#settle(
-      run,
-      error === undefined ? () => run.resolve(value as never) : () => run.reject(error),
-    );
+    this.#settle(run, error, value);
   }
 
   /**
@@ -343,31 +334,8 @@ export class Driver implements SyncCallee {
       );
     } else if (condition !== Condition.ready && (kind === Step.stopped || kind === Step.exited)) {
       this.#poison(error ?? exited(0, null, ""));
-    } else if (this.#restoresAfterCalls && ENDS_OF_CALLS.has(kind)) {
+    } else if (this.#restoresAfterCalls && endsCall(kind)) {
       this.#input.rewind();
-    }
-  }
-
-  /** What a final step means; throws the error that it stands for. */
-  #ending(step: number, what: string, thrown: Thrown | undefined): Ending {
-    const length = stepLength(step);
-    switch (stepKind(step)) {
-      case Step.ready:
-        return { kind: "ready" };
-      case Step.return:
-        return { kind: "return", length };
-      case Step.snapshot:
-        return { kind: "snapshot" };
-      case Step.restored:
-        return { kind: "restored" };
-      case Step.guestError:
-        throw fromGuest(what, readError(staging(length), length), thrown);
-      case Step.exited: {
-        const { code, signal } = native().exit(this.handle);
-        return { kind: "exited", code, signal: signalName(signal) };
-      }
-      default:
-        throw fromNative(native().stopped(this.handle), thrown);
     }
   }
 
@@ -403,10 +371,7 @@ export class Driver implements SyncCallee {
       this.#interrupt(run, StopReason.aborted, error);
       return;
     }
-    const index = this.#queue.indexOf(run);
-    if (index < 0) return;
-    this.#queue.splice(index, 1);
-    run.reject(error);
+    if (this.#queue.withdraw(run)) run.reject(error);
   }
 
   /** Stops whatever runs and poisons the sandbox. */
@@ -417,8 +382,9 @@ export class Driver implements SyncCallee {
     if (this.#run !== undefined) {
       this.#run.verdict ??= error;
       this.#run.killed ??= error;
-      this.#rejectQueue(() => poisonedBy(this.name, error));
+      this.#queue.rejectAll(() => poisonedBy(this.name, error));
     } else if (!this.#runningSync) this.#poison(error);
+    else this.#killedSync = error;
   }
 
   /** Ends the sandbox; what runs is stopped first. Resolves when the VM is gone. */
@@ -427,7 +393,7 @@ export class Driver implements SyncCallee {
       this.#gone = resolve;
       this.state = "closed";
       this.#input.close();
-      this.#rejectQueue(() => sandboxError(this.name, "ERR_AMPOULE_CLOSED", "was closed"));
+      this.#queue.rejectAll(() => sandboxError(this.name, "ERR_AMPOULE_CLOSED", "was closed"));
       if (this.#run !== undefined) {
         const error = sandboxError(this.name, "ERR_AMPOULE_CLOSED", "was closed during the call");
         this.#interrupt(this.#run, StopReason.closed, error);
@@ -460,7 +426,7 @@ export class Driver implements SyncCallee {
     this.failure ??= error;
     this.#input.close();
     const why = this.failure;
-    this.#rejectQueue(() => poisonedBy(this.name, why), this.#firstRecovery());
+    this.#queue.rejectDoomed(() => poisonedBy(this.name, why));
   }
 
   /** A restore has failed. */
@@ -469,23 +435,8 @@ export class Driver implements SyncCallee {
     this.state = "broken";
     this.failure = error;
     this.#input.close();
-    this.#rejectQueue(
-      () => sandboxError(this.name, "ERR_AMPOULE_BROKEN", `is broken since ${error.code}`, error),
-      this.#firstRecovery(),
-    );
-  }
-
-  /** How many of the queue stand before the first that leads away from a failure. */
-  #firstRecovery(): number {
-    const at = this.#queue.findIndex((run) => run.recovers);
-    return at < 0 ? this.#queue.length : at;
-  }
-
-  #rejectQueue(error: () => AmpouleError, count = this.#queue.length): void {
-    for (const run of this.#queue.splice(0, count)) {
-      run.stopListening();
-      run.reject(error());
-    }
+    const what = `is broken since ${error.code}`;
+    this.#queue.rejectDoomed(() => sandboxError(this.name, "ERR_AMPOULE_BROKEN", what, error));
   }
 
   /** Ends `run` with `error`, after the final step `step` if the native side came to one. */
@@ -501,18 +452,23 @@ export class Driver implements SyncCallee {
     if (condition === Condition.broken || (run.recovers && kind === Step.none)) this.#break(error);
     else if (run.killed !== undefined) this.#poison(run.killed);
     else if (!isReady) this.#poison(error);
-    else if (ENDS_OF_CALLS.has(kind)) this.#input.rewind();
-    this.#settle(run, () => run.reject(error));
+    else if (endsCall(kind)) this.#input.rewind();
+    this.#settle(run, error, undefined);
   }
 
-  #settle(run: Run, report: () => void): void {
+  /** Ends `run` with `error`, or with `value` if there is none. */
+  #settle(run: Run, error: unknown, value: unknown): void {
+    // While the sandbox still counts as running: code of the user's runs in there.
+    run.recording?.end(error);
+    if (run.killed !== undefined && this.state === "running") this.#poison(run.killed);
     leave(this.handle);
     this.#async.end();
     this.#run = undefined;
     if (this.state === "running" || this.state === "starting") this.state = "ready";
     if (this.state === "closed") this.#release();
     run.stopListening();
-    report();
+    if (error === undefined) run.resolve(value as never);
+    else run.reject(error);
     this.#next();
   }
 
@@ -525,33 +481,35 @@ export class Driver implements SyncCallee {
     signal?.addEventListener("abort", onAbort, { once: true });
     this.state = "running";
     this.#runningSync = true;
-    const memory: { thrown: Thrown | undefined } = { thrown: undefined };
+    this.#killedSync = undefined;
+    const call: SyncCall = { recording: undefined, thrown: undefined };
     let step = 0;
     try {
+      call.recording = this.telemetry.begin(request, length);
       step = native().callSync(this.handle, functionId, length, times.timeoutMs, times.cpuTimeMs);
       for (;;) {
         const kind = stepKind(step);
         if (needsHost(kind)) {
-          const [resumption, size] = this.#sync.answer(
-            step,
-            this.imports,
-            this.messageBytes,
-            memory,
-          );
+          const { imports, messageBytes } = this;
+          const [resumption, size] = this.#sync.answer(step, imports, messageBytes, call);
           step = native().resumeSync(this.handle, resumption, size);
         } else {
-          const value = request.finish(this.#ending(step, request.what, memory.thrown));
+          const value = request.finish(endingOf(this.handle, step, request.what, call.thrown));
           this.#sync.drain(step);
           this.#conclude(step, undefined);
+          call.recording?.end(undefined);
           return value;
         }
       }
     } catch (problem) {
-      throw this.#syncFailure(problem, step, request);
+      const error = this.#syncFailure(problem, step, request);
+      call.recording?.end(error);
+      throw error;
     } finally {
       signal?.removeEventListener("abort", onAbort);
       this.#runningSync = false;
       if (this.state === "running") this.state = "ready";
+      if (this.state === "ready" && this.#killedSync !== undefined) this.#poison(this.#killedSync);
       if ((this.state as SandboxState) === "closed") this.#release();
       this.#next();
     }

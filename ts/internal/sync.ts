@@ -1,13 +1,6 @@
 /** The host's part in a call on the JavaScript thread, where nothing can wait. */
 import { type Thrown, thrown } from "./failures.js";
-import {
-  type Answer,
-  answerWith,
-  asyncMistake,
-  type Import,
-  isThenable,
-  stageFailure,
-} from "./host.js";
+import { type Answer, answerWith, asyncMistake, type Import, stageFailure } from "./host.js";
 import {
   native,
   Resumption,
@@ -19,11 +12,19 @@ import {
 } from "./native.js";
 import { staging } from "./staging.js";
 import type { Input, Outputs } from "./streams.js";
+import type { CallTrace } from "./telemetry/call.js";
+import { isThenable } from "./thenable.js";
 
 /** Nobody ever wakes this: waiting for it is how a thread sleeps. */
 const SLEEPER = new Int32Array(new SharedArrayBuffer(4));
 /** How long a sleep may overlook that the sandbox was stopped. */
 const SLICE_MS = 10;
+
+/** What is remembered of a call from step to step. */
+export interface SyncCall {
+  recording: CallTrace | undefined;
+  thrown: Thrown | undefined;
+}
 
 /** Answers the steps of one sandbox at once. */
 export class SyncHost {
@@ -38,14 +39,10 @@ export class SyncHost {
   }
 
   /** Does what the guest needs and returns how to resume it. Throws what breaks the call off. */
-  answer(
-    step: number,
-    imports: readonly Import[],
-    messageBytes: number,
-    memory: { thrown: Thrown | undefined },
-  ): Answer {
+  answer(step: number, imports: readonly Import[], messageBytes: number, call: SyncCall): Answer {
     const kind = stepKind(step);
     if (kind !== Step.hostCall) {
+      call.recording?.absorb();
       this.drain(step);
       if (kind === Step.output) return [Resumption.continue, 0];
       if (kind === Step.sleep) {
@@ -63,22 +60,27 @@ export class SyncHost {
     }
     const target = imports[stepFunction(step)];
     const values = target?.arguments(stepLength(step)) ?? "there is no such host function";
+    call.recording?.absorb(target?.name);
     this.drain(step);
     if (target === undefined || typeof values === "string") {
+      call.recording?.failHost(thrown(values));
       return [Resumption.hostError, stageFailure(String(values), messageBytes)];
     }
+    const fail = (failure: Thrown): void => {
+      call.thrown = failure;
+      call.recording?.failHost(failure);
+    };
     try {
-      const result = target.call(values);
+      const result = target.call(values, call.recording);
       if (isThenable(result)) {
         result.then(undefined, () => {});
         throw asyncMistake(`host function ${target.name}`);
       }
-      return answerWith(target, result, messageBytes, (failure) => {
-        memory.thrown = failure;
-      });
+      return answerWith(target, result, messageBytes, fail);
     } catch (error) {
-      memory.thrown = thrown(error);
-      return [Resumption.hostError, stageFailure(memory.thrown.message, messageBytes)];
+      const failure = thrown(error);
+      fail(failure);
+      return [Resumption.hostError, stageFailure(failure.message, messageBytes)];
     }
   }
 

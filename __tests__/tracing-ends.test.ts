@@ -1,0 +1,141 @@
+/** How spans end when calls end otherwise than well, and what an SDK may do wrong. */
+import { expect, test } from "@jest/globals";
+import { SpanStatusCode } from "@opentelemetry/api";
+import type { SpanProcessor } from "@opentelemetry/sdk-trace-node";
+import { AmpouleError } from "../ts/index.js";
+import { async, failureOf, sync, testing } from "./support/guests.js";
+import { describeWithKvm } from "./support/kvm.js";
+import {
+  collectSpans,
+  endOf,
+  expectNested,
+  flat,
+  only,
+  outline,
+  trees,
+} from "./support/telemetry.js";
+
+const BOTH = [
+  ["callSync", sync],
+  ["call", async],
+] as const;
+
+describeWithKvm("the end of a call", () => {
+  test("closes what the guest left open, and says so", async () => {
+    const sandbox = await testing();
+    const spans = collectSpans();
+    sync(sandbox, "leaves_open")();
+    const open = only(spans, "left open");
+    expect(open.attributes).toMatchObject({ "ampoule.unclosed": true });
+    expect(open.span.status.code).toBe(SpanStatusCode.UNSET);
+    sync(sandbox, "closes_later")();
+    sync(sandbox, "closes_later")();
+    expect(only(spans, "kept").attributes).toMatchObject({ "ampoule.unclosed": true });
+    expectNested(spans);
+  });
+
+  const STOPS = [
+    ["spin_in_spans", "ERR_AMPOULE_TIMEOUT", { timeoutMs: 1000 }],
+    ["spin_in_spans", "ERR_AMPOULE_CPU_TIME", { cpuTimeMs: 200 }],
+    ["fault_in_spans", "ERR_AMPOULE_GUEST_FAULT", {}],
+  ] as const;
+  test.each(BOTH.flatMap(([how, call]) => STOPS.map((stop) => [how, ...stop, call] as const)))(
+    "%s %s by %s ends its spans with an error",
+    async (_, name, code, options, call) => {
+      const sandbox = await testing();
+      const spans = collectSpans();
+      await failureOf(() => call(sandbox, name)(options));
+      expect(outline(trees(spans))).toBe(`ampoule.call ${name} [first [second [third]]]`);
+      expectNested(spans);
+      for (const { span, attributes } of flat(trees(spans))) {
+        expect(span.status.code).toBe(SpanStatusCode.ERROR);
+        expect(attributes).toMatchObject({ "error.type": code });
+      }
+      expect(only(spans, "third").span.events.map((event) => event.name)).toEqual(["deep inside"]);
+      const [first, second, third] = ["first", "second", "third"].map((each) => only(spans, each));
+      const ends = [first, second, third].map((node) => node && endOf(node.span));
+      expect(new Set(ends).size).toBe(1);
+    },
+  );
+
+  test.each(BOTH)("a kill in the middle of spans ends all of them: %s", async (_, call) => {
+    const sandbox = await testing({
+      hostFunctions: {
+        fetch_number: () => {
+          sandbox.kill();
+          return 1;
+        },
+      },
+    });
+    const spans = collectSpans();
+    await failureOf(() => call(sandbox, "host_in_span")(1));
+    expect(outline(trees(spans))).toBe(
+      "ampoule.call host_in_span [first [second [third [ampoule.host fetch_number]]]]",
+    );
+    expectNested(spans);
+    for (const name of ["ampoule.call host_in_span", "first", "second", "third"]) {
+      const { span, attributes } = only(spans, name);
+      expect(span.status.code).toBe(SpanStatusCode.ERROR);
+      expect(attributes).toMatchObject({ "error.type": "ERR_AMPOULE_KILLED" });
+    }
+  });
+
+  test("by a panic has the spans, and the panic as an event", async () => {
+    const sandbox = await testing();
+    const spans = collectSpans();
+    const failure = await failureOf(() => sync(sandbox, "panics_in_spans")());
+    const call = only(spans, "ampoule.call panics_in_spans");
+    expect(call.span.status).toEqual({
+      code: SpanStatusCode.ERROR,
+      message: failure["message"],
+    });
+    const events = only(spans, "third").span.events.map((event) => event.name);
+    expect(events).toEqual(["deep inside", "in the third span"]);
+  });
+
+  test("by an error of the guest's is an error of the call alone", async () => {
+    const sandbox = await testing();
+    const spans = collectSpans();
+    const failure = await failureOf(() => sync(sandbox, "allocate")(2n ** 60n));
+    expect(failure["code"]).toBe("ERR_AMPOULE_GUEST_ERROR");
+    expect(only(spans, "ampoule.call allocate").attributes).toMatchObject({
+      "error.type": "ERR_AMPOULE_GUEST_ERROR",
+    });
+  });
+});
+
+describeWithKvm("an SDK that throws", () => {
+  const fail = (): never => {
+    throw new Error("out of order");
+  };
+  const none = async (): Promise<void> => {};
+  const PROCESSORS: readonly (readonly [string, SpanProcessor])[] = [
+    ["onStart", { onStart: fail, onEnd: () => {}, shutdown: none, forceFlush: none }],
+    ["onEnd", { onStart: () => {}, onEnd: fail, shutdown: none, forceFlush: none }],
+  ];
+  test.each(PROCESSORS)("in %s breaks no call", async (_, processor) => {
+    const sandbox = await testing();
+    collectSpans({ processors: [processor] });
+    for (const [, call] of BOTH) {
+      expect(await call(sandbox, "traced_add")(1, 2)).toBe(3);
+      expect(await call(sandbox, "host_in_span")(2)).toBe(4);
+      const failure = await failureOf(() => call(sandbox, "host_in_span")("2"));
+      expect(failure).toBeInstanceOf(AmpouleError);
+      expect(sandbox.state).toBe("ready");
+    }
+  });
+
+  test("using a sandbox from inside does not disturb the arguments of the call", async () => {
+    const [sandbox, other] = [await testing(), await testing({ trace: false })];
+    const onStart = (): void => {
+      sync(other, "echo_bytes")(new Uint8Array(1000).fill(0xff));
+    };
+    collectSpans({ processors: [{ onStart, onEnd: () => {}, shutdown: none, forceFlush: none }] });
+    for (const [, call] of BOTH) {
+      expect(await call(sandbox, "traced_add")(1, 2)).toBe(3);
+      const large = new Uint8Array(5000).fill(7);
+      expect(await call(sandbox, "echo_bytes")(large)).toEqual(large);
+      expect(await call(sandbox, "host_in_span")(2)).toBe(4);
+    }
+  });
+});

@@ -1,0 +1,40 @@
+/** How failures are told: of what spans stand for, and of the SDK that collects them. */
+import { AmpouleError } from "../../errors.js";
+import type { SpanHandle } from "./spans.js";
+import { warnOfFailure } from "./warnings.js";
+
+/** Marks what `span` stands for as failed, by an error of that type. */
+export function fail(span: SpanHandle, type: string, message: string): void {
+  span.setAttributes({ "error.type": type });
+  span.fail(message);
+}
+
+/** The value of the attribute `error.type` for `error`: its code if it has one, else its name. */
+export function typeOf(error: unknown): string {
+  if (error instanceof AmpouleError) return error.code;
+  return ownText(error, "code") ?? ownText(error, "name") ?? "_OTHER";
+}
+
+/** What `error` says. */
+export function messageOf(error: unknown): string {
+  return ownText(error, "message") ?? "";
+}
+
+/** A property of whatever was thrown, which may be anything, getters that throw included. */
+function ownText(error: unknown, property: "code" | "name" | "message"): string | undefined {
+  try {
+    const value = (error as Record<string, unknown>)[property];
+    return typeof value === "string" && value !== "" ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Does `work` of the user's SDK, whose failures are no failures of calls. */
+export function guarded(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    warnOfFailure(error);
+  }
+}

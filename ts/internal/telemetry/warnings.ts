@@ -1,0 +1,27 @@
+/** Warnings about telemetry: it never fails a call, so this is how anybody hears of its troubles. */
+
+/** What is warned of, with documentation in `docs/tracing.md`. */
+export type TelemetryWarning =
+  | "AMPOULE_OPENTELEMETRY_MISSING"
+  | "AMPOULE_OPENTELEMETRY_FAILED"
+  | "AMPOULE_TRACE_DATA"
+  | "AMPOULE_TRACE_CLOCK"
+  | "AMPOULE_ON_LOG";
+
+const given = new Set<TelemetryWarning>();
+
+/** Warns of `code`, once in this thread. */
+export function warnOnce(code: TelemetryWarning, message: string): void {
+  if (given.has(code)) return;
+  given.add(code);
+  process.emitWarning(message, { type: "AmpouleWarning", code });
+}
+
+/** Says that something of the user's telemetry threw, which is nothing to its call. */
+export function warnOfFailure(error: unknown): void {
+  const message = error instanceof Error ? error.message : "something that is no error";
+  warnOnce(
+    "AMPOULE_OPENTELEMETRY_FAILED",
+    `what OpenTelemetry is told of sandboxes is incomplete: ${message}`,
+  );
+}
