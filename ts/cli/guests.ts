@@ -1,24 +1,20 @@
-/** `ampoule inspect`, `types` and `call`: commands that start a guest. */
+/** `ampoule inspect` and `types`: commands that start a guest to learn its interface. */
 import { readFile, writeFile } from "node:fs/promises";
-import { basename, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { basename } from "node:path";
 import type { Command } from "commander";
 import { AmpouleError } from "../errors.js";
 import { inspectExecutable } from "../inspect.js";
 import type { FunctionDescription, GuestInterface } from "../interface.js";
-import { DEFAULTS, invalid } from "../options.js";
+import { invalid } from "../options.js";
 import { Sandbox } from "../sandbox.js";
 import { declareGuest } from "../types.js";
 import { Declarations } from "../values/declare.js";
-import { fromJson, toJson } from "../values/json.js";
-import { parseSchema, type Shape } from "../values/schema.js";
-import { addGuestOptions, type GuestFlags, guestOptions } from "./options.js";
+import { parseSchema } from "../values/schema.js";
 import { print, printJson } from "./output.js";
 
 export function addGuestCommands(program: Command): void {
   addInspect(program);
   addTypes(program);
-  addCall(program);
 }
 
 function addInspect(program: Command): void {
@@ -56,81 +52,6 @@ function addTypes(program: Command): void {
       if (flags.output === undefined) print(text);
       else await writeFile(flags.output, text);
     });
-}
-
-function addCall(program: Command): void {
-  const command = program
-    .command("call")
-    .description("call one function of a guest and print its result as JSON")
-    .argument("<guest>", "a guest built with the guest SDK")
-    .argument("<function>", "name of the function")
-    .argument("[args...]", "arguments as JSON; a string parameter also takes plain text")
-    .option("--host-functions <module>", "ES module whose exports are the host functions")
-    .option("--json", "report result, time and statistics as JSON")
-    .addHelpText(
-      "after",
-      `
-64-bit integers are numbers or strings of digits, bytes are base64 strings.
-
-Example:
-  ampoule call ./greeter greet Ada`,
-    );
-  addGuestOptions(command).action(call);
-}
-
-type CallFlags = GuestFlags & { readonly hostFunctions?: string; readonly json?: boolean };
-
-async function call(path: string, name: string, args: string[], flags: CallFlags): Promise<void> {
-  const begin = performance.now();
-  await using sandbox = await Sandbox.create({
-    guest: path,
-    hostFunctions: await importFunctions(flags.hostFunctions),
-    // The result has stdout for itself.
-    stdout: (chunk) => void process.stderr.write(chunk),
-    ...guestOptions(flags, DEFAULTS),
-  });
-  const declared = sandbox.interface.exports.find((each) => each.name === name);
-  const values = args.map((text, index) => {
-    const schema = declared?.parameters[index]?.schema;
-    return schema === undefined ? text : readArgument(text, parseSchema(schema));
-  });
-  const ready = performance.now();
-  const result = await sandbox.call[name]?.(...values);
-  const end = performance.now();
-  if (!flags.json) {
-    print(result === undefined ? "null" : toJson(result));
-    return;
-  }
-  const { statistics } = sandbox;
-  printJson({ result, createMs: ready - begin, callMs: end - ready, statistics });
-}
-
-function readArgument(text: string, shape: Shape): unknown {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    return fromJson(shape, text);
-  }
-  const value = fromJson(shape, json);
-  // A number, or what looks like one, is plain text where a string is due.
-  if (shape.kind === "string" && typeof value !== "string") return text;
-  if (shape.kind === "integer" && shape.big && typeof value === "number" && /^-?\d+$/.test(text)) {
-    return BigInt(text);
-  }
-  return value;
-}
-
-export async function importFunctions(module: string | undefined): Promise<Record<string, never>> {
-  if (module === undefined) return {};
-  try {
-    const exported = (await import(pathToFileURL(resolve(module)).href)) as Record<string, never>;
-    return Object.fromEntries(
-      Object.entries(exported).filter(([, value]) => typeof value === "function"),
-    );
-  } catch (cause) {
-    throw invalid("--host-functions", `cannot be loaded: ${(cause as Error).message}`, cause);
-  }
 }
 
 /** Starts the guest far enough to learn its interface; `null` for a plain program. */

@@ -2,13 +2,15 @@
 /** The command line `ampoule`. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { addCall } from "./call.js";
 import { addDoctor } from "./doctor.js";
-import { EXIT_CODES_HELP, ExitCode, errorExitCode } from "./exit-codes.js";
+import { EXIT_CODES_HELP, ExitCode, errorExitCode, signalExitCode } from "./exit-codes.js";
 import { addGuestCommands } from "./guests.js";
 import { addNew } from "./new.js";
 import { printError } from "./output.js";
 import { addRun } from "./run.js";
 import { addSnapshot } from "./snapshot.js";
+import { addTrace } from "./trace.js";
 
 const { version } = JSON.parse(
   readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
@@ -23,9 +25,17 @@ const program = new Command("ampoule")
   .exitOverride();
 addDoctor(program);
 addGuestCommands(program);
+addCall(program);
+addTrace(program);
 addRun(program);
 addSnapshot(program);
 addNew(program);
+
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  // Whoever reads has seen enough, such as `head`.
+  process.exitCode = signalExitCode("SIGPIPE");
+});
 
 try {
   await program.parseAsync();

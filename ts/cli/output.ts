@@ -1,6 +1,8 @@
 /** Printing, and failing. */
-import { AmpouleError } from "../errors.js";
+import type { ErrorCode } from "../error-codes.js";
+import { AmpouleError, type ErrorDetails } from "../errors.js";
 import { toJson } from "../values/json.js";
+import { harmless } from "./terminal.js";
 
 /** Prints a line of text, or everything as JSON. */
 export function print(text: string): void {
@@ -12,21 +14,26 @@ export function printJson(value: unknown): void {
   print(toJson(value));
 }
 
-/** Text of a guest's, without what a terminal would take for commands. */
-function harmless(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be replaced
-  return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\ufffd");
+/** What JSON says of an error. */
+export interface PlainError {
+  readonly code: ErrorCode | null;
+  readonly message: string;
+  readonly details?: ErrorDetails;
+}
+
+/** An error as plain values. */
+export function plainError(error: unknown): PlainError {
+  if (error instanceof AmpouleError) {
+    return { code: error.code, message: error.message, details: error.details };
+  }
+  return { code: null, message: error instanceof Error ? error.message : String(error) };
 }
 
 /** Says on stderr what went wrong: as JSON if that was asked for. */
 export function printError(error: unknown, json: boolean): void {
   const known = error instanceof AmpouleError;
   if (json) {
-    const { message } = error as Error;
-    const plain = known
-      ? { code: error.code, message, details: error.details }
-      : { code: null, message };
-    process.stderr.write(`${toJson({ error: plain })}\n`);
+    process.stderr.write(`${toJson({ error: plainError(error) })}\n`);
     return;
   }
   if (!known) {

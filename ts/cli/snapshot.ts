@@ -12,8 +12,9 @@ import {
   type StoredSnapshot,
   verifyStore,
 } from "../store.js";
+import { importFunctions } from "./call.js";
 import { ExitCode } from "./exit-codes.js";
-import { ABSENT_FUNCTIONS, importFunctions } from "./guests.js";
+import { ABSENT_FUNCTIONS } from "./guests.js";
 import { addGuestOptions, type GuestFlags, guestOptions, pair } from "./options.js";
 import { print, printJson } from "./output.js";
 

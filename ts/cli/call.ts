@@ -1,0 +1,140 @@
+/** `ampoule call`, and what `ampoule trace` shares with it: a sandbox, arguments and a result. */
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { Command } from "commander";
+import { DEFAULTS, invalid } from "../options.js";
+import { Sandbox, type SandboxOptions } from "../sandbox.js";
+import { fromJson, toJson } from "../values/json.js";
+import { parseSchema, type Shape } from "../values/schema.js";
+import { addGuestOptions, type GuestFlags, guestOptions } from "./options.js";
+import { print, printJson } from "./output.js";
+
+/** Options of a command that calls one function. */
+export interface CallFlags extends GuestFlags {
+  readonly hostFunctions?: string;
+  readonly json?: boolean;
+}
+
+/** Adds what a command takes that calls one function. */
+export function addCallArguments(command: Command): Command {
+  command
+    .argument("<guest>", "a guest built with the guest SDK")
+    .argument("<function>", "name of the function")
+    .argument("[args...]", "arguments as JSON; a string parameter also takes plain text")
+    .option("--host-functions <module>", "ES module whose exports are the host functions");
+  return addGuestOptions(command);
+}
+
+/** How arguments are written, for `--help`. */
+export const ARGUMENTS_HELP =
+  "64-bit integers are numbers or strings of digits, bytes are base64 strings.";
+
+export function addCall(program: Command): void {
+  const command = program
+    .command("call")
+    .description("call one function of a guest and print its result as JSON");
+  addCallArguments(command)
+    .option("--json", "report result, time and statistics as JSON")
+    .addHelpText(
+      "after",
+      `
+${ARGUMENTS_HELP}
+
+Example:
+  ampoule call ./greeter greet Ada`,
+    )
+    .action(call);
+}
+
+async function call(path: string, name: string, args: string[], flags: CallFlags): Promise<void> {
+  await using callee = await createCallee(path, flags);
+  const { result, callMs } = await callee.call(name, args);
+  if (!flags.json) {
+    print(resultText(result));
+    return;
+  }
+  const { createMs, sandbox } = callee;
+  printJson({ result, createMs, callMs, statistics: sandbox.statistics });
+}
+
+/** A sandbox whose functions are called by name, with arguments from a command line. */
+export interface Callee extends AsyncDisposable {
+  readonly sandbox: Sandbox;
+  /** What it took to make the sandbox. */
+  readonly createMs: number;
+  /** Calls `name` with `args` as JSON or, where a string is due, plain text. */
+  call(name: string, args: readonly string[]): Promise<{ result: unknown; callMs: number }>;
+}
+
+/**
+ * Makes the sandbox that the options describe, beside the options `more`. What the guest prints goes to
+ * stderr.
+ */
+export async function createCallee(
+  path: string,
+  flags: CallFlags,
+  more: Pick<SandboxOptions, "trace"> = {},
+): Promise<Callee> {
+  const begin = performance.now();
+  const sandbox = await Sandbox.create({
+    guest: path,
+    hostFunctions: await importFunctions(flags.hostFunctions),
+    // The result has stdout for itself.
+    stdout: (chunk) => void process.stderr.write(chunk),
+    ...guestOptions(flags, DEFAULTS),
+    ...more,
+  });
+  return {
+    sandbox,
+    createMs: performance.now() - begin,
+    call: async (name, args) => {
+      const values = readArguments(sandbox, name, args);
+      const called = performance.now();
+      const result = await sandbox.call[name]?.(...values);
+      return { result, callMs: performance.now() - called };
+    },
+    [Symbol.asyncDispose]: () => sandbox.close(),
+  };
+}
+
+function readArguments(sandbox: Sandbox, name: string, args: readonly string[]): unknown[] {
+  const declared = sandbox.interface.exports.find((each) => each.name === name);
+  return args.map((text, index) => {
+    const schema = declared?.parameters[index]?.schema;
+    return schema === undefined ? text : readArgument(text, parseSchema(schema));
+  });
+}
+
+function readArgument(text: string, shape: Shape): unknown {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return fromJson(shape, text);
+  }
+  const value = fromJson(shape, json);
+  // A number, or what looks like one, is plain text where a string is due.
+  if (shape.kind === "string" && typeof value !== "string") return text;
+  if (shape.kind === "integer" && shape.big && typeof value === "number" && /^-?\d+$/.test(text)) {
+    return BigInt(text);
+  }
+  return value;
+}
+
+/** What a function returned, as JSON. */
+export function resultText(result: unknown): string {
+  return result === undefined ? "null" : toJson(result);
+}
+
+/** The functions that an ES module exports. */
+export async function importFunctions(module: string | undefined): Promise<Record<string, never>> {
+  if (module === undefined) return {};
+  try {
+    const exported = (await import(pathToFileURL(resolve(module)).href)) as Record<string, never>;
+    return Object.fromEntries(
+      Object.entries(exported).filter(([, value]) => typeof value === "function"),
+    );
+  } catch (cause) {
+    throw invalid("--host-functions", `cannot be loaded: ${(cause as Error).message}`, cause);
+  }
+}
