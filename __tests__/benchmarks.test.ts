@@ -9,7 +9,9 @@ import { expect, test } from "@jest/globals";
 import { describeWithKvm } from "./support/kvm.js";
 
 const RUN = fileURLToPath(new URL("../benches/run.js", import.meta.url));
-const NAMES = ["call", "restore", "memory", "create", "snapshot", "pool", "throughput", "peers"];
+const NAMES = [
+  ...["call", "trace", "restore", "memory", "create", "snapshot", "pool", "throughput", "peers"],
+];
 
 interface Row {
   readonly benchmark: string;
@@ -41,12 +43,14 @@ describeWithKvm("the benchmarks", () => {
         "js call",
         "js create",
         "js restore",
+        "js trace",
         "memory",
         "peers",
         "pool",
         "restore",
         "snapshot",
         "throughput",
+        "trace",
       ]);
       for (const name of ["call of add", "callSync of add"]) {
         expect(rows.find((row) => row.name === name)?.counts).toEqual({ exits: 1 });

@@ -14,8 +14,8 @@ import { plot } from "./render/plot.js";
 import { table } from "./render/table.js";
 
 /** Which program has which benchmark; some names are in both. */
-const RUST = ["call", "ping", "restore", "memory", "create", "snapshot"];
-const JAVASCRIPT = ["call", "restore", "pool", "throughput", "peers", "create"];
+const RUST = ["call", "ping", "trace", "restore", "memory", "create", "snapshot"];
+const JAVASCRIPT = ["call", "trace", "restore", "pool", "throughput", "peers", "create"];
 
 const args = process.argv.slice(2);
 const take = (name) => {

@@ -12,9 +12,10 @@ import { Report } from "./measure.js";
 import { peers } from "./peers.js";
 import { pool, throughput } from "./pool.js";
 import { restore } from "./restore.js";
+import { tracing } from "./tracing.js";
 
 /** In this order: thousands of sandboxes change a process, so that they come last. */
-const BENCHMARKS = { call, restore, pool, throughput, peers, create: creation };
+const BENCHMARKS = { call, trace: tracing, restore, pool, throughput, peers, create: creation };
 
 const args = process.argv.slice(2);
 const at = args.indexOf("--json");

@@ -3,11 +3,13 @@
 const TITLES = {
   call: "Calls, in Rust",
   ping: "Shared memory between two spinning processors",
+  trace: "Tracing, in Rust",
   restore: "Restore against dirty pages, in Rust",
   memory: "Restore against memory, in Rust",
   create: "Creation, in Rust",
   snapshot: "Snapshots, in Rust",
   "js call": "Calls, from JavaScript",
+  "js trace": "Tracing, from JavaScript",
   "js restore": "Restore, snapshot and fork, from JavaScript",
   "js create": "Creation, from JavaScript",
   density: "Density",
@@ -16,7 +18,10 @@ const TITLES = {
   peers: "Peers",
 };
 /** Floors have no floor; in tables they are told from what stands on them. */
-const FLOORS = ["exit", "ping", "create", "destroy", "copy", "napi", "hop", "memcpy of 1 MiB"];
+const FLOORS = [
+  ...["exit", "ping", "create", "destroy", "copy", "napi", "hop", "memcpy of 1 MiB"],
+  "two spans by the SDK",
+];
 const UNITS = { memoryMiB: "MiB in the image", pages: "pages", live: "alive" };
 
 /** The page; `picture` is the plot's file name, if there is one. */
