@@ -174,9 +174,11 @@ const LIARS: &[&str] = &[
 ];
 
 fn check_every_act(trace: Option<&CallTrace>) {
-    let interface = ready("hostile").interface().cloned().unwrap();
+    let hostile = ready("hostile");
+    let exports = hostile.interface().map_or(&[][..], |interface| &interface.exports);
+    assert!(exports.len() > 100, "{}", exports.len());
     let mut wrong = Vec::new();
-    for function in &interface.exports {
+    for function in exports {
         let act = &function.name;
         let documentation = function.documentation.clone().unwrap_or_default();
         let expected = documentation.split_once(':').map_or(&*documentation, |(ends, _)| ends);
