@@ -4,7 +4,7 @@ import { expect, test } from "@jest/globals";
 import { DEFAULTS } from "../ts/index.js";
 
 const MIB = 1024 ** 2;
-const SIZES = ["memory", "message", "stack", "output"];
+const SIZES = ["memory", "message", "stack", "output", "trace"];
 
 test("every default is in the table of limits", () => {
   const page = readFileSync(new URL("../docs/limits.md", import.meta.url), "utf8");
