@@ -50,7 +50,11 @@ pub fn context() -> Option<TraceContext> {
 pub(crate) fn set(header: HeaderContext) {
     let HeaderContext { trace_id, span_id, flags } = header;
     let is_there = trace_id != [0; 16] && span_id != [0; 8];
-    CONTEXT.set(is_there.then_some(TraceContext { trace_id, span_id, flags }));
+    let context = is_there.then_some(TraceContext { trace_id, span_id, flags });
+    // Nothing is written for calls without one: a page that stays clean need not be restored.
+    if context != CONTEXT.get() {
+        CONTEXT.set(context);
+    }
 }
 
 #[cfg(test)]

@@ -56,13 +56,15 @@ pub(super) fn install(area: TraceArea) {
 impl Producer {
     /// A call begins: looks at what the host wants to hear of it. True if that differs from before.
     ///
-    /// Costs a load or two while nothing was wanted and nothing is.
+    /// Costs a load or two while nothing was wanted and nothing is, and writes nothing then: a page that
+    /// stays clean need not be restored.
     pub(super) fn call_begins(&self) -> bool {
         let level = self.area.level();
-        let before = self.level.replace(level);
+        let before = self.level.get();
         if level == 0 && before == 0 {
             return false;
         }
+        self.level.set(level);
         let tsc = timestamp();
         let generation = self.area.generation();
         let directives_of = Some((generation, level));
