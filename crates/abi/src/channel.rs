@@ -111,7 +111,7 @@ pub struct MessageHeader {
     pub kind: AtomicU32,
     /// Index into the interface's exports (`Call`) or imports (`HostCall`), else 0.
     pub function: AtomicU32,
-    /// Reserved, zero.
+    /// [`CALL_IS_TRACED`] in a `Call`; the others are reserved, zero.
     pub flags: AtomicU32,
     /// Payload bytes behind the header.
     pub length: AtomicU64,
@@ -125,6 +125,10 @@ pub struct MessageHeader {
     /// Reserved, zero.
     pub reserved: [u8; 15],
 }
+
+/// Flag of a `Call`: the header has a trace context or the control page says what to trace. Without it a
+/// guest need not look there.
+pub const CALL_IS_TRACED: u32 = 1;
 
 /// Bytes of a [`MessageHeader`]: a payload starts this far into its area.
 pub const HEADER_SIZE: u64 = 64;

@@ -4,8 +4,8 @@
 //! "Compatibility", raise [`crate::version`] accordingly and only then change the number here.
 
 use crate::channel::{
-    AT_AMPOULE, Area, ControlPage, GuestMessage, HEADER_SIZE, HostMessage, MAGIC, MessageHeader,
-    TRACE_AREA_SIZE, TRACE_BATCH_MAX, TRACE_DIRECTIVES_MAX, TRACE_DIRECTIVES_OFFSET,
+    AT_AMPOULE, Area, CALL_IS_TRACED, ControlPage, GuestMessage, HEADER_SIZE, HostMessage, MAGIC,
+    MessageHeader, TRACE_AREA_SIZE, TRACE_BATCH_MAX, TRACE_DIRECTIVES_MAX, TRACE_DIRECTIVES_OFFSET,
     TRACE_RECORD_ALIGNMENT, TraceHeader,
 };
 use crate::{layout, port, version};
@@ -39,6 +39,7 @@ pin! {
     port::EXCEPTION_BASE => 0xe0,
 
     AT_AMPOULE => 0x414d_504f,
+    CALL_IS_TRACED => 1,
     MAGIC => 0x0045_4c55_4f50_4d41,
     HEADER_SIZE => 64,
     size_of::<MessageHeader>() => 64,

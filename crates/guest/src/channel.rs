@@ -6,7 +6,8 @@ pub(crate) mod runtime;
 pub(crate) mod trace;
 
 use ampoule_abi::channel::{
-    AT_AMPOULE, Area, ControlPage, GuestMessage, HEADER_SIZE, HostMessage, MAGIC, MessageHeader,
+    AT_AMPOULE, Area, CALL_IS_TRACED, ControlPage, GuestMessage, HEADER_SIZE, HostMessage, MAGIC,
+    MessageHeader,
 };
 use ampoule_abi::{port, version};
 use std::ffi::c_ulong;
@@ -48,6 +49,8 @@ struct Mailbox {
 pub(crate) struct Received {
     pub(crate) kind: HostMessage,
     pub(crate) function: u32,
+    /// The call has a trace context, or the host wants to hear of it.
+    pub(crate) is_traced: bool,
     length: usize,
 }
 
@@ -235,6 +238,7 @@ impl Channel {
         Ok(Received {
             kind: HostMessage::from_wire(kind).ok_or(ProtocolError::Kind(kind))?,
             function: header.function.load(Ordering::Relaxed),
+            is_traced: header.flags.load(Ordering::Relaxed) & CALL_IS_TRACED != 0,
             length: fits.ok_or(ProtocolError::Length { length, capacity })?,
         })
     }

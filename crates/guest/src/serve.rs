@@ -103,7 +103,7 @@ fn serve(channel: &'static Channel, registry: &Registry, interface: &[u8]) -> ! 
             Err(error) => abort(channel, error.to_string()),
         };
         drop(claim);
-        trace::call_begins(channel);
+        trace::call_begins(channel, call.is_traced);
 
         result.clear();
         let outcome =

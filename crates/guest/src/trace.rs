@@ -35,6 +35,7 @@ use crate::serve;
 use ampoule_wire::trace::{FieldName, Kind, Level, Value};
 use callsites::{NamedCallsite, Origin};
 use recorder::Parent;
+use std::cell::Cell;
 use std::num::NonZeroU64;
 
 /// The field that holds the text of an event.
@@ -65,10 +66,23 @@ pub(crate) fn install(channel: &Channel) {
     logger::install();
 }
 
+thread_local! {
+    /// The call that is being answered is traced, or the one before was. A call without a trace looks at
+    /// nothing else of this module's: under nested virtualisation each page that is touched counts.
+    static IS_TRACED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// A call was received.
-pub(crate) fn call_begins(channel: &Channel) {
-    context::set(channel.context());
-    look_at_host();
+pub(crate) fn call_begins(channel: &Channel, is_traced: bool) {
+    begin(is_traced, || channel.context());
+}
+
+fn begin(is_traced: bool, header: impl FnOnce() -> channel::HeaderContext) {
+    if is_traced || IS_TRACED.get() {
+        IS_TRACED.set(is_traced);
+        context::set(header());
+        look_at_host();
+    }
 }
 
 /// Looks at what the host wants to hear of the call that begins.
@@ -83,11 +97,16 @@ fn look_at_host() {
 
 /// The call's function has returned.
 pub(crate) fn call_ends() {
-    context::set(channel::HeaderContext::default());
+    if IS_TRACED.get() {
+        context::set(channel::HeaderContext::default());
+    }
 }
 
 /// The span from which a host call is made, 0 for none.
 pub(crate) fn current_span() -> u64 {
+    if !IS_TRACED.get() {
+        return 0;
+    }
     producer::with(|producer| producer.current()).unwrap_or_default()
 }
 

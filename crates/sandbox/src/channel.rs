@@ -2,8 +2,8 @@
 
 use crate::tracing::{Directives, TraceContext};
 use ampoule_abi::channel::{
-    Area, ControlPage, GuestMessage, HEADER_SIZE, HostMessage, MAGIC, MessageHeader,
-    TRACE_AREA_SIZE, TRACE_DIRECTIVES_OFFSET, TraceHeader,
+    Area, CALL_IS_TRACED, ControlPage, GuestMessage, HEADER_SIZE, HostMessage, MAGIC,
+    MessageHeader, TRACE_AREA_SIZE, TRACE_DIRECTIVES_OFFSET, TraceHeader,
 };
 use ampoule_abi::layout::{CHANNEL_BASE, CHANNEL_PHYSICAL_BASE, PAGE_SIZE};
 use ampoule_abi::version;
@@ -258,7 +258,8 @@ impl Channel {
         self.to_guest.size - HEADER_SIZE
     }
 
-    /// Leaves a message for the guest, in the trace context that it belongs to. Cost: one copy.
+    /// Leaves a message for the guest, in the trace context that it belongs to, if it is a traced call.
+    /// Cost: one copy.
     ///
     /// # Errors
     /// [`OutOfBounds`] when `payload` is larger than [`Self::capacity`]; nothing is sent then.
@@ -267,7 +268,7 @@ impl Channel {
         kind: HostMessage,
         function: u32,
         payload: &[u8],
-        context: &TraceContext,
+        context: Option<&TraceContext>,
     ) -> Result<(), OutOfBounds> {
         let length = payload.len() as u64;
         if length > self.capacity() {
@@ -280,9 +281,12 @@ impl Channel {
         put(&mut header, offset_of!(MessageHeader, kind), &(kind as u32).to_le_bytes());
         put(&mut header, offset_of!(MessageHeader, function), &function.to_le_bytes());
         put(&mut header, offset_of!(MessageHeader, length), &length.to_le_bytes());
-        put(&mut header, offset_of!(MessageHeader, trace_id), &context.trace_id);
-        put(&mut header, offset_of!(MessageHeader, span_id), &context.span_id);
-        put(&mut header, offset_of!(MessageHeader, trace_flags), &[context.flags]);
+        if let Some(context) = context {
+            put(&mut header, offset_of!(MessageHeader, flags), &CALL_IS_TRACED.to_le_bytes());
+            put(&mut header, offset_of!(MessageHeader, trace_id), &context.trace_id);
+            put(&mut header, offset_of!(MessageHeader, span_id), &context.span_id);
+            put(&mut header, offset_of!(MessageHeader, trace_flags), &[context.flags]);
+        }
         // The guest is stopped and sees both together.
         self.mapping.write(self.to_guest.offset + HEADER_SIZE, payload)?;
         self.mapping.write(self.to_guest.offset, &header)?;

@@ -288,8 +288,8 @@ impl Sandbox {
             self.poison(stop);
         }
         self.expect_state(&State::Ready, "be called")?;
-        let context = trace.map_or_else(TraceContext::default, |trace| trace.context);
-        self.send(HostMessage::Call, function, arguments, &context)?;
+        let context = trace.map(|trace| &trace.context);
+        self.send(HostMessage::Call, function, arguments, context)?;
         self.begin_trace(trace)?;
         self.statistics.calls += 1;
         self.begin(budget);
@@ -303,11 +303,11 @@ impl Sandbox {
     pub fn resume(&mut self, resumption: Resumption<'_>) -> Result<(), CallError> {
         match (&self.state, resumption) {
             (State::Waiting(Wait::HostCall), Resumption::HostReturn(result)) => {
-                self.send(HostMessage::HostReturn, 0, result, &TraceContext::default())?;
+                self.send(HostMessage::HostReturn, 0, result, None)?;
                 self.tracing.host_return();
             }
             (State::Waiting(Wait::HostCall), Resumption::HostError(failure)) => {
-                self.send(HostMessage::HostError, 0, failure, &TraceContext::default())?;
+                self.send(HostMessage::HostError, 0, failure, None)?;
                 self.tracing.host_return();
             }
             (State::Waiting(Wait::Input), Resumption::Input(bytes)) => {
@@ -377,7 +377,7 @@ impl Sandbox {
         Statistics {
             memory_bytes: self.space.committed_bytes(),
             system_calls: self.personality.counts().collect(),
-            trace_bytes: self.tracing.counters.bytes,
+            trace_bytes: self.trace_bytes(),
             trace_records: self.tracing.counters.records,
             trace_left_out: self.tracing.counters.left_out,
             ..self.statistics.clone()
@@ -403,7 +403,7 @@ impl Sandbox {
         kind: HostMessage,
         function: u32,
         payload: &[u8],
-        context: &TraceContext,
+        context: Option<&TraceContext>,
     ) -> Result<(), CallError> {
         let Some(channel) = &mut self.channel else {
             return Err(self.wrong_state("exchange messages"));

@@ -214,6 +214,15 @@ impl Tracing {
         channel.acknowledge(self.transport.acknowledged());
     }
 
+    /// Bytes that were published and not looked at since the last time.
+    pub(crate) fn unread(&self, channel: &Channel) -> u64 {
+        let mut transport = self.transport;
+        match transport.advance(channel.published().0, false, TRACE_BATCH_MAX) {
+            Ok(Some(unread)) => unread.addresses.end - unread.addresses.start,
+            Ok(None) | Err(_) => 0,
+        }
+    }
+
     fn read(&mut self, space: &AddressSpace, unread: &Unread) -> bool {
         let length = unread.addresses.end - unread.addresses.start;
         // At most `TRACE_BATCH_MAX`, as the transport has made sure.

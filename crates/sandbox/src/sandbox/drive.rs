@@ -61,7 +61,7 @@ impl Sandbox {
                 None => match self.enter_guest()? {
                     Trap::Doorbell => Some(self.receive()?),
                     Trap::TraceFull => {
-                        self.collect_trace(true)?;
+                        self.collect_full_trace()?;
                         None
                     }
                     Trap::SystemCall { number, arguments } => {
@@ -112,7 +112,7 @@ impl Sandbox {
     /// Takes the message that the doorbell announced.
     fn receive(&mut self) -> Result<Step, Stop> {
         let protocol = |what: String| Stop::Protocol { what };
-        self.collect_trace(false)?;
+        self.collect_trace();
         let Some(channel) = &mut self.channel else {
             return Err(self.no_doorbell(port::DOORBELL));
         };

@@ -29,29 +29,39 @@ impl Sandbox {
         let told = channel.tell(trace.map(|trace| &trace.directives));
         debug_assert!(told.is_ok(), "directives fit into the control page");
         if let Some(trace) = trace {
+            // What was published in a call that nobody traced is none of this one's.
+            self.tracing.collect(channel, &self.space, false);
             self.tracing.set_limits(self.limits.trace());
             self.tracing.begin_call(self.machine.tsc_frequency(), trace.wall_offset);
         }
         Ok(())
     }
 
-    /// Reads what the guest has published since the last time.
-    pub(super) fn collect_trace(&mut self, is_full: bool) -> Result<(), Stop> {
-        match &mut self.channel {
-            Some(channel) => self.tracing.collect(channel, &self.space, is_full),
-            None if is_full => return Err(self.no_doorbell(port::TRACE)),
-            None => {}
-        }
-        Ok(())
-    }
-
-    /// The call has ended in a stop: what the guest told up to it is what its owner wants to know most.
-    pub(super) fn end_trace(&mut self, ending: Ending) {
+    /// Reads what the guest has published since the last time, if its call is traced.
+    pub(super) fn collect_trace(&mut self) {
         if self.tracing.is_on()
             && let Some(channel) = &mut self.channel
         {
             self.tracing.collect(channel, &self.space, false);
         }
+    }
+
+    /// The same for a guest that rings because its batch is full, whether or not anybody asked for one.
+    pub(super) fn collect_full_trace(&mut self) -> Result<(), Stop> {
+        let Some(channel) = &mut self.channel else { return Err(self.no_doorbell(port::TRACE)) };
+        self.tracing.collect(channel, &self.space, true);
+        Ok(())
+    }
+
+    /// Bytes that the guest has published in all, those of calls that nobody traces included.
+    pub(super) fn trace_bytes(&self) -> u64 {
+        let unread = self.channel.as_ref().map_or(0, |channel| self.tracing.unread(channel));
+        self.tracing.counters.bytes + unread
+    }
+
+    /// The call has ended in a stop: what the guest told up to it is what its owner wants to know most.
+    pub(super) fn end_trace(&mut self, ending: Ending) {
+        self.collect_trace();
         self.tracing.end_call(ending);
     }
 

@@ -1,8 +1,9 @@
 //! A host without a virtual machine: control page and trace area in ordinary memory, and a reader that
 //! writes down what it sees as lines of text.
 
+use crate::channel::HeaderContext;
 use crate::channel::trace::TraceArea;
-use crate::trace::{logger, look_at_host, producer, subscriber};
+use crate::trace::{begin, logger, producer, subscriber};
 use ampoule_abi::channel::{Area, TRACE_DIRECTIVES_OFFSET};
 use ampoule_wire::trace::schema;
 use std::cell::{Cell, RefCell};
@@ -100,7 +101,8 @@ impl Host {
 
     /// A call by the directives and in the generation of the last one.
     pub(super) fn call_again(&self, body: impl FnOnce()) {
-        look_at_host();
+        let is_traced = with(|reader| reader.memory.control[12].load(Ordering::Relaxed) > 0);
+        begin(is_traced, HeaderContext::default);
         body();
         stop();
     }
