@@ -5,9 +5,7 @@ use crate::effort::Effort;
 use crate::guest::{Call, Guest, config};
 use crate::report::{Measurement, Report};
 use ampoule_floors::sample;
-use ampoule_sandbox::{
-    Budget, CallTrace, Directives, Sandbox, Step, TraceContext, trace_to_json, wall_offset,
-};
+use ampoule_sandbox::{Budget, CallTrace, Directives, Sandbox, Step, TraceContext, wall_offset};
 use anyhow::{Result, ensure};
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -79,6 +77,6 @@ fn run(sandbox: &mut Sandbox, call: &Call, trace: &CallTrace) -> Result<()> {
     let budget = Budget::default();
     sandbox.begin_traced_call(call.function, &call.arguments, budget, Some(trace))?;
     ensure!(sandbox.run() == Step::Return, "the call did not return");
-    black_box(trace_to_json(&sandbox.take_trace()));
+    black_box(sandbox.take_trace_json());
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Guest tracing: what the next call is to tell, and what it has told.
 
 use crate::environment::entry;
-use ampoule_sandbox::{CallTrace, Directives, TraceContext, trace_to_json};
+use ampoule_sandbox::{CallTrace, Directives, Sandbox, TraceContext};
 use napi::{Error, Result};
 use napi_derive::napi;
 use parking_lot::Mutex;
@@ -81,8 +81,8 @@ const fn whole(value: f64) -> i128 {
 /// What has happened in the traced call since the last time, as JSON; `ts/internal/telemetry` reads it.
 #[napi]
 pub fn take_trace(handle: i64) -> Result<String> {
-    let entries = entry(handle)?.driven.inspect(ampoule_sandbox::Sandbox::take_trace);
-    Ok(trace_to_json(&entries.unwrap_or_default()))
+    let taken = entry(handle)?.driven.inspect(Sandbox::take_trace_json);
+    Ok(taken.unwrap_or_else(|| "[]".to_owned()))
 }
 
 /// Whether CPU time inside the guest is counted although no limit asks for it.

@@ -152,6 +152,8 @@ pub(crate) struct Tracing {
     dropped: u64,
     /// When the guest was found to have stopped, if it has not run since.
     stopped_at: Option<ClockPair>,
+    /// A call that nobody traced may have published something.
+    pub(crate) may_be_behind: bool,
     pub(crate) counters: Counters,
 }
 
@@ -264,6 +266,10 @@ impl Tracing {
     /// What has happened since the last time, in order.
     pub(crate) fn take(&mut self) -> Vec<Entry> {
         self.assembler.take()
+    }
+
+    pub(crate) fn take_json(&mut self) -> String {
+        self.assembler.take_json()
     }
 
     /// The guest is another one from here on, or the same one at an earlier time: it will tell of its

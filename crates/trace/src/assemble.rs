@@ -2,10 +2,10 @@
 
 use crate::callsite::{CallsiteInfo, Callsites};
 use crate::decode::{decode_record, skip};
-use crate::entry::{Attribute, AttributeValue, Counts, Entry};
+use crate::entry::{Attribute, AttributeValue, Counts, Entry, to_json};
 use crate::time::{ClockPair, TimeError, Timeline};
 use ampoule_wire::trace::{Field, FieldName, Record, Value};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 /// What a guest's trace may use up.
@@ -91,10 +91,11 @@ static CLOCK: LazyLock<Arc<str>> = LazyLock::new(|| "ampoule.clock".into());
 pub struct Assembler {
     limits: Limits,
     callsites: Callsites,
-    /// Open spans by the guest's numbers.
-    live: HashMap<u64, Live>,
+    /// Open spans by the guest's numbers. Ordered, as there are few, and no numbers can be chosen so that
+    /// they are found slowly.
+    live: BTreeMap<u64, Live>,
     /// Spans that were open when their call returned: a guest that closes one later does nothing wrong.
-    outlived: HashSet<u64>,
+    outlived: BTreeSet<u64>,
     last_span: u32,
     call: Option<Call>,
     entries: Vec<Entry>,
@@ -276,7 +277,7 @@ impl Assembler {
             Ending::Returned => CLOSED_BY_RETURN,
             Ending::Stopped => CLOSED_BY_STOP,
         };
-        let mut open: Vec<(u64, Live)> = self.live.drain().collect();
+        let mut open: Vec<(u64, Live)> = std::mem::take(&mut self.live).into_iter().collect();
         open.sort_unstable_by_key(|(_, live)| std::cmp::Reverse(live.number));
         if let Some(at) = call.moment(now) {
             self.entries.extend(open.iter().map(|(_, live)| Entry::Close {
@@ -301,6 +302,13 @@ impl Assembler {
     /// Takes what has happened since the last time.
     pub fn take(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.entries)
+    }
+
+    /// The same as JSON, as [`to_json`] writes it.
+    pub fn take_json(&mut self) -> String {
+        let json = to_json(&self.entries);
+        self.entries.clear();
+        json
     }
 
     fn open(

@@ -1,7 +1,7 @@
 //! The places in a guest's source that make spans and events.
 
 use ampoule_wire::trace::{Callsite, Kind, Level};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Callsites that are known of one guest at a time; a program has hundreds.
@@ -52,7 +52,7 @@ impl CallsiteInfo {
 /// The callsites that a guest has told of, by its own numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Callsites {
-    known: HashMap<u32, Known>,
+    known: BTreeMap<u32, Known>,
     text_bytes: usize,
     /// Counted up when the guest is to tell again.
     epoch: u64,

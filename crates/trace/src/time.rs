@@ -87,11 +87,12 @@ impl Calibration {
         if nanoseconds < Self::WINDOW_MIN || ticks == 0 {
             return None;
         }
-        u64::try_from(u128::from(ticks) * NANOSECONDS_PER_SECOND / u128::from(nanoseconds)).ok()
+        let product = u128::from(ticks) * u128::from(NANOSECONDS_PER_SECOND);
+        u64::try_from(product / u128::from(nanoseconds)).ok()
     }
 }
 
-const NANOSECONDS_PER_SECOND: u128 = 1_000_000_000;
+const NANOSECONDS_PER_SECOND: u64 = 1_000_000_000;
 
 /// The time of one call: from a guest's counter to Unix time in nanoseconds.
 ///
@@ -170,12 +171,17 @@ impl Timeline {
     fn nanoseconds(&self, ticks: u64) -> Result<u64, TimeError> {
         let measured = self.from.zip(self.to).and_then(|(from, to)| {
             let interval = to.tsc.checked_sub(from.tsc).filter(|&interval| interval > 0)?;
-            Some((u128::from(to.monotonic.saturating_sub(from.monotonic)), u128::from(interval)))
+            Some((to.monotonic.saturating_sub(from.monotonic), interval))
         });
         let told = self.frequency.filter(|&hertz| hertz > 0);
-        let told = told.map(|hertz| (NANOSECONDS_PER_SECOND, u128::from(hertz)));
+        let told = told.map(|hertz| (NANOSECONDS_PER_SECOND, hertz));
         let (nanoseconds, per_ticks) = measured.or(told).ok_or(TimeError::Frequency)?;
-        Ok(u64::try_from(u128::from(ticks) * nanoseconds / per_ticks).unwrap_or(u64::MAX))
+        // Most calls are short enough for a division of 64 bits, which takes a third of the time.
+        if let Some(product) = ticks.checked_mul(nanoseconds) {
+            return Ok(product / per_ticks);
+        }
+        let product = u128::from(ticks) * u128::from(nanoseconds);
+        Ok(u64::try_from(product / u128::from(per_ticks)).unwrap_or(u64::MAX))
     }
 
     /// Unix time in nanoseconds of a reading of the monotonic clock.

@@ -17,6 +17,12 @@ impl Sandbox {
         self.tracing.take()
     }
 
+    /// [`Self::take_trace`] as JSON: an array of arrays, as `ampoule_trace::to_json` describes it.
+    #[must_use]
+    pub fn take_trace_json(&mut self) -> String {
+        self.tracing.take_json()
+    }
+
     /// Whether [`crate::Statistics::cpu_time`] counts calls without a limit on it, too. Costs two system
     /// calls each time the guest is entered.
     pub const fn measure_cpu_time(&mut self, measures: bool) {
@@ -29,10 +35,15 @@ impl Sandbox {
         let told = channel.tell(trace.map(|trace| &trace.directives));
         debug_assert!(told.is_ok(), "directives fit into the control page");
         if let Some(trace) = trace {
-            // What was published in a call that nobody traced is none of this one's.
-            self.tracing.collect(channel, &self.space, false);
+            if self.tracing.may_be_behind {
+                // What was published in a call that nobody traced is none of this one's.
+                self.tracing.collect(channel, &self.space, false);
+                self.tracing.may_be_behind = false;
+            }
             self.tracing.set_limits(self.limits.trace());
             self.tracing.begin_call(self.machine.tsc_frequency(), trace.wall_offset);
+        } else {
+            self.tracing.may_be_behind = true;
         }
         Ok(())
     }
