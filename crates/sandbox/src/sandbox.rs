@@ -290,7 +290,7 @@ impl Sandbox {
         self.expect_state(&State::Ready, "be called")?;
         let context = trace.map(|trace| &trace.context);
         self.send(HostMessage::Call, function, arguments, context)?;
-        self.begin_trace(trace)?;
+        self.begin_trace(trace);
         self.statistics.calls += 1;
         self.begin(budget);
         Ok(())

@@ -242,7 +242,8 @@ impl Tracing {
     /// The guest calls a host function in the span that it calls `current`.
     pub(crate) fn host_call(&mut self, current: u64) {
         if self.is_on() {
-            let now = self.stopped_at.unwrap_or_else(now);
+            // Taken: what ends the call while the host function runs comes later than this.
+            let now = self.stopped_at.take().unwrap_or_else(now);
             self.assembler.host_call(current, now);
         }
     }

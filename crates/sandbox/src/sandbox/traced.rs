@@ -1,7 +1,6 @@
 //! What the guest tells of the call that it answers.
 
 use super::Sandbox;
-use crate::error::CallError;
 use crate::stop::Stop;
 use crate::tracing::CallTrace;
 use ampoule_abi::port;
@@ -30,8 +29,8 @@ impl Sandbox {
     }
 
     /// Asks the guest to tell what `trace` wants to know, and begins to follow it.
-    pub(super) fn begin_trace(&mut self, trace: Option<&CallTrace>) -> Result<(), CallError> {
-        let Some(channel) = &mut self.channel else { return Ok(()) };
+    pub(super) fn begin_trace(&mut self, trace: Option<&CallTrace>) {
+        let Some(channel) = &mut self.channel else { return };
         let told = channel.tell(trace.map(|trace| &trace.directives));
         debug_assert!(told.is_ok(), "directives fit into the control page");
         if let Some(trace) = trace {
@@ -45,7 +44,6 @@ impl Sandbox {
         } else {
             self.tracing.may_be_behind = true;
         }
-        Ok(())
     }
 
     /// Reads what the guest has published since the last time, if its call is traced.
