@@ -340,6 +340,30 @@ fn spans_are_followed_after_a_restore_and_in_a_sandbox_from_a_snapshot() {
     }
 }
 
+#[test]
+fn spans_of_a_pending_host_call_end_at_the_restore() {
+    if !kvm_is_available() {
+        return;
+    }
+    let mut sandbox = ready("testing");
+    let snapshot = sandbox.snapshot().unwrap();
+    assert!(matches!(begin(&mut sandbox, "host_in_span", &(7,)), Step::HostCall { .. }));
+    let mut entries = sandbox.take_trace();
+    let Some(&TraceEntry::HostCall { at: called, .. }) = entries.last() else {
+        panic!("the host call is the last of {entries:#?}")
+    };
+    sandbox.restore(&snapshot).unwrap();
+    entries.extend(sandbox.take_trace());
+    let mut spans = Spans::default();
+    spans.add(entries);
+    assert!(!spans.spans.is_empty());
+    for span in &spans.spans {
+        let (at, ending) = span.closed.unwrap();
+        assert!(at > called, "{span:#?} ends when the host call began, at {called}");
+        assert_eq!(ending, 2, "{span:#?}");
+    }
+}
+
 mod truth {
     //! The times of spans against the host's own: see `docs/tracing.md`, *How exact times are*.
 
