@@ -5,7 +5,10 @@ export function countRustTests(output, status) {
   const plain = output.replaceAll(/\u001b\[[\d;]*m/g, "");
   for (const [, passed] of plain.matchAll(/tests? run: (\d+) passed/g)) counts.passed += +passed;
   for (const [, failed] of plain.matchAll(/tests? run: .*?(\d+) failed/g)) counts.failed += +failed;
-  for (const [, passed, failed] of plain.matchAll(/test result: .*? (\d+) passed; (\d+) failed/g)) {
+  // At the start of a line: nextest shows, indented, what a test that failed printed itself.
+  for (const [, passed, failed] of plain.matchAll(
+    /^test result: .*? (\d+) passed; (\d+) failed/gm,
+  )) {
     counts.passed += +passed;
     counts.failed += +failed;
   }
