@@ -187,6 +187,46 @@ fn a_call_that_nobody_traces_makes_the_guest_write_nothing() {
 }
 
 #[test]
+fn what_a_guest_publishes_unasked_is_counted_once() {
+    if !kvm_is_available() {
+        return;
+    }
+    let mut sandbox = ready("hostile");
+    let clean = sandbox.snapshot().unwrap();
+    let publish = |sandbox: &mut Sandbox| {
+        let raw = ([7_u8; 32], None::<u64>, None::<u64>, None::<u64>, false);
+        assert_eq!(call(sandbox, "trace_raw", &raw, Budget::default()), Step::Return);
+    };
+    publish(&mut sandbox);
+    assert_eq!(sandbox.statistics().trace_bytes, 32);
+    // A snapshot of a guest that has published: what it holds was counted.
+    let published = sandbox.snapshot().unwrap();
+    assert_eq!(sandbox.statistics().trace_bytes, 32);
+    publish(&mut sandbox);
+    assert_eq!(sandbox.statistics().trace_bytes, 64);
+    for snapshot in [&published, &clean, &published] {
+        sandbox.restore(snapshot).unwrap();
+        assert_eq!(sandbox.statistics().trace_bytes, 64);
+    }
+    publish(&mut sandbox);
+    sandbox.restore(&clean).unwrap();
+    assert_eq!(sandbox.statistics().trace_bytes, 96);
+    // Nor does a traced call take for its own what was published before it.
+    let told = [&clean, &published].map(|snapshot| {
+        sandbox.restore(snapshot).unwrap();
+        let before = sandbox.statistics().trace_bytes;
+        assert_eq!(begin(&mut sandbox, "ok", &NONE), Step::Return);
+        assert_eq!(sandbox.take_trace(), []);
+        sandbox.statistics().trace_bytes - before
+    });
+    assert_eq!(told[0], told[1]);
+    let mut other = Sandbox::from_snapshot(&published, Control::new()).unwrap();
+    assert_eq!(other.statistics().trace_bytes, 0);
+    publish(&mut other);
+    assert_eq!(other.statistics().trace_bytes, 32);
+}
+
+#[test]
 fn directives_are_those_of_the_call() {
     if !kvm_is_available() {
         return;

@@ -112,6 +112,8 @@ impl Sandbox {
 
     /// Goes back to `snapshot` from wherever the guest is; [`Self::restore`] says more.
     pub(super) fn go_back(&mut self, snapshot: &Snapshot) -> Result<Restored, SnapshotError> {
+        // What was published and never read is gone after this, and was written all the same.
+        self.tracing.counters.bytes = self.trace_bytes();
         self.tracing.begin_generation();
         let gone = self.enter(snapshot);
         match &gone {
