@@ -1,6 +1,6 @@
 /** The callers of a pool that wait for a sandbox: first come, first served. */
-import { AsyncLocalStorage } from "node:async_hooks";
 import type { AmpouleError } from "../errors.js";
+import { captureContext, type InContext } from "./context.js";
 import { abortedError } from "./failures.js";
 
 /** A caller who waits. Exactly one of the two functions is called, once. */
@@ -18,7 +18,7 @@ export interface Waiter<M> {
 interface Place<M> {
   readonly waiter: Waiter<M>;
   readonly since: number;
-  readonly inContext: <R>(body: () => R) => R;
+  readonly inContext: InContext;
   readonly onAbort: () => void;
   before: Place<M> | undefined;
   behind: Place<M> | undefined;
@@ -69,7 +69,7 @@ export class Line<M> {
     const place: Place<M> = {
       waiter,
       since: performance.now(),
-      inContext: AsyncLocalStorage.snapshot(),
+      inContext: captureContext(),
       onAbort: () => {
         this.#leave(place);
         waiter.refuse(abortedError(waiter.what, waiter.signal));

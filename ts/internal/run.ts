@@ -1,6 +1,7 @@
 /** What one start or call of a sandbox is, or a snapshot or restore. */
 import type { AmpouleError } from "../errors.js";
 import type { Times } from "../options.js";
+import type { InContext } from "./context.js";
 import type { Thrown } from "./failures.js";
 import type { NativeStatistics } from "./native.js";
 import type { CallTrace } from "./telemetry/call.js";
@@ -35,7 +36,7 @@ export interface Run extends Request<unknown> {
   readonly resolve: (value: never) => void;
   readonly reject: (error: unknown) => void;
   /** Enters the async context of the caller. */
-  readonly inContext: <R>(body: () => R) => R;
+  readonly inContext: InContext;
   readonly stopListening: () => void;
   /** Of a call that has begun and is recorded. */
   recording: CallTrace | undefined;

@@ -3,11 +3,11 @@
  * settles. Two drivers share everything but waiting: {@link Driver.runSync} loops on this thread,
  * {@link Driver.run} goes on whenever the native side has a step.
  */
-import { AsyncLocalStorage } from "node:async_hooks";
 import { AmpouleError } from "../errors.js";
 import type { SandboxState } from "../state.js";
 import { AsyncHost } from "./async.js";
 import type { SyncCallee } from "./callee.js";
+import { captureContext } from "./context.js";
 import { endingOf, endsCall, needsHost } from "./endings.js";
 import {
   abortedError,
@@ -238,7 +238,7 @@ export class Driver implements SyncCallee {
         recovers,
         resolve: resolve as (value: never) => void,
         reject,
-        inContext: AsyncLocalStorage.snapshot(),
+        inContext: captureContext(),
         stopListening: () => signal?.removeEventListener("abort", onAbort),
         recording: undefined,
         thrown: undefined,

@@ -3,6 +3,7 @@
  * costs is code and memory that the processor has to fetch again behind each entry into a virtual
  * machine, so that the usual way through here is short and makes few objects.
  */
+import type { InContext } from "../context.js";
 import type { Thrown } from "../failures.js";
 import { native } from "../native.js";
 import { keepStaged } from "../staging.js";
@@ -20,9 +21,6 @@ import {
   traceparentOf,
 } from "./spans.js";
 import { warnOfFailure } from "./warnings.js";
-
-/** Calls `body` in the async context of the caller. */
-export type InContext = <R>(body: () => R) => R;
 
 /** The recording of one call, from just before it begins until it has ended. Nothing here throws. */
 export class CallTrace {

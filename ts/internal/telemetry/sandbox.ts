@@ -1,7 +1,8 @@
 /** What of a sandbox is recorded, and for whom. */
+import type { InContext } from "../context.js";
 import type { Request } from "../run.js";
 import { registeredLogging, registeredMetrics, registeredTracing } from "./api.js";
-import { CallTrace, type InContext } from "./call.js";
+import { CallTrace } from "./call.js";
 import type { Callsite } from "./callsites.js";
 import type { Directives } from "./directives.js";
 import type { Trouble } from "./guest-spans.js";
