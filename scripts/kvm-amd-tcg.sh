@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs static programs on a second, very different KVM: Debian's kernel with its real kvm_amd module,
 # on a processor with SVM that QEMU emulates in software. It tells whether something works there, not
-# how fast: one CPU, some ten times slower than the machine, about 15 seconds to boot. QEMU emulates no
-# VMX, so there is no Intel counterpart.
+# how fast: some ten times slower than the machine, about 15 seconds to boot. QEMU emulates no VMX, so
+# there is no Intel counterpart.
 #
 # usage: scripts/kvm-amd-tcg.sh [--carry PATH]... BINARY [ARGUMENT]...
 #        scripts/kvm-amd-tcg.sh [--carry PATH]... --tests PACKAGE [ARGUMENT]...
@@ -13,7 +13,8 @@
 #   --carry PATH     makes a file or directory available under the same absolute path
 #
 # The built guests (guests/target) are carried along with --tests. Environment: TIMEOUT, seconds for
-# one boot (900); MEMORY, its MiB (3072). Needs: apt-get, qemu-system-x86, cpio, busybox-static.
+# one boot (900); MEMORY, its MiB (3072); CPUS, how many (1). Needs: apt-get, qemu-system-x86, cpio,
+# busybox-static.
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -81,7 +82,7 @@ boot() {
   local scratch code
   scratch=$(mktemp -d)
   pack "$@" >"$scratch/initrd"
-  timeout "${TIMEOUT:-900}" qemu-system-x86_64 -accel tcg -cpu EPYC,+svm -smp 1 -m "${MEMORY:-3072}" \
+  timeout "${TIMEOUT:-900}" qemu-system-x86_64 -accel tcg -cpu EPYC,+svm -smp "${CPUS:-1}" -m "${MEMORY:-3072}" \
     -nographic -no-reboot -kernel "$cache/vmlinuz" -initrd "$scratch/initrd" \
     -append 'console=ttyS0 quiet panic=-1' </dev/null 2>/dev/null | tr -d '\r' |
     tee "$scratch/log" | sed -n '/<<begin>>/,/<<end /{/<<begin>>/d; s/<<end [0-9]*>>//; p}' || true

@@ -52,6 +52,7 @@ function examine(): Check[] {
     const features = found.features.filter(({ present }) => present).map(({ name }) => name);
     const list = features.length === 0 ? "the baseline only" : features.join(", ");
     checks.push({ name: "processor features", ok: true, finding: list, remedy: "" });
+    checks.push(threads(found.threadChangeMs));
   }
   checks.push({
     name: "processors",
@@ -60,6 +61,18 @@ function examine(): Check[] {
     remedy: "",
   });
   return checks;
+}
+
+/** Of no weight for whether sandboxes run, and of much for how fast. */
+function threads(changeMs: number): Check {
+  const name = "changing threads";
+  if (changeMs === 0) return { name, ok: true, finding: "costs a sandbox nothing", remedy: "" };
+  return {
+    name,
+    ok: true,
+    finding: `costs a sandbox some ${changeMs} ms on this kernel`,
+    remedy: "use Linux 6.13 or later, or `echo 1 | sudo tee /sys/kernel/rcu_expedited`",
+  };
 }
 
 function platform(): Check {

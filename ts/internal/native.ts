@@ -102,6 +102,8 @@ export interface NativeProbe {
   mshvPresent: boolean;
   /** CPUs that this process may run on. */
   cpus: number;
+  /** How long a sandbox waits when it runs on another thread than before, in milliseconds. */
+  threadChangeMs: number;
 }
 
 /** What is in an executable. */

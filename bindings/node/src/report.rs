@@ -52,6 +52,8 @@ pub struct NativeProbe {
     pub mshv_present: bool,
     /// CPUs that this process may run on.
     pub cpus: u32,
+    /// How long a sandbox waits when it runs on another thread than before, in milliseconds.
+    pub thread_change_ms: f64,
 }
 
 /// A feature of the processor.
@@ -80,6 +82,7 @@ pub fn probe() -> NativeProbe {
             .collect(),
         mshv_present: probe.mshv_present,
         cpus: u32::try_from(probe.cpus).unwrap_or(u32::MAX),
+        thread_change_ms: ampoule_sandbox::thread_change_cost().as_secs_f64() * 1000.0,
     }
 }
 

@@ -27,6 +27,7 @@ pub use backend::{
 pub use clock::{monotonic, time_stamp, time_stamp_is_invariant};
 pub use features::{FEATURE_SOURCES, FEATURE_WORDS, FeatureWord, GuestFeatures, guest_features};
 pub use kick::Kicker;
+pub use kvm::thread_change_cost;
 pub use probe::{Availability, Probe, probe};
 
 /// Makes a VM with the hypervisor of this machine: KVM where it can be used, else the Microsoft

@@ -11,13 +11,16 @@ use crate::tracing::CallTrace;
 use parking_lot::Mutex;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How long a guest computes on a runner while others wait. Long against the cost of a kick (tens of
 /// microseconds), short against what a person notices.
 const TIME_SLICE: Duration = Duration::from_millis(10);
+
+/// No runner's number.
+const NO_HOME: usize = usize::MAX;
 
 /// A sandbox with whatever drives it.
 ///
@@ -29,6 +32,8 @@ pub struct Driven {
     phase: Mutex<PhaseState>,
     slot: Mutex<Slot>,
     restores_after_calls: AtomicBool,
+    /// The runner that drove it last; [`NO_HOME`] before there was one.
+    home: AtomicUsize,
     /// Told on a runner thread that [`Driven::take_step`] has something.
     on_step: Box<dyn Fn() + Send + Sync>,
     myself: Weak<Driven>,
@@ -138,6 +143,7 @@ impl Driven {
             phase: Mutex::new(PhaseState::new()),
             slot: Mutex::new(Slot::Unmade(Box::new(source), Budget::default())),
             restores_after_calls: AtomicBool::new(false),
+            home: AtomicUsize::new(NO_HOME),
             on_step,
             myself: Weak::clone(myself),
         });
@@ -395,12 +401,14 @@ impl Driven {
 
     fn enqueue(&self) {
         if let Some(myself) = self.myself.upgrade() {
-            Executor::enqueue(myself);
+            let home = self.home.load(Ordering::Relaxed);
+            Executor::enqueue(myself, (home != NO_HOME).then_some(home));
         }
     }
 
-    /// One turn on a runner.
-    pub(crate) fn turn(&self) {
+    /// One turn on this runner.
+    pub(crate) fn turn(&self, runner: usize) {
+        self.home.store(runner, Ordering::Relaxed);
         let (closing, job) = {
             let mut state = self.phase.lock();
             state.phase = Phase::Running;
@@ -487,6 +495,7 @@ impl Driven {
     }
 
     fn report(&self, report: Report, phase: Phase) {
+        Executor::finishes();
         {
             // Together, so that the owner can act on the report as soon as it hears of it.
             let mut state = self.phase.lock();

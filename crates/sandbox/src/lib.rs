@@ -27,7 +27,7 @@ mod symbols;
 mod tracing;
 mod watchdog;
 
-pub use ampoule_hypervisor::{Availability, Probe, probe};
+pub use ampoule_hypervisor::{Availability, Probe, probe, thread_change_cost};
 pub use ampoule_linux::{OutputStream, SystemCallCount};
 pub use ampoule_trace::Entry as TraceEntry;
 pub use config::{Budget, Config, ConfigError, File, Limits};

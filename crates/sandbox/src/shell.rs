@@ -76,6 +76,8 @@ impl Shell {
             shell.space.fits(image)
                 && shell.machine.system_pages() == pages
                 && shell.channel.capacity() == message_bytes
+                // Where it is not, a new VM is there sooner.
+                && shell.machine.is_at_home()
         })?;
         Some(shells.remove(at).1)
     }

@@ -5,10 +5,12 @@
 
 mod signal;
 mod system;
+mod threads;
 mod vcpu;
 
 pub use system::device_path;
 pub(crate) use system::{Missing, System};
+pub use threads::thread_change_cost;
 
 use crate::backend::{HypervisorError, Vcpu, Vm};
 use ampoule_memory::{Mapping, PhysicalAddress};

@@ -6,8 +6,10 @@ pub use system_pages::SystemPages;
 
 use crate::backend::{CpuState, Exit, HypervisorError, InitialState, Registers, Vcpu, Vm};
 use crate::kick::Kicker;
+use crate::kvm::thread_change_cost;
 use ampoule_abi::port;
 use ampoule_memory::{Access, AddressSpace};
+use std::thread::{self, ThreadId};
 
 /// RFLAGS: I/O privilege level 3 and the bit that is always set. Some processors check the level,
 /// others the I/O bitmap; the system pages provide the other half.
@@ -87,6 +89,8 @@ pub struct Machine {
     entry: Entry,
     /// Asked for once: it costs a system call.
     tsc_frequency: Option<u64>,
+    /// The thread that ran it last.
+    ran_on: Option<ThreadId>,
 }
 
 /// How [`Machine::load`] brings the extended state back.
@@ -131,7 +135,7 @@ impl Machine {
         let entry = if vcpu.xcr0().is_some() { Entry::Stub } else { Entry::Hypervisor };
         let tsc_frequency = vcpu.tsc_frequency();
         let generation = space.generation();
-        Ok(Self { vcpu, vm, generation, pages, is_sound: true, entry, tsc_frequency })
+        Ok(Self { vcpu, vm, generation, pages, is_sound: true, entry, tsc_frequency, ran_on: None })
     }
 
     /// Runs ring 3 until it traps. `space` is only read, to find an exception's frame and to see
@@ -144,6 +148,7 @@ impl Machine {
             self.vm.forget_translations()?;
             self.generation = space.generation();
         }
+        self.ran_on = Some(thread::current().id());
         let exit = self.vcpu.run().inspect_err(|_| self.is_sound = false)?;
         // KVM finishes an access to memory that is not there, and an `in`, at the next run, over
         // whatever registers it is given.
@@ -170,6 +175,13 @@ impl Machine {
             Exit::Unrunnable { code } => Violation::Unrunnable { code },
         };
         Ok(Trap::Violation(violation))
+    }
+
+    /// Whether the next run on the calling thread costs nothing but itself ([`thread_change_cost`]).
+    #[must_use]
+    pub fn is_at_home(&self) -> bool {
+        let ran_here = self.ran_on.is_none_or(|thread| thread == thread::current().id());
+        ran_here || thread_change_cost().is_zero()
     }
 
     /// Gives the system call that trapped its result and goes on behind it at the next run.

@@ -1,0 +1,93 @@
+//! Which runner drives a sandbox, where that makes a difference: `scripts/kvm-amd-tcg.sh` with `CPUS=2` runs
+//! this on a kernel on which it does.
+
+#![expect(clippy::unwrap_used, reason = "a test file: failing loudly is the point")]
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use ampoule_sandbox::{Budget, Driven, Report, Snapshot, Step, thread_change_cost};
+use ampoule_testkit::kvm_is_available;
+use std::collections::HashSet;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
+use support::{arguments, export, functions};
+
+/// Whether sandboxes have a home here. Says so if not.
+fn has_homes() -> bool {
+    let has = kvm_is_available() && !thread_change_cost().is_zero();
+    if !has {
+        eprintln!("SKIPPED: a sandbox changes threads for nothing here");
+    }
+    has
+}
+
+/// A sandbox on the executor that says on which thread it came to each step.
+struct Followed {
+    driven: Arc<Driven>,
+    steps: std::sync::mpsc::Receiver<ThreadId>,
+}
+
+impl Followed {
+    fn of(make: impl FnOnce(Box<dyn Fn() + Send + Sync>) -> Arc<Driven>) -> Self {
+        let (tell, steps) = channel();
+        let tell = Mutex::new(tell);
+        let driven = make(Box::new(move || {
+            let _ = tell.lock().unwrap().send(thread::current().id());
+        }));
+        driven.start(Budget::default()).unwrap();
+        let followed = Self { driven, steps };
+        assert!(matches!(followed.next().0, Report::Step(Step::Ready)));
+        followed
+    }
+
+    fn next(&self) -> (Report, ThreadId) {
+        let thread = self.steps.recv().unwrap();
+        (self.driven.take_step().unwrap(), thread)
+    }
+
+    /// The thread that a call ended on.
+    fn call(&self) -> ThreadId {
+        let add = self.driven.inspect(|sandbox| export(sandbox, "add")).unwrap();
+        self.driven.call(add, &arguments(&(1, 2)), Budget::default(), None).unwrap();
+        let (report, thread) = self.next();
+        assert!(matches!(report, Report::Step(Step::Return)), "{report:?}");
+        thread
+    }
+
+    fn snapshot(&self) -> (Snapshot, ThreadId) {
+        self.driven.snapshot().unwrap();
+        let (report, thread) = self.next();
+        let Report::Snapshot(snapshot) = report else { unreachable!("{report:?}") };
+        (snapshot, thread)
+    }
+}
+
+#[test]
+fn sandboxes_are_spread_over_the_runners_and_stay_there() {
+    if !has_homes() {
+        return;
+    }
+    let runners = thread::available_parallelism().unwrap().get();
+    let first = Followed::of(|on_step| Driven::new(functions("testing"), on_step));
+    let home = first.call();
+    // Given again as soon as it is told, while the runner is still on its way.
+    for _ in 0..200 {
+        assert_eq!(first.call(), home);
+    }
+    let (snapshot, thread) = first.snapshot();
+    assert_eq!(thread, home);
+    first.driven.restore(Some(snapshot.clone())).unwrap();
+    let (report, thread) = first.next();
+    assert!(matches!(report, Report::Restored), "{report:?}");
+    assert_eq!(thread, home);
+
+    let limits = functions("testing").limits;
+    let others: Vec<Followed> = (0..2 * runners)
+        .map(|_| Followed::of(|on_step| Driven::from_snapshot(snapshot.clone(), limits, on_step)))
+        .collect();
+    let homes: Vec<ThreadId> = others.iter().map(Followed::call).collect();
+    assert_eq!(homes.iter().collect::<HashSet<_>>().len(), runners);
+    assert_eq!(others.iter().map(Followed::call).collect::<Vec<_>>(), homes);
+}
