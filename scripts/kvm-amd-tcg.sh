@@ -2,7 +2,8 @@
 # Runs static programs on a second, very different KVM: Debian's kernel with its real kvm_amd module,
 # on a processor with SVM that QEMU emulates in software. It tells whether something works there, not
 # how fast: some ten times slower than the machine, about 15 seconds to boot. QEMU emulates no VMX, so
-# there is no Intel counterpart.
+# there is no Intel counterpart. With more than one CPU the emulated kernel has been seen to lock up when
+# a running guest is stopped from another one: whatever kills guests is for one CPU.
 #
 # usage: scripts/kvm-amd-tcg.sh [--carry PATH]... BINARY [ARGUMENT]...
 #        scripts/kvm-amd-tcg.sh [--carry PATH]... --tests PACKAGE [ARGUMENT]...
