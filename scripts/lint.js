@@ -1,7 +1,8 @@
 /** Checks formatting, lints, types and the house rules. */
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { install } from "./install.js";
-import { run, say, tool } from "./process.js";
+import { ROOT, run, say, tool } from "./process.js";
 
 /** Checks everything that needs no test to run. */
 export function lint() {
@@ -9,13 +10,21 @@ export function lint() {
   run("cargo", ["fmt", "--all", "--check"]);
   run("cargo", ["fmt", "--all", "--check", "--manifest-path", "guests/Cargo.toml"]);
   say("clippy");
-  run("cargo", ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
+  clippy(ROOT, ["--workspace"]);
+  // The guest SDK in its other shapes, and its users: from their folder, whose settings they need.
+  clippy(ROOT, ["-p", "ampoule-guest", "--all-features"]);
+  clippy(ROOT, ["-p", "ampoule-guest", "--no-default-features"]);
+  clippy(join(ROOT, "guests"), ["--workspace"]);
   say("biome");
   tool("biome", ["check", "."]);
   say("tsc");
   tool("tsc", ["-p", "tsconfig.json"]);
   say("house rules");
   run("cargo", ["xtask", "tidy"]);
+}
+
+function clippy(cwd, args) {
+  run("cargo", ["clippy", ...args, "--all-targets", "--locked", "--", "-D", "warnings"], { cwd });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
