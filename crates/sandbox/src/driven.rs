@@ -11,16 +11,13 @@ use crate::tracing::CallTrace;
 use parking_lot::Mutex;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How long a guest computes on a runner while others wait. Long against the cost of a kick (tens of
 /// microseconds), short against what a person notices.
 const TIME_SLICE: Duration = Duration::from_millis(10);
-
-/// No runner's number.
-const NO_HOME: usize = usize::MAX;
 
 /// A sandbox with whatever drives it.
 ///
@@ -32,8 +29,6 @@ pub struct Driven {
     phase: Mutex<PhaseState>,
     slot: Mutex<Slot>,
     restores_after_calls: AtomicBool,
-    /// The runner that drove it last; [`NO_HOME`] before there was one.
-    home: AtomicUsize,
     /// Told on a runner thread that [`Driven::take_step`] has something.
     on_step: Box<dyn Fn() + Send + Sync>,
     myself: Weak<Driven>,
@@ -62,13 +57,22 @@ struct PhaseState {
     closing: bool,
     /// What the runner is to do in its turn.
     job: Job,
+    /// The runner whose turn was the last.
+    home: Option<usize>,
     /// The last word of a runner that the owner has not taken yet.
     report: Option<Report>,
 }
 
 impl PhaseState {
     const fn new() -> Self {
-        Self { phase: Phase::Idle, here: false, closing: false, job: Job::Run, report: None }
+        Self {
+            phase: Phase::Idle,
+            here: false,
+            closing: false,
+            job: Job::Run,
+            home: None,
+            report: None,
+        }
     }
 }
 
@@ -143,7 +147,6 @@ impl Driven {
             phase: Mutex::new(PhaseState::new()),
             slot: Mutex::new(Slot::Unmade(Box::new(source), Budget::default())),
             restores_after_calls: AtomicBool::new(false),
-            home: AtomicUsize::new(NO_HOME),
             on_step,
             myself: Weak::clone(myself),
         });
@@ -401,17 +404,17 @@ impl Driven {
 
     fn enqueue(&self) {
         if let Some(myself) = self.myself.upgrade() {
-            let home = self.home.load(Ordering::Relaxed);
-            Executor::enqueue(myself, (home != NO_HOME).then_some(home));
+            let home = self.phase.lock().home;
+            Executor::enqueue(myself, home);
         }
     }
 
     /// One turn on this runner.
     pub(crate) fn turn(&self, runner: usize) {
-        self.home.store(runner, Ordering::Relaxed);
         let (closing, job) = {
             let mut state = self.phase.lock();
             state.phase = Phase::Running;
+            state.home = Some(runner);
             (state.closing, std::mem::replace(&mut state.job, Job::Run))
         };
         if closing {

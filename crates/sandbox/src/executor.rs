@@ -73,9 +73,10 @@ impl Executor {
                 let spawned = std::thread::Builder::new()
                     .name("ampoule-runner".into())
                     .spawn(move || executor.run(runner));
-                // Without any thread nothing would run; with some, the rest does with fewer.
                 if spawned.is_err() {
-                    executor.queues.lock().set(runner, Runner::Missing);
+                    // Without any thread nothing would run; with some, the rest does with fewer.
+                    executor.queues.lock().keep(runner);
+                    break;
                 }
             }
         });
@@ -140,8 +141,6 @@ enum Runner {
     /// It will look at the queues in a moment.
     Coming,
     Busy,
-    /// Its thread could not be made.
-    Missing,
 }
 
 /// What waits for each runner, and what the runners are doing.
@@ -175,6 +174,11 @@ impl<T> Queues<T> {
         Self { runners: (0..runners).map(|_| free()).collect(), patience, turn: 0 }
     }
 
+    /// Does with the first `runners`, one at least, before there is any work.
+    fn keep(&mut self, runners: usize) {
+        self.runners.truncate(runners.max(1));
+    }
+
     fn set(&mut self, runner: usize, to: Runner) {
         if let Some((state, _)) = self.runners.get_mut(runner) {
             *state = to;
@@ -194,7 +198,7 @@ impl<T> Queues<T> {
                 *state = Runner::Coming;
                 Some(home)
             }
-            Runner::Coming | Runner::Busy | Runner::Missing => self.call_another(),
+            Runner::Coming | Runner::Busy => self.call_another(),
         }
     }
 
@@ -203,7 +207,7 @@ impl<T> Queues<T> {
         let looks = |(state, queue): &(Runner, VecDeque<_>)| match state {
             Runner::Watching => true,
             Runner::Coming => queue.is_empty(),
-            Runner::Free | Runner::Busy | Runner::Missing => false,
+            Runner::Free | Runner::Busy => false,
         };
         if self.runners.iter().any(looks) {
             return None;
@@ -216,11 +220,10 @@ impl<T> Queues<T> {
     /// The runner with the least to do.
     fn new_home(&mut self) -> usize {
         let count = self.runners.len();
-        self.turn = (self.turn + 1) % count.max(1);
+        self.turn = (self.turn + 1) % count;
         let load = |(state, queue): &(Runner, VecDeque<_>)| match state {
-            Runner::Free | Runner::Watching => (0, queue.len()),
-            Runner::Coming | Runner::Busy => (0, queue.len() + 1),
-            Runner::Missing => (1, queue.len()),
+            Runner::Free | Runner::Watching => queue.len(),
+            Runner::Coming | Runner::Busy => queue.len() + 1,
         };
         let from_here = (self.turn..count).chain(0..self.turn);
         from_here.min_by_key(|&at| self.runners.get(at).map(load)).unwrap_or(0)
@@ -228,10 +231,9 @@ impl<T> Queues<T> {
 
     /// The first work that `runner` may take: when, and whose it is.
     fn next(&self, runner: usize) -> Option<(Instant, usize)> {
-        let dues = self.runners.iter().enumerate().filter_map(|(home, (state, queue))| {
+        let dues = self.runners.iter().enumerate().filter_map(|(home, (_, queue))| {
             let &(since, _) = queue.front()?;
-            let waits = home != runner && *state != Runner::Missing;
-            Some((if waits { since + self.patience } else { since }, home))
+            Some((if home == runner { since } else { since + self.patience }, home))
         });
         dues.min()
     }
@@ -372,12 +374,16 @@ mod tests {
     #[test]
     fn work_for_a_runner_that_could_not_be_made_waits_for_nobody() {
         let (mut queues, now) = queues(PATIENCE);
-        queues.set(0, Runner::Missing);
-        for work in ['a', 'b'] {
-            assert_eq!(queues.new_home(), 1, "{work}");
+        queues.keep(1);
+        for at in 0..2 {
+            assert_eq!(queues.new_home(), 0, "{at}");
         }
-        assert_eq!(queues.push('a', Some(0), now), Some(1));
-        assert_eq!(queues.take(1, now), work('a', None));
+        assert_eq!(queues.push('a', None, now), Some(0));
+        assert_eq!(queues.take(0, now), work('a', None));
+        // Without any it waits for ever, and is not lost.
+        queues.keep(0);
+        queues.push('b', None, now);
+        assert_eq!(queues.take(0, now), work('b', None));
     }
 
     proptest! {
