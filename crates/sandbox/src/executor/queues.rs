@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// What a runner is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Runner {
-    /// It waits for its bell.
+    /// It looks out for work, or waits for its bell.
     Free,
     /// It waits for its bell, or until it may take what waits for another one.
     Watching,
