@@ -23,7 +23,9 @@ describeWithKvm("limits", () => {
 
   test.each(BOTH)("cpuTimeMs stops %s", async (_, call) => {
     const sandbox = await testing();
+    const before = sandbox.statistics.interruptions;
     const failure = await failureOf(() => call(sandbox, "spin_forever")({ cpuTimeMs: 30 }));
+    expect(sandbox.statistics.interruptions).toBeGreaterThan(before);
     expect(failure).toMatchObject({ code: "ERR_AMPOULE_CPU_TIME", option: "cpuTimeMs", limit: 30 });
     expect(sandbox.state).toBe("poisoned");
   });

@@ -35,9 +35,12 @@ describeWithKvm("a sandbox", () => {
 
   test("an asynchronous call causes exactly one VM exit", async () => {
     const sandbox = await testing();
-    const before = sandbox.statistics.exits;
+    const before = sandbox.statistics;
     for (let round = 0; round < 10; round++) await async(sandbox, "add")(round, 1);
-    expect(sandbox.statistics.exits - before).toBe(10);
+    const after = sandbox.statistics;
+    // On a busy machine the time slice of a call can be over before it has run.
+    const interruptions = after.interruptions - before.interruptions;
+    expect(after.exits - before.exits - interruptions).toBe(10);
   });
 
   test("describes its interface", async () => {

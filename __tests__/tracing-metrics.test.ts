@@ -46,9 +46,12 @@ describeWithKvm("metrics", () => {
     async (_, call) => {
       const sandbox = await testing({ name: "measured" });
       const collect = measure();
+      const before = sandbox.statistics;
       await call(sandbox, "add")(1, 2);
       await call(sandbox, "add")(1, 2);
+      const between = sandbox.statistics;
       await call(sandbox, "sum_via_host")(3);
+      const after = sandbox.statistics;
       await failureOf(() => call(sandbox, "allocate")(2n ** 60n));
       const points = (await collect("ampoule.call.duration")) as readonly DataPoint<Histogram>[];
       expect(points.map(({ attributes, value }) => [attributes, value.count])).toEqual([
@@ -68,8 +71,10 @@ describeWithKvm("metrics", () => {
       expect(boundaries.at(-1)).toBeGreaterThan(30);
       expect(boundaries).toEqual([...boundaries].sort((one, other) => one - other));
       const exits = by("code.function.name", await collect("ampoule.exits"));
-      expect(exits["add"]).toBe(2);
-      expect(exits["sum_via_host"]).toBe(4);
+      expect(exits["add"]).toBe(between.exits - before.exits);
+      expect(exits["sum_via_host"]).toBe(after.exits - between.exits);
+      expect(between.exits - between.interruptions - before.exits + before.interruptions).toBe(2);
+      expect(after.exits - after.interruptions - between.exits + between.interruptions).toBe(4);
     },
   );
 

@@ -8,6 +8,11 @@ export interface SandboxStatistics {
   readonly hostCalls: number;
   /** Times the virtual CPU was left, whatever for. A call without host functions costs one. */
   readonly exits: number;
+  /**
+   * Exits that the host asked for, while the guest ran: the end of a time slice of an asynchronous call,
+   * a look at the CPU time of a call with a limit on it, a stop. They depend on time; no other exit does.
+   */
+  readonly interruptions: number;
   /** Exits that gave the guest memory it touched for the first time. */
   readonly pageFaults: number;
   /** Times a guest was initialised in this sandbox: 0 if it began as a snapshot, or as its image. */

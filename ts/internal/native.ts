@@ -68,6 +68,7 @@ export interface NativeStatistics {
   calls: number;
   hostCalls: number;
   exits: number;
+  interruptions: number;
   pageFaults: number;
   initialisations: number;
   restores: number;

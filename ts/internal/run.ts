@@ -54,6 +54,7 @@ export const NOTHING_DONE: NativeStatistics = Object.freeze({
   calls: 0,
   hostCalls: 0,
   exits: 0,
+  interruptions: 0,
   pageFaults: 0,
   initialisations: 0,
   restores: 0,

@@ -26,6 +26,8 @@ pub struct NativeStatistics {
     pub host_calls: f64,
     /// Times the virtual CPU was left.
     pub exits: f64,
+    /// Of those, what the host asked for.
+    pub interruptions: f64,
     /// Of those, page faults that gave fresh memory.
     pub page_faults: f64,
     /// Times a guest was initialised here, 0 or 1.
@@ -75,6 +77,7 @@ impl From<Statistics> for NativeStatistics {
             calls: count(from.calls),
             host_calls: count(from.host_calls),
             exits: count(from.exits),
+            interruptions: count(from.interruptions),
             page_faults: count(from.page_faults),
             initialisations: count(from.initialisations),
             restores: count(from.restores),

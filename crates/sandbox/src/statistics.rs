@@ -12,6 +12,9 @@ pub struct Statistics {
     pub host_calls: u64,
     /// Times the virtual CPU was left, whatever for.
     pub exits: u64,
+    /// Exits that the host asked for: the end of a time slice on a runner, a look at the CPU time, a
+    /// stop. How many there are is a matter of time; all other exits are the guest's own.
+    pub interruptions: u64,
     /// Exits that were page faults which gave the guest fresh memory.
     pub page_faults: u64,
     /// Times a guest was initialised here: 0 for a sandbox that began as a snapshot.

@@ -74,7 +74,10 @@ impl Sandbox {
                     Trap::Violation(violation) => {
                         return Err(Stop::Fault(self.violation(&violation)));
                     }
-                    Trap::Kicked => None,
+                    Trap::Kicked => {
+                        self.statistics.interruptions += 1;
+                        None
+                    }
                 },
             };
             if let Some(step) = step {
