@@ -218,11 +218,11 @@ impl Assembler {
                     Err(TraceError::Callsites)
                 }
             }
-            Record::OpenSpan { id, parent, callsite, tsc, ref fields, truncated } => {
+            Record::OpenSpan { id, parent, callsite, tsc, ref fields, truncated, closed } => {
                 if is_over {
                     return Err(TraceError::Bytes { limit });
                 }
-                self.open((id, parent), callsite, tsc, (fields, truncated))
+                self.open((id, parent), callsite, (tsc, closed), (fields, truncated))
             }
             Record::EditSpan { id, ref fields, truncated } => {
                 if is_over {
@@ -315,7 +315,7 @@ impl Assembler {
         &mut self,
         (id, parent): (u64, u64),
         callsite: u32,
-        tsc: u64,
+        (tsc, closed): (u64, u64),
         (fields, truncated): (&[Field<'_>], bool),
     ) -> Result<(), TraceError> {
         let at = self.time(tsc)?;
@@ -327,15 +327,19 @@ impl Assembler {
             return Err(TraceError::LiveSpans { limit });
         }
         let (callsite, attributes) = self.attributes(callsite, fields, truncated)?;
+        let end = if closed == 0 { None } else { Some(self.time(closed)?) };
         let number = callsite.number;
         let around = self.live.get(&parent).map(|live| live.number);
         let is_known = around.is_some() || parent == 0 || self.outlived.contains(&parent);
         self.last_span = self.last_span.wrapping_add(1).max(1);
         let span = self.last_span;
         self.outlived.remove(&id);
-        self.live.insert(id, Live { number: span, callsite });
-        let (around, callsite) = (around.unwrap_or(0), number);
-        self.entries.push(Entry::Open { span, parent: around, callsite, at, attributes });
+        let around = around.unwrap_or(0);
+        self.entries.push(Entry::Open { span, parent: around, callsite: number, at, attributes });
+        match end {
+            None => _ = self.live.insert(id, Live { number: span, callsite }),
+            Some(at) => self.entries.push(Entry::Close { span, at, ending: CLOSED_BY_GUEST }),
+        }
         if is_known { Ok(()) } else { Err(TraceError::UnknownSpan { id: parent }) }
     }
 

@@ -95,6 +95,7 @@ fn read(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
             tsc: body.u64(open_span::TSC)?,
             fields: fields(body, open_span::FIELDS)?,
             truncated: body.bool(open_span::TRUNCATED)?,
+            closed: body.u64(open_span::CLOSED)?,
         },
         slot::record::EDIT_SPAN => Record::EditSpan {
             id: body.u64(edit_span::ID)?,
@@ -182,6 +183,7 @@ mod slot {
         pub(crate) const TSC: usize = 3;
         pub(crate) const FIELDS: usize = 4;
         pub(crate) const TRUNCATED: usize = 5;
+        pub(crate) const CLOSED: usize = 6;
     }
     pub(super) mod edit_span {
         pub(crate) const ID: usize = 0;

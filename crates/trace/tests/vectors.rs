@@ -90,8 +90,12 @@ fn callsite(id: u32, name: &'static str, kind: Kind) -> Record<'static> {
 }
 
 const fn open(id: u64, parent: u64, tsc: u64) -> Record<'static> {
+    span(id, parent, tsc, 0)
+}
+
+const fn span(id: u64, parent: u64, tsc: u64, closed: u64) -> Record<'static> {
     let fields = Cow::Borrowed(&[] as &'static [Field<'static>]);
-    Record::OpenSpan { id, parent, callsite: 1, tsc, fields, truncated: false }
+    Record::OpenSpan { id, parent, callsite: 1, tsc, fields, truncated: false, closed }
 }
 
 fn event(span: u64, callsite: u32, tsc: u64, fields: &'static [Field<'static>]) -> Record<'static> {
@@ -145,6 +149,7 @@ fn batches() -> Vec<(&'static str, Vec<u8>)> {
         tsc: 3_000,
         fields: Cow::Borrowed(VALUES),
         truncated: false,
+        closed: 0,
     };
     vec![
         ("a call that tells nothing", batch(std::slice::from_ref(&call))),
@@ -169,6 +174,20 @@ fn batches() -> Vec<(&'static str, Vec<u8>)> {
         (
             "every type of value",
             batch(&[call.clone(), site(), with_values, edit(9), close(9, 4_000)]),
+        ),
+        (
+            "spans that tell of their ends themselves",
+            batch(&[
+                call.clone(),
+                site(),
+                open(1, 0, 3_000),
+                span(2, 1, 3_100, 3_200),
+                span(3, 1, 3_200, 3_300),
+                // Closed: another span may have the number, nothing may be in the one before.
+                event(3, 1, 3_400, MESSAGE),
+                span(2, 0, 3_500, 3_600),
+                close(1, 4_000),
+            ]),
         ),
         ("a span that stays open", batch(&[call.clone(), site(), open(1, 0, 3_000)])),
         (

@@ -7,7 +7,7 @@ mod encode;
 mod layout;
 
 pub use crate::generated::trace::ampoule::trace as schema;
-pub use encode::Encoder;
+pub use encode::{CLOSED_AT, Encoder};
 
 use std::borrow::Cow;
 
@@ -145,6 +145,8 @@ pub enum Record<'a> {
         fields: Cow<'a, [Field<'a>]>,
         /// Whether texts were cut.
         truncated: bool,
+        /// When it ended, if nothing was told in between; 0 for a span that stays open.
+        closed: u64,
     },
     /// More of an open span is known.
     EditSpan {

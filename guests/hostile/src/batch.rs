@@ -90,8 +90,13 @@ pub(crate) fn callsite<'a>(id: u32) -> Record<'a> {
 }
 
 pub(crate) fn open<'a>(id: u64, parent: u64, tsc: u64) -> Record<'a> {
+    span(id, parent, tsc, 0)
+}
+
+/// A span that says itself when it ended.
+pub(crate) fn span<'a>(id: u64, parent: u64, tsc: u64, closed: u64) -> Record<'a> {
     let fields = Cow::Borrowed(&[] as &[_]);
-    Record::OpenSpan { id, parent, callsite: CALLSITE, tsc, fields, truncated: false }
+    Record::OpenSpan { id, parent, callsite: CALLSITE, tsc, fields, truncated: false, closed }
 }
 
 pub(crate) fn event<'a>(span: u64, callsite: u32, fields: &'a [Field<'a>]) -> Record<'a> {

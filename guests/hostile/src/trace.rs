@@ -5,7 +5,7 @@
 
 use crate::batch::{
     ADDRESS, CALLSITE, LENGTH, SEQUENCE, batch, callsite, encode, event, load, next, open, publish,
-    send, store, text, write,
+    send, span, store, text, write,
 };
 use crate::raw::{areas, control_page, ring_trace, survived};
 use ampoule_abi::channel::TRACE_BATCH_MAX;
@@ -209,7 +209,8 @@ fn trace_bad_utf8() -> String {
 fn trace_unknown_callsites() -> String {
     let fields = Cow::Borrowed(&[] as &[_]);
     let (id, tsc, truncated) = (9, timestamp(), false);
-    let span = Record::OpenSpan { id, parent: 0, callsite: u32::MAX, tsc, fields, truncated };
+    let (parent, callsite, closed) = (0, u32::MAX, 0);
+    let span = Record::OpenSpan { id, parent, callsite, tsc, fields, truncated, closed };
     send(&encode([span, event(9, 0, &[]), event(0, u32::MAX, &[text("x")])]));
     survived()
 }
@@ -229,6 +230,9 @@ fn trace_unknown_spans() -> String {
             open(id ^ 0x100, id, tsc),
             Record::CloseSpan { id: id ^ 0x100, tsc },
             Record::CloseSpan { id: id ^ 0x100, tsc },
+            span(id ^ 0x200, id, tsc, tsc),
+            Record::CloseSpan { id: id ^ 0x200, tsc },
+            open(id ^ 0x400, id ^ 0x200, tsc),
         ]
     });
     send(&encode(std::iter::once(callsite(CALLSITE)).chain(records)));
@@ -240,6 +244,7 @@ fn trace_unknown_spans() -> String {
 fn trace_duplicate_ids() -> String {
     let mut records = vec![callsite(CALLSITE), callsite(CALLSITE)];
     records.extend((0..100).map(|_| open(5, 0, timestamp())));
+    records.extend((0..100).map(|_| span(5, 5, timestamp(), timestamp())));
     records.extend([open(6, 6, timestamp()), open(8, 9, timestamp()), open(9, 8, timestamp())]);
     records.extend((0..3).map(|_| Record::CloseSpan { id: 5, tsc: timestamp() }));
     send(&encode(records));
@@ -269,6 +274,8 @@ fn trace_lying_times() -> String {
             open(id, 0, tsc),
             Record::Event { span: id, callsite: CALLSITE, tsc, fields, truncated: false },
             Record::CloseSpan { id, tsc: tsc.wrapping_sub(1) },
+            span(id, 0, tsc, tsc.wrapping_sub(1).max(1)),
+            span(id, 0, now, tsc.max(1)),
         ]
     });
     send(&encode(std::iter::once(callsite(CALLSITE)).chain(records)));

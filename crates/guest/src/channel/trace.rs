@@ -121,6 +121,20 @@ impl TraceArea {
         Some(size)
     }
 
+    /// Replaces an aligned integer of the batch; false for a place outside of it.
+    pub(crate) fn overwrite(&self, offset: usize, value: u64) -> bool {
+        let in_batch = offset.checked_add(size_of::<u64>()).is_some_and(|end| end <= self.capacity);
+        if !in_batch || !offset.is_multiple_of(align_of::<u64>()) {
+            return false;
+        }
+        let place = with_exposed_provenance_mut::<u64>(self.batch() + offset);
+        // SAFETY: the eight bytes lie in the batch (checked above), which is mapped, writable and aligned
+        // as its header is; no reference to that memory exists. Volatile, so that it is one store: the
+        // host finds the old value or the new one.
+        unsafe { place.write_volatile(value) };
+        true
+    }
+
     /// Says that the batch is full. The host reads it meanwhile, and acknowledges it if it wants more.
     pub(crate) fn ring(&self) {
         (self.ring)();

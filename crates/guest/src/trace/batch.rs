@@ -1,7 +1,7 @@
 //! The batch of records that the host reads.
 
 use crate::channel::trace::{TraceArea, timestamp};
-use ampoule_wire::trace::{Encoder, Record};
+use ampoule_wire::trace::{CLOSED_AT, Encoder, Record};
 use std::sync::atomic::Ordering;
 
 /// Appends records to the batch in the trace area.
@@ -14,11 +14,23 @@ pub(crate) struct Batch {
     encoder: Encoder,
     /// The host did not take a full batch. To ask again would cost an exit for each record.
     refused: bool,
+    /// What was written last, if that opened a span.
+    opened: Option<Opened>,
+}
+
+/// The record of an open span, at the end of a batch.
+#[derive(Debug, Clone, Copy)]
+struct Opened {
+    span: u64,
+    sequence: u64,
+    /// Where it begins, and where it ends.
+    start: usize,
+    end: u64,
 }
 
 impl Batch {
     pub(crate) fn new(area: TraceArea) -> Self {
-        Self { area, encoder: Encoder::default(), refused: false }
+        Self { area, encoder: Encoder::default(), refused: false, opened: None }
     }
 
     /// A call begins: the host may take batches again.
@@ -46,6 +58,18 @@ impl Batch {
             *tsc = timestamp();
         }
         self.write(record, length)
+    }
+
+    /// Writes the end of a span into the record that opened it, which spares the guest and the host
+    /// another one. False if that is not possible: something was told in between, or the host has read it.
+    pub(crate) fn close(&mut self, span: u64, tsc: u64) -> bool {
+        let Some(opened) = self.opened.take_if(|opened| opened.span == span) else { return false };
+        let header = self.area.header();
+        // The header is the truth, as everywhere here: a restore may have emptied the batch.
+        let is_last = header.sequence.load(Ordering::Relaxed) == opened.sequence
+            && header.length.load(Ordering::Relaxed) == opened.end
+            && self.area.acknowledged() != opened.sequence;
+        is_last && self.area.overwrite(opened.start + CLOSED_AT, tsc)
     }
 
     /// Counts an event that could not be written.
@@ -76,8 +100,16 @@ impl Batch {
     fn write(&mut self, record: &Record<'_>, length: usize) -> bool {
         let bytes = self.encoder.encode(record, self.area.capacity());
         let Some(size) = self.area.write(length, bytes) else { return false };
-        let length = u64::try_from(length + size).unwrap_or(u64::MAX);
-        self.area.header().length.store(length, Ordering::Release);
+        let header = self.area.header();
+        let end = u64::try_from(length + size).unwrap_or(u64::MAX);
+        header.length.store(end, Ordering::Release);
+        self.opened = match *record {
+            Record::OpenSpan { id: span, .. } => {
+                let sequence = header.sequence.load(Ordering::Relaxed);
+                Some(Opened { span, sequence, start: length, end })
+            }
+            _ => None,
+        };
         true
     }
 }

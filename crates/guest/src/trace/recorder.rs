@@ -79,7 +79,10 @@ impl Recorder {
             // The last thing before it is written, so that the span does not contain its own cost.
             let tsc = timestamp();
             let fields = Cow::Borrowed(fields);
-            self.append(&mut Record::OpenSpan { id, parent, callsite, tsc, fields, truncated })
+            let closed = 0;
+            let mut record =
+                Record::OpenSpan { id, parent, callsite, tsc, fields, truncated, closed };
+            self.append(&mut record)
         });
         if is_told {
             self.spans.tell(id);
@@ -118,7 +121,7 @@ impl Recorder {
         let mut id = id;
         while let Some(span) = closed {
             // Spans of another call were ended by the host, with that call.
-            if span.told && span.call == self.call {
+            if span.told && span.call == self.call && !self.batch.close(id, tsc) {
                 self.append(&mut Record::CloseSpan { id, tsc });
             }
             id = span.parent;

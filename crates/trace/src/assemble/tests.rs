@@ -42,8 +42,13 @@ fn site<'a>() -> Record<'a> {
 }
 
 fn open<'a>(id: u64, parent: u64, tsc: u64) -> Record<'a> {
+    span(id, parent, tsc, 0)
+}
+
+/// A span that says itself when it ended.
+fn span<'a>(id: u64, parent: u64, tsc: u64, closed: u64) -> Record<'a> {
     let fields = Cow::Borrowed(&[][..]);
-    Record::OpenSpan { id, parent, callsite: SITE, tsc, fields, truncated: false }
+    Record::OpenSpan { id, parent, callsite: SITE, tsc, fields, truncated: false, closed }
 }
 
 fn close<'a>(id: u64, tsc: u64) -> Record<'a> {
@@ -135,6 +140,35 @@ fn a_child_lies_in_its_parent() {
 }
 
 #[test]
+fn a_span_that_tells_of_its_end_is_as_one_that_is_closed() {
+    let records = [start(150), site(), open(1, 0, 200), span(2, 1, 220, 280), close(1, 300)];
+    let expected = [opened(1, 0, 1200), opened(2, 1, 1220), closed(2, 1280, 0), closed(1, 1300, 0)];
+    assert_eq!(entries(&records), expected);
+}
+
+#[test]
+fn a_span_that_tells_of_its_end_is_open_no_more() {
+    let mut assembler = Assembler::new(Limits { live_spans: 1, ..Limits::default() });
+    assembler.begin_call(timeline(), false);
+    let records = [start(150), site(), span(1, 0, 200, 210), span(1, 0, 220, 230), open(1, 0, 240)];
+    assembler.absorb(&batch(&records), at(300));
+    // One of a number that is open, and one too many.
+    assembler.absorb(&batch(&[span(1, 0, 310, 320), span(2, 1, 330, 340), close(1, 350)]), at(400));
+    assembler.absorb(&batch(&[span(2, 0, 410, 420), event(2, 430), close(2, 440)]), at(500));
+    let times: Vec<u64> = without_callsites(assembler.take())
+        .iter()
+        .map(|entry| match *entry {
+            Entry::Open { at, .. } | Entry::Close { at, .. } | Entry::Event { at, .. } => at,
+            ref other => unreachable!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(times, [1200, 1210, 1220, 1230, 1240, 1350, 1410, 1420, 1430]);
+    let counts = assembler.end_call(at(600), Ending::Returned);
+    let expected = Counts { duplicates: 1, live_spans: 1, unknown_ids: 2, ..Counts::default() };
+    assert_eq!(counts, expected);
+}
+
+#[test]
 fn two_spans_in_a_row_are_a_closed_pair() {
     let records =
         [start(150), site(), open(1, 0, 200), close(1, 210), open(2, 0, 220), close(2, 230)];
@@ -203,6 +237,7 @@ fn unknown_ids_are_counted_and_fatal_to_nothing() {
         tsc: 260,
         fields: Cow::Borrowed(&[]),
         truncated: false,
+        closed: 0,
     };
     let records =
         [start(150), site(), close(9, 200), edit, event(9, 220), open(1, 9, 240), stranger];
@@ -281,6 +316,11 @@ fn times_outside_of_the_call_or_out_of_order_are_moved_and_counted() {
     let expected = [opened(1, 0, 2100), opened(2, 1, 2100), closed(2, 2100, 0), closed(1, 2100, 0)];
     assert_eq!(without_callsites(assembler.take()), expected);
     assert_eq!(assembler.end_call(at(1200), Ending::Returned).moved, 4);
+    assembler.begin_call(timeline(), false);
+    assembler.absorb(&batch(&[start(150), span(1, 0, 300, 200), span(2, 0, 1, u64::MAX)]), at(400));
+    let expected = [opened(3, 0, 1300), closed(3, 1300, 0), opened(4, 0, 1300), closed(4, 1400, 0)];
+    assert_eq!(without_callsites(assembler.take()), expected);
+    assert_eq!(assembler.end_call(at(400), Ending::Returned).moved, 3);
 }
 
 #[test]
@@ -343,6 +383,7 @@ fn fields_have_their_callsites_names_and_marks_say_what_is_not_exact() {
         tsc: 200,
         fields: Cow::Borrowed(&fields),
         truncated: true,
+        closed: 0,
     };
     let edit = Record::EditSpan { id: 1, fields: Cow::Borrowed(&fields[..1]), truncated: false };
     let mut assembler = Assembler::new(Limits::default());

@@ -10,6 +10,10 @@ use super::{Callsite, Field, FieldName, Record, Value};
 /// Bytes of an offset.
 const OFFSET: usize = 4;
 
+/// Where in a [`Record::OpenSpan`] its field `closed` stands, eight bytes in little-endian order and
+/// aligned to eight, for a producer that writes it later.
+pub const CLOSED_AT: usize = open_span::LAYOUT.at(open_span::CLOSED);
+
 /// Writes records one at a time, in memory that it uses again.
 #[derive(Debug, Default)]
 pub struct Encoder {
@@ -74,12 +78,13 @@ impl Encoder {
                 self.put_u64(layout.at(call_start::TSC), tsc);
             }
             Record::Callsite(ref callsite) => self.callsite(callsite, cut),
-            Record::OpenSpan { id, parent, callsite, tsc, ref fields, truncated } => {
+            Record::OpenSpan { id, parent, callsite, tsc, ref fields, truncated, closed } => {
                 let layout = self.begin(&open_span::LAYOUT);
                 self.put_u64(layout.at(open_span::ID), id);
                 self.put_u64(layout.at(open_span::PARENT), parent);
                 self.put_u32(layout.at(open_span::CALLSITE), callsite);
                 self.put_u64(layout.at(open_span::TSC), tsc);
+                self.put_u64(CLOSED_AT, closed);
                 self.out[layout.at(open_span::TRUNCATED)] = u8::from(truncated || cut.is_cut());
                 self.fields(layout.at(open_span::FIELDS), fields, cut);
             }

@@ -104,12 +104,13 @@ pub(super) mod callsite {
 pub(super) mod open_span {
     pub(in super::super) const ID: u16 = 4;
     pub(in super::super) const PARENT: u16 = 12;
-    pub(in super::super) const CALLSITE: u16 = 28;
+    pub(in super::super) const CALLSITE: u16 = 36;
     pub(in super::super) const TSC: u16 = 20;
-    pub(in super::super) const FIELDS: u16 = 32;
-    pub(in super::super) const TRUNCATED: u16 = 36;
+    pub(in super::super) const FIELDS: u16 = 40;
+    pub(in super::super) const TRUNCATED: u16 = 44;
+    pub(in super::super) const CLOSED: u16 = 28;
     pub(in super::super) const LAYOUT: super::Layout =
-        super::Layout::new(3, &[ID, PARENT, CALLSITE, TSC, FIELDS, TRUNCATED], 40);
+        super::Layout::new(3, &[ID, PARENT, CALLSITE, TSC, FIELDS, TRUNCATED, CLOSED], 48);
 }
 
 pub(super) mod edit_span {

@@ -135,9 +135,11 @@ fn every_kind_is_what_flatc_reads() {
         tsc: 4,
         fields: fields.clone(),
         truncated: true,
+        closed: 11,
     };
     read(open, &|record| {
         let open = record.body_as_open_span().unwrap();
+        assert_eq!(open.closed(), 11);
         assert_eq!((open.id(), open.parent(), open.callsite(), open.tsc()), (1, 2, 3, 4));
         assert!(open.truncated());
         check_fields(open.fields().unwrap());

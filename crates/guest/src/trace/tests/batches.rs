@@ -77,6 +77,62 @@ fn spans_that_could_not_be_told_are_not_spoken_of() {
 }
 
 #[test]
+fn a_span_that_ends_before_more_is_told_is_one_record() {
+    let host = Host::new();
+    let leaf = || drop(info_span!("leaf", number = 1));
+    host.call(3, "info", leaf);
+    assert_eq!(host.lines().last().unwrap(), "close 1");
+    assert_eq!(host.records(), "call callsite leaf".split(' ').count());
+    host.call_again(|| {
+        let outer = info_span!("outer").entered();
+        leaf();
+        leaf();
+        drop(outer);
+        info!("last");
+    });
+    assert_eq!(
+        host.records(),
+        "call callsite outer leaf leaf close callsite event".split(' ').count()
+    );
+    let times = host.times();
+    assert!(times.is_sorted(), "{times:?}");
+}
+
+#[test]
+fn the_end_of_a_span_is_a_record_once_the_host_has_read_or_more_was_told() {
+    let host = Host::new();
+    host.call(3, "info", || {
+        let read = info_span!("read");
+        host.stop();
+        drop(read);
+        let changed = info_span!("changed", field = 1);
+        changed.record("field", 2);
+        drop(changed);
+    });
+    assert_eq!(
+        host.records(),
+        "call callsite read close callsite changed edit close".split(' ').count()
+    );
+    let lines = host.lines();
+    assert_eq!(lines.iter().filter(|line| line.starts_with("close")).count(), 2, "{lines:?}");
+}
+
+#[test]
+fn spans_of_full_batches_are_closed_once() {
+    let host = Host::with_capacity(1024);
+    host.call(3, "info", || {
+        let _outer = info_span!("outer").entered();
+        (0..100).for_each(|number| drop(info_span!("one of many", number)));
+    });
+    let lines = host.lines();
+    let count = |kind: &str| lines.iter().filter(|line| line.starts_with(kind)).count();
+    assert_eq!((count("open"), count("close")), (101, 101));
+    // One is larger than a sixteenth of 1024 bytes.
+    assert!(host.rings() > 100 / 16, "{}", host.rings());
+    assert_eq!(host.dropped(), 0);
+}
+
+#[test]
 fn what_does_not_fit_an_empty_batch_is_cut_and_marked() {
     let host = Host::with_capacity(2048);
     let text = "ä".repeat(1 << 20);

@@ -29,6 +29,7 @@ struct Reader {
     /// Whether full batches are read and acknowledged.
     takes: bool,
     rings: usize,
+    records: usize,
     lines: Vec<String>,
     names: HashMap<u32, String>,
     fields: HashMap<u32, Vec<String>>,
@@ -65,6 +66,7 @@ impl Host {
             read: (0, 0),
             takes: true,
             rings: 0,
+            records: 0,
             lines: Vec::new(),
             names: HashMap::new(),
             fields: HashMap::new(),
@@ -143,6 +145,11 @@ impl Host {
         with(|reader| reader.times.clone())
     }
 
+    /// Records that came since the last time.
+    pub(super) fn records(&self) -> usize {
+        with(|reader| std::mem::take(&mut reader.records))
+    }
+
     pub(super) fn rings(&self) -> usize {
         with(|reader| reader.rings)
     }
@@ -211,8 +218,14 @@ impl Reader {
             assert!(record[size..].iter().all(|&byte| byte == 0));
             bytes = rest;
             let record = schema::size_prefixed_root_as_record(&record[..size]).unwrap();
+            self.records += 1;
             let line = self.line(&record);
             self.lines.push(line);
+            let span = record.body_as_open_span();
+            if let Some(span) = span.filter(|span| span.closed() > 0) {
+                self.times.push(span.closed());
+                self.lines.push(format!("close {}", self.number(span.id())));
+            }
         }
         assert!(bytes.is_empty());
     }
