@@ -1,7 +1,12 @@
 /** The guests that tests use, as `cargo xtask guests` builds them. */
 import { fileURLToPath } from "node:url";
 import { afterEach } from "@jest/globals";
-import { type CreateOptions, Sandbox, type SandboxOptions } from "../../ts/index.js";
+import {
+  type CreateOptions,
+  Sandbox,
+  type SandboxOptions,
+  type SandboxStatistics,
+} from "../../ts/index.js";
 
 const RELEASE = "../../guests/target/x86_64-unknown-linux-gnu/release/";
 
@@ -53,6 +58,11 @@ export function sync(sandbox: Sandbox, name: string): (...args: unknown[]) => un
 /** Like {@link sync}, asynchronous. */
 export function async(sandbox: Sandbox, name: string): (...args: unknown[]) => Promise<unknown> {
   return sandbox.call[name] as (...args: unknown[]) => Promise<unknown>;
+}
+
+/** Exits that the guest made. How often the host interrupts one depends on what the machine does besides. */
+export function ownExits({ exits, interruptions }: SandboxStatistics): number {
+  return exits - interruptions;
 }
 
 /** What `work` throws or rejects with. */

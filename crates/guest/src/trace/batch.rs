@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 
 /// Appends records to the batch in the trace area.
 ///
-/// The header in the area is the truth, also after the sandbox was restored; nothing of it is kept
-/// here. `length` covers complete records only, so that the host can read it at any moment.
+/// The header in the area is the truth, also after the sandbox was restored; what is known here of the
+/// batch's contents is compared with it. `length` covers complete records only, so that the host can read it at any moment.
 #[derive(Debug)]
 pub(crate) struct Batch {
     area: TraceArea,
@@ -18,14 +18,12 @@ pub(crate) struct Batch {
     opened: Option<Opened>,
 }
 
-/// The record of an open span, at the end of a batch.
-#[derive(Debug, Clone, Copy)]
+/// The record that opened a span, and where it begins and ends in the batch.
+#[derive(Debug)]
 struct Opened {
     span: u64,
-    sequence: u64,
-    /// Where it begins, and where it ends.
     start: usize,
-    end: u64,
+    end: usize,
 }
 
 impl Batch {
@@ -64,12 +62,7 @@ impl Batch {
     /// another one. False if that is not possible: something was told in between, or the host has read it.
     pub(crate) fn close(&mut self, span: u64, tsc: u64) -> bool {
         let Some(opened) = self.opened.take_if(|opened| opened.span == span) else { return false };
-        let header = self.area.header();
-        // The header is the truth, as everywhere here: a restore may have emptied the batch.
-        let is_last = header.sequence.load(Ordering::Relaxed) == opened.sequence
-            && header.length.load(Ordering::Relaxed) == opened.end
-            && self.area.acknowledged() != opened.sequence;
-        is_last && self.area.overwrite(opened.start + CLOSED_AT, tsc)
+        self.room_begins() == opened.end && self.area.overwrite(opened.start + CLOSED_AT, tsc)
     }
 
     /// Counts an event that could not be written.
@@ -100,14 +93,11 @@ impl Batch {
     fn write(&mut self, record: &Record<'_>, length: usize) -> bool {
         let bytes = self.encoder.encode(record, self.area.capacity());
         let Some(size) = self.area.write(length, bytes) else { return false };
-        let header = self.area.header();
-        let end = u64::try_from(length + size).unwrap_or(u64::MAX);
-        header.length.store(end, Ordering::Release);
+        let end = length + size;
+        let published = u64::try_from(end).unwrap_or(u64::MAX);
+        self.area.header().length.store(published, Ordering::Release);
         self.opened = match *record {
-            Record::OpenSpan { id: span, .. } => {
-                let sequence = header.sequence.load(Ordering::Relaxed);
-                Some(Opened { span, sequence, start: length, end })
-            }
+            Record::OpenSpan { id: span, .. } => Some(Opened { span, start: length, end }),
             _ => None,
         };
         true
