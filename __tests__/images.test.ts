@@ -68,7 +68,7 @@ describeWithKvm("the image of a guest", () => {
       const path = join(folder, "file");
       for (const text of ["one", "two", "one", "three"]) {
         writeFileSync(path, text);
-        const sandbox = await testing({ files: { "/file": path } });
+        const sandbox = await testing({ files: { "/file": { path } } });
         expect(Buffer.from(sync(sandbox, "read_file")("/file") as Uint8Array).toString()).toBe(
           text,
         );
@@ -76,7 +76,7 @@ describeWithKvm("the image of a guest", () => {
       // Long unchanged: the second time it is known without being read.
       utimesSync(path, 1000, 1000);
       for (let round = 0; round < 3; round++) {
-        const sandbox = await testing({ files: { "/file": path } });
+        const sandbox = await testing({ files: { "/file": { path } } });
         expect(Buffer.from(sync(sandbox, "read_file")("/file") as Uint8Array).toString()).toBe(
           "three",
         );

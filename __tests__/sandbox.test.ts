@@ -102,7 +102,7 @@ describeWithKvm("a sandbox", () => {
     const sandbox = await testing({
       args: ["one", "two words"],
       env: { COLOUR: "blue" },
-      files: { "/etc/app.json": Buffer.from("{}"), "/self": rustGuest("testing") },
+      files: { "/etc/app.json": "{}", "/self": { path: rustGuest("testing") } },
       stdin: "typed in",
       name: "my guest",
     });
@@ -245,7 +245,7 @@ describeWithKvm("a sandbox", () => {
       [{ limits: { timeoutMs: 0 } }, "option limits.timeoutMs must be a positive number"],
       [{ limits: { timeout: 1 } }, "option limits.timeout is not known"],
       [{ stdin: 5 }, "option stdin must be null, a string"],
-      [{ stdout: "loud" }, 'option stdout must be "ignore", "inherit"'],
+      [{ stdout: "loud" }, 'option stdout must be "print", "ignore", "inherit"'],
       [
         { hostFunctions: { fetch_number: 1 } },
         "option hostFunctions.fetch_number must be a function",

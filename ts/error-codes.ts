@@ -22,6 +22,14 @@ export const ERROR_CODES = {
     remedy: "Run `npx ampoule doctor`: it names what is missing and how to fix it.",
     sandbox: "none",
   },
+  ERR_AMPOULE_NO_BINDING: {
+    summary: "the native part of Ampoule cannot be loaded",
+    cause:
+      "Ampoule was put into a bundle, runs on another platform than Linux on x86-64 with glibc, or was installed without its optional dependencies; `details.reason` is `bundled`, `platform` or `installation`.",
+    remedy:
+      "`details.remedy` says it: mark the package `ampoule` as external in the bundler, or install it again with `npm install --include=optional`.",
+    sandbox: "none",
+  },
   ERR_AMPOULE_HYPERVISOR: {
     summary: "the hypervisor refused or failed an operation",
     cause:
@@ -59,7 +67,7 @@ export const ERROR_CODES = {
   ERR_AMPOULE_UNKNOWN_FUNCTION: {
     summary: "the guest exports no function of that name",
     cause:
-      "A name was used on `sandbox.call` or `sandbox.callSync` that the guest does not export.",
+      "A function was called on `sandbox.call` or `sandbox.callSync`, or by `invoke`, that the guest does not export.",
     remedy:
       "The message lists the functions there are. Declarations from `npx ampoule types` turn this into a compile-time error.",
     sandbox: "ready",
@@ -81,8 +89,9 @@ export const ERROR_CODES = {
   ERR_AMPOULE_HOST_FUNCTION: {
     summary: "a host function threw, and the guest did not handle it",
     cause:
-      "One of your `hostFunctions` (or output handlers, or the `stdin` source) threw or rejected; the guest passed the failure on.",
-    remedy: "Read `error.cause`: it is what your function threw.",
+      "One of your `hostFunctions` threw or rejected, and the guest passed the failure on; or an output function or the `stdin` source did, or a stream for output failed, was ended or destroyed, and the guest was stopped.",
+    remedy:
+      "Read `error.cause`: it is what your function threw. A sandbox whose output or input failed is poisoned: restore it, or create a new one.",
     sandbox: "ready",
   },
   ERR_AMPOULE_ASYNC_HOST_FUNCTION: {

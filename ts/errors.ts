@@ -1,7 +1,7 @@
 import type { ErrorCode } from "./error-codes.js";
-
-/** Facts about a failure beyond its message; which ones there are depends on the code. */
-export type ErrorDetails = Readonly<Record<string, unknown>>;
+import type { CodeLocation, DetailsOf, ErrorDetails, Fault } from "./error-details.js";
+import { plainValue } from "./internal/plain.js";
+import { harmless } from "./internal/text.js";
 
 /** What every error constructor of this file takes after code and message. */
 export interface AmpouleErrorOptions {
@@ -9,9 +9,20 @@ export interface AmpouleErrorOptions {
   readonly details?: ErrorDetails | undefined;
 }
 
+/** An error as plain data: what JSON and messages between threads carry. */
+export interface PlainAmpouleError {
+  readonly name: "AmpouleError";
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: ErrorDetails;
+}
+
 /**
  * Every error that Ampoule throws or rejects with. Compare `code`; the message is for people and may
- * change. `docs/errors.md` lists all codes with cause and remedy.
+ * change. `docs/errors.md` lists all codes with cause and remedy. {@link isAmpouleError} tells them from
+ * others, and makes `switch (error.code)` narrow them to their classes and details.
+ *
+ * A message is safe to print: control characters in what a guest says are replaced by U+FFFD there.
  */
 export class AmpouleError extends Error {
   /** Stable code, such as `"ERR_AMPOULE_TIMEOUT"`. */
@@ -20,7 +31,7 @@ export class AmpouleError extends Error {
   readonly details: ErrorDetails;
 
   constructor(code: ErrorCode, message: string, options: AmpouleErrorOptions = {}) {
-    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    super(harmless(message), "cause" in options ? { cause: options.cause } : undefined);
     this.code = code;
     this.details = options.details ?? {};
   }
@@ -33,10 +44,21 @@ export class AmpouleError extends Error {
       writable: true,
     });
   }
+
+  /**
+   * The error as plain data, for `JSON.stringify` and for messages to other threads: a structured
+   * clone of an error keeps its message only. {@link errorFromJson} is the way back. Bigints in
+   * `details` are strings of digits then, and bytes are base64; `cause` and `stack` stay behind.
+   */
+  toJSON(): PlainAmpouleError {
+    const details = plainValue(this.details) as ErrorDetails;
+    return { name: "AmpouleError", code: this.code, message: this.message, details };
+  }
 }
 
 /** The guest's function returned an error (`ERR_AMPOULE_GUEST_ERROR`); the sandbox stays ready. */
 export class GuestError extends AmpouleError {
+  declare readonly code: "ERR_AMPOULE_GUEST_ERROR";
   /** The guest's name for this kind of error, such as the name of a Rust type. */
   readonly kind: string;
   /** What the guest attached to the error; `undefined` if nothing. Not checked against a type. */
@@ -56,19 +78,10 @@ export interface SourceLocation {
   readonly column: number | null;
 }
 
-/** A place in the guest's code. */
-export interface CodeLocation {
-  /** Address in the guest, as `0x...`. */
-  readonly address: string;
-  /** The function that holds it, demangled, when the executable has symbols. */
-  readonly symbol: string | null;
-  /** Bytes from the start of that function. */
-  readonly offset: number | null;
-}
-
 /** The guest gave up (`ERR_AMPOULE_GUEST_ABORT`), in Rust by a panic. */
 export class GuestAbortError extends AmpouleError {
-  /** What the guest said: the panic's own message. */
+  declare readonly code: "ERR_AMPOULE_GUEST_ABORT";
+  /** What the guest said: the panic's own message, as it is. */
   readonly guestMessage: string;
   /** Where the guest gave up. */
   readonly location: SourceLocation | null;
@@ -77,13 +90,8 @@ export class GuestAbortError extends AmpouleError {
 
   constructor(message: string, options: AmpouleErrorOptions = {}) {
     super("ERR_AMPOULE_GUEST_ABORT", message, options);
-    const { guestMessage, file, line, column, backtrace } = this.details as {
-      readonly guestMessage?: string;
-      readonly file?: string | null;
-      readonly line?: number | null;
-      readonly column?: number | null;
-      readonly backtrace?: readonly CodeLocation[];
-    };
+    const { guestMessage, file, line, column, backtrace } = this
+      .details as DetailsOf<"ERR_AMPOULE_GUEST_ABORT">;
     this.guestMessage = guestMessage ?? message;
     this.location =
       typeof file === "string" ? { file, line: line ?? null, column: column ?? null } : null;
@@ -91,24 +99,9 @@ export class GuestAbortError extends AmpouleError {
   }
 }
 
-/** A forbidden act of a guest. */
-export interface Fault {
-  /** What it was, for example `"stack overflow"` or `"page fault"`. */
-  readonly fault: string;
-  /** Number of the processor's exception; `null` when there was none. */
-  readonly vector: number | null;
-  /** Address that was accessed, as `0x...`; `null` for acts without one. */
-  readonly address: string | null;
-  /** How it was accessed; `null` for acts without an address. */
-  readonly access: "read" | "write" | "execute" | null;
-  /** The port, for I/O. */
-  readonly port: number | null;
-  /** Where the guest was. */
-  readonly instruction: CodeLocation;
-}
-
 /** The guest was stopped for something forbidden (`ERR_AMPOULE_GUEST_FAULT`). */
 export class GuestFaultError extends AmpouleError {
+  declare readonly code: "ERR_AMPOULE_GUEST_FAULT";
   readonly fault: Fault;
 
   constructor(message: string, options: AmpouleErrorOptions = {}) {
@@ -119,13 +112,19 @@ export class GuestFaultError extends AmpouleError {
 
 /** The guest's program ended (`ERR_AMPOULE_GUEST_EXITED`). */
 export class GuestExitedError extends AmpouleError {
+  declare readonly code: "ERR_AMPOULE_GUEST_EXITED";
   /** Exit code, or `null` when a signal ended the program. */
   readonly exitCode: number | null;
   /** Name of the signal that ended it, such as `"SIGABRT"`, or `null`. */
   readonly signal: string | null;
 
-  constructor(message: string, exitCode: number | null, signal: string | null) {
-    super("ERR_AMPOULE_GUEST_EXITED", message, { details: { exitCode, signal } });
+  constructor(
+    message: string,
+    exitCode: number | null,
+    signal: string | null,
+    more: ErrorDetails = {},
+  ) {
+    super("ERR_AMPOULE_GUEST_EXITED", message, { details: { exitCode, signal, ...more } });
     this.exitCode = exitCode;
     this.signal = signal;
   }
@@ -152,6 +151,7 @@ export const LIMIT_OPTIONS: Readonly<Record<LimitCode, string>> = {
 
 /** A limit was reached; the message names it, its value and the option that raises it. */
 export class LimitError extends AmpouleError {
+  declare readonly code: LimitCode;
   /** The option that raises this limit. */
   readonly option: string;
   /** The limit's value in the option's own unit: milliseconds, bytes, or a count. */
@@ -160,8 +160,47 @@ export class LimitError extends AmpouleError {
   constructor(code: LimitCode, message: string, options: AmpouleErrorOptions = {}) {
     super(code, message, options);
     this.option = LIMIT_OPTIONS[code];
-    const { limitMs, limitBytes, limit } = this.details as Readonly<Record<string, unknown>>;
+    const { limitMs, limitBytes, limit } = this.details;
     const value = limitMs ?? limitBytes ?? limit;
     this.limit = typeof value === "number" ? value : null;
+  }
+}
+
+/** The class that an error of that code has. */
+type ClassOf<Code extends ErrorCode> = Code extends "ERR_AMPOULE_GUEST_ERROR"
+  ? GuestError
+  : Code extends "ERR_AMPOULE_GUEST_ABORT"
+    ? GuestAbortError
+    : Code extends "ERR_AMPOULE_GUEST_FAULT"
+      ? GuestFaultError
+      : Code extends "ERR_AMPOULE_GUEST_EXITED"
+        ? GuestExitedError
+        : Code extends LimitCode
+          ? LimitError
+          : AmpouleError;
+
+/** An error of that code: its class, and what its details are. Of several codes, a union. */
+export type ErrorOf<Code extends ErrorCode = ErrorCode> = {
+  readonly [Each in Code]: ClassOf<Each> & {
+    readonly code: Each;
+    readonly details: DetailsOf<Each>;
+  };
+}[Code];
+
+/**
+ * Whether `error` is an error of Ampoule's: any, or one of these `codes`. It never throws, whatever
+ * `error` is.
+ */
+export function isAmpouleError<Code extends ErrorCode = ErrorCode>(
+  error: unknown,
+  ...codes: readonly Code[]
+): error is ErrorOf<Code> {
+  try {
+    return (
+      error instanceof AmpouleError &&
+      (codes.length === 0 || codes.includes(error.code as unknown as Code))
+    );
+  } catch {
+    return false;
   }
 }

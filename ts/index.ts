@@ -6,17 +6,25 @@ export type {
   RestoreMessage,
 } from "./diagnostics.js";
 export { ERROR_CODES, type ErrorCode, type ErrorEntry } from "./error-codes.js";
+export type {
+  CodeLocation,
+  DetailsByCode,
+  DetailsOf,
+  ErrorDetails,
+  Fault,
+} from "./error-details.js";
+export { errorFromJson } from "./error-json.js";
 export {
   AmpouleError,
-  type CodeLocation,
-  type ErrorDetails,
-  type Fault,
+  type ErrorOf,
   GuestAbortError,
   GuestError,
   GuestExitedError,
   GuestFaultError,
+  isAmpouleError,
   type LimitCode,
   LimitError,
+  type PlainAmpouleError,
   type SourceLocation,
 } from "./errors.js";
 export type {
@@ -44,6 +52,7 @@ export type { Lease, LeasedSandbox } from "./lease.js";
 export {
   type CallOptions,
   DEFAULTS,
+  type ExecutableSource,
   type FileSource,
   type GuestOptions,
   type InputOption,

@@ -1,3 +1,5 @@
+import { isUint8Array } from "node:util/types";
+import { describeType, invalid } from "./internal/checks.js";
 import { fromNative } from "./internal/failures.js";
 import { type NativeElf, type NativeProbe, native } from "./internal/native.js";
 
@@ -18,6 +20,9 @@ export function probe(): HypervisorReport {
  * @throws AmpouleError `ERR_AMPOULE_INVALID_GUEST` with what is wrong and what to do.
  */
 export function inspectExecutable(executable: Uint8Array): ExecutableReport {
+  if (!isUint8Array(executable)) {
+    throw invalid("executable", `must be a Uint8Array, got ${describeType(executable)}`);
+  }
   const { elf, error } = native().inspectElf(executable);
   if (error !== undefined) throw fromNative(error);
   return elf as NativeElf;

@@ -1,10 +1,24 @@
+import { inspect } from "node:util";
 import type { AmpouleError } from "./errors.js";
 import type { Calls, GuestDeclaration, SyncCalls, UndeclaredGuest } from "./guest.js";
 import type { GuestInterface } from "./interface.js";
+import { refuseConstruction } from "./internal/checks.js";
 import type { LazyTables } from "./internal/lazy-table.js";
 import type { Tenancy } from "./internal/pool-tenancy.js";
+import { type Shown, show } from "./internal/show.js";
+import { findExport, rejects, throws } from "./internal/tables.js";
 import type { SandboxState } from "./state.js";
 import { type SandboxStatistics, statisticsOf } from "./statistics.js";
+
+/** Whoever has it may construct. */
+const CONSTRUCT = Symbol();
+
+/** @internal The lease of what `tenancy` is of; no part of the package's API. */
+export let makeLease: <G extends GuestDeclaration>(
+  tenancy: Tenancy,
+  tables: LazyTables,
+  description: GuestInterface,
+) => Lease<G>;
 
 /**
  * The sandbox of a {@link Lease}. Like a `Sandbox` to call, and without what is the pool's to do:
@@ -21,7 +35,8 @@ export class LeasedSandbox<G extends GuestDeclaration = UndeclaredGuest> {
   #callSync: SyncCalls<G> | undefined;
 
   /** @internal Use `Pool.acquire`. */
-  constructor(tenancy: Tenancy, tables: LazyTables, description: GuestInterface) {
+  constructor(tenancy: Tenancy, tables: LazyTables, description: GuestInterface, key: symbol) {
+    refuseConstruction(key, CONSTRUCT, "LeasedSandbox", "pool.acquire()");
     this.#tenancy = tenancy;
     this.#tables = tables;
     this.interface = description;
@@ -32,6 +47,7 @@ export class LeasedSandbox<G extends GuestDeclaration = UndeclaredGuest> {
   /** The guest's functions, as `sandbox.call`. Once the lease is released they only throw. */
   get call(): Calls<G> {
     this.#call ??= this.#tables.make(
+      rejects,
       (each) =>
         (...args) =>
           each.call(this.#tenancy, args),
@@ -42,11 +58,30 @@ export class LeasedSandbox<G extends GuestDeclaration = UndeclaredGuest> {
   /** The guest's functions, as `sandbox.callSync`. Once the lease is released they only throw. */
   get callSync(): SyncCalls<G> {
     this.#callSync ??= this.#tables.make(
+      throws,
       (each) =>
         (...args) =>
           each.callSync(this.#tenancy, args),
     ) as SyncCalls<G>;
     return this.#callSync;
+  }
+
+  /** Calls the function of that name, whatever the name is; as `sandbox.invoke`. */
+  async invoke<Name extends keyof G["exports"] & string>(
+    name: Name,
+    ...args: Parameters<Calls<G>[Name]>
+  ): Promise<ReturnType<G["exports"][Name]>> {
+    const found = findExport(this.#tables.exports, name);
+    return (await found.call(this.#tenancy, args)) as ReturnType<G["exports"][Name]>;
+  }
+
+  /** {@link invoke} on this thread; as `sandbox.invokeSync`. */
+  invokeSync<Name extends keyof G["exports"] & string>(
+    name: Name,
+    ...args: Parameters<SyncCalls<G>[Name]>
+  ): ReturnType<G["exports"][Name]> {
+    const found = findExport(this.#tables.exports, name);
+    return found.callSync(this.#tenancy, args) as ReturnType<G["exports"][Name]>;
   }
 
   /** Names this sandbox in the whole process, for `Sandbox.kill` from another thread. */
@@ -81,6 +116,12 @@ export class LeasedSandbox<G extends GuestDeclaration = UndeclaredGuest> {
   kill(): void {
     this.#tenancy.kill();
   }
+
+  /** What `console.log` shows. */
+  [inspect.custom](...how: Shown): string {
+    const { state } = this;
+    return show("LeasedSandbox", { name: this.#tenancy.name, state }, how);
+  }
 }
 
 /**
@@ -95,8 +136,18 @@ export class Lease<G extends GuestDeclaration = UndeclaredGuest> {
   readonly sandbox: LeasedSandbox<G>;
   readonly #tenancy: Tenancy;
 
+  static {
+    makeLease = (tenancy, tables, description) =>
+      new Lease(
+        tenancy,
+        new LeasedSandbox(tenancy, tables, description, CONSTRUCT),
+        CONSTRUCT,
+      ) as never;
+  }
+
   /** @internal Use `Pool.acquire`. */
-  constructor(tenancy: Tenancy, sandbox: LeasedSandbox<G>) {
+  constructor(tenancy: Tenancy, sandbox: LeasedSandbox<G>, key: symbol) {
+    refuseConstruction(key, CONSTRUCT, "Lease", "pool.acquire()");
     this.#tenancy = tenancy;
     this.sandbox = sandbox;
   }
@@ -122,5 +173,10 @@ export class Lease<G extends GuestDeclaration = UndeclaredGuest> {
   /** Calls {@link release}; the sandbox is restored later, which nobody needs to wait for. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.release();
+  }
+
+  /** What `console.log` shows. */
+  [inspect.custom](...how: Shown): string {
+    return show("Lease", { sandbox: this.#tenancy.name, released: this.released }, how);
   }
 }

@@ -4,19 +4,48 @@
  */
 import type { Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { AmpouleError } from "./errors.js";
+import { isUint8Array } from "node:util/types";
+import {
+  checkSignal,
+  describeType,
+  invalid,
+  isUrl,
+  readEntries,
+  readItems,
+  reading,
+  readOptions,
+} from "./internal/checks.js";
 import { type Contents, readContents } from "./internal/contents.js";
+import { messageOf, peek } from "./internal/foreign.js";
 import { formatSize, parseSize, type Size } from "./sizes.js";
 
-/** An executable, or a file for the guest: its bytes, or where to read it. */
-export type FileSource = string | URL | Uint8Array;
+export { checkSignal, describeType, invalid } from "./internal/checks.js";
+
+/** An executable: its path, as a string or a file URL, or its bytes. */
+export type ExecutableSource = string | URL | Uint8Array;
 
 /**
- * Where a guest's output goes: nowhere, to the stream of the same name of this process, to a stream,
- * or to a function. A function's promise, or a full stream, holds the guest back in asynchronous
- * calls; in `callSync` nothing can wait.
+ * A file for the guest: its contents, as text or bytes; or which file of the host's to read now, by
+ * path or file URL. A string is never a path here, as in `stdin`.
+ */
+export type FileSource = string | Uint8Array | URL | { readonly path: string };
+
+/**
+ * Where a guest's output goes.
+ *
+ * - `"print"`: to this process's stderr, for people: line by line with the name of the sandbox in
+ *   front, control characters replaced, and nothing of a guest that never gets ready.
+ * - `"ignore"`: nowhere.
+ * - `"inherit"`: to the stream of the same name of this process, **byte by byte as the guest wrote it**.
+ *   The guest can then control the terminal and write what looks like the host's own output.
+ * - a writable stream, or a function: as the guest wrote it.
+ *
+ * A function's promise, or a full stream, holds the guest back in asynchronous calls; in `callSync`
+ * nothing can wait. A function that throws or rejects, and a stream that fails, was ended or destroyed,
+ * stops the guest: the call rejects with `ERR_AMPOULE_HOST_FUNCTION`.
  */
 export type OutputOption =
+  | "print"
   | "ignore"
   | "inherit"
   | Writable
@@ -88,7 +117,10 @@ export interface GuestOptions extends InstanceOptions {
   readonly args?: readonly string[];
   /** The guest's whole environment; nothing is inherited. @defaultValue {} */
   readonly env?: Readonly<Record<string, string>>;
-  /** Read-only files the guest can open, by absolute path: bytes, or a file of the host to read now. */
+  /**
+   * Read-only files the guest can open, by absolute path. A string is the file's text; a file of the
+   * host's is `{ path: "..." }` or a file URL, and is read now.
+   */
   readonly files?: Readonly<Record<string, FileSource>>;
   /** Name for messages, and the program's own name (`argv[0]`). @defaultValue the file's name, else "guest" */
   readonly name?: string;
@@ -168,48 +200,6 @@ export interface CheckedLimits {
   readonly valueDepth: number;
 }
 
-/** The error for an option that is not valid. */
-export function invalid(option: string, problem: string, cause?: unknown): AmpouleError {
-  return new AmpouleError("ERR_AMPOULE_INVALID_ARGUMENT", `option ${option} ${problem}`, {
-    ...(cause === undefined ? {} : { cause }),
-    details: { option },
-  });
-}
-
-/** Says what `value` is, for messages: its type, and the value when that is short. */
-export function describeType(value: unknown): string {
-  if (value === null) return "null";
-  if (Array.isArray(value)) return "an array";
-  if (value instanceof Uint8Array) return `${value.byteLength} bytes`;
-  switch (typeof value) {
-    case "string":
-      return `string (${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)})`;
-    case "number":
-    case "boolean":
-      return `${typeof value} (${value})`;
-    case "bigint":
-      return `bigint (${value}n)`;
-    case "object":
-      return "an object";
-    default:
-      return typeof value;
-  }
-}
-
-/** Refuses anything but a plain options object with known keys. */
-export function checkKeys(value: unknown, where: string, known: readonly string[]): void {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw invalid(where, `must be an object, got ${describeType(value)}`);
-  }
-  for (const key of Object.keys(value)) {
-    if (known.includes(key)) continue;
-    throw invalid(
-      where === "object" ? key : `${where}.${key}`,
-      `is not known; known are ${known.join(", ")}`,
-    );
-  }
-}
-
 /** Checks the two time limits of `given`, taking what is absent from `defaults`. */
 export function resolveTimes(given: TimeLimits, defaults: Times, where: string): Times {
   const { timeoutMs = defaults.timeoutMs, cpuTimeMs = defaults.cpuTimeMs } = given;
@@ -228,19 +218,6 @@ export function resolveTimes(given: TimeLimits, defaults: Times, where: string):
   return { timeoutMs, cpuTimeMs };
 }
 
-/** Checks that `signal` is an `AbortSignal`, from whatever realm. */
-export function checkSignal(signal: unknown): asserts signal is AbortSignal | undefined {
-  if (
-    signal !== undefined &&
-    (typeof signal !== "object" ||
-      signal === null ||
-      typeof (signal as AbortSignal).aborted !== "boolean" ||
-      typeof (signal as AbortSignal).addEventListener !== "function")
-  ) {
-    throw invalid("signal", `must be an AbortSignal, got ${describeType(signal)}`);
-  }
-}
-
 /** The keys of {@link GuestOptions}. */
 export const GUEST_OPTION_KEYS = [
   "memory",
@@ -253,24 +230,27 @@ export const GUEST_OPTION_KEYS = [
   "signal",
 ] as const satisfies readonly (keyof GuestOptions)[];
 
-const LIMIT_KEYS = [
+/** The keys of {@link InstanceLimits}. */
+export const INSTANCE_LIMIT_KEYS = [
   "timeoutMs",
   "cpuTimeMs",
-  "message",
-  "stack",
   "output",
   "hostCalls",
   "depth",
   "trace",
+] as const satisfies readonly (keyof InstanceLimits)[];
+
+const LIMIT_KEYS = [
+  ...INSTANCE_LIMIT_KEYS,
+  "message",
+  "stack",
 ] as const satisfies readonly (keyof Limits)[];
 
 /** Checks `options`, fills in the defaults and reads the executable and all files. */
-export async function resolveGuest(
-  guest: FileSource,
-  options: GuestOptions,
-): Promise<ResolvedGuest> {
-  const { limits = {}, args = [], env = {}, files = {} } = options;
-  const instance = resolveInstance(options, resolveName(guest, options.name));
+export async function resolveGuest(guest: unknown, options: GuestOptions): Promise<ResolvedGuest> {
+  const { args = [], env = {}, files = {} } = options;
+  const limits = readOptions(options.limits ?? {}, "limits", LIMIT_KEYS);
+  const instance = resolveInstance({ ...options, limits }, resolveName(guest, options.name));
   const memoryBytes = size(options.memory ?? DEFAULTS.memory, "memory", MEMORY_MIN, MEMORY_MAX);
   const stack = limits.stack ?? Math.min(DEFAULTS.stack, Math.floor(memoryBytes / 4 / PAGE) * PAGE);
   const resolved = {
@@ -287,22 +267,22 @@ export async function resolveGuest(
     ),
   };
   const { signal } = instance;
-  const paths = checkPaths(files);
+  const sources = resolveFiles(files);
   const [executable, ...contents] = await Promise.all([
-    load(guest, "guest", signal),
-    ...paths.map((path) => load(files[path], `files[${JSON.stringify(path)}]`, signal)),
+    load(executableSource(guest), "guest", signal),
+    ...sources.map(({ source, option }) => load(source, option, signal)),
   ]);
   return {
     ...resolved,
     executable,
-    files: paths.map((path, index) => ({ path, contents: contents[index] as Contents })),
+    files: sources.map(({ path }, index) => ({ path, contents: contents[index] as Contents })),
   };
 }
 
 /** The options of {@link InstanceOptions} checked and completed. */
 export function resolveInstance(options: InstanceOptions, name: string): ResolvedInstance {
-  const { limits = {}, stdin = null, signal } = options;
-  checkKeys(limits, "limits", LIMIT_KEYS);
+  const { stdin = null, signal } = options;
+  const limits = readOptions<Limits>(options.limits ?? {}, "limits", LIMIT_KEYS);
   checkSignal(signal);
   return {
     name,
@@ -320,13 +300,13 @@ export function resolveInstance(options: InstanceOptions, name: string): Resolve
 
 /** Refuses what a snapshot has decided already. */
 export function refuseImageOptions(options: object): void {
-  const limits = (options as { limits?: object }).limits ?? {};
+  const limits = peek(options, "limits") ?? {};
   const given = [
     ...["guest", "memory", "args", "env", "files"].map((key) => [key, options, key] as const),
     ...["message", "stack"].map((key) => [`limits.${key}`, limits, key] as const),
   ];
   for (const [option, where, key] of given) {
-    if ((where as Record<string, unknown>)[key] === undefined) continue;
+    if (peek(where, key) === undefined) continue;
     throw invalid(option, "is part of the snapshot and cannot be given with one");
   }
 }
@@ -375,13 +355,13 @@ function resolveDepth(value: unknown): number {
   throw invalid("limits.depth", `must be ${range}, got ${describeType(value)}`);
 }
 
-function resolveName(guest: FileSource, name: unknown): string {
+function resolveName(guest: unknown, name: unknown): string {
   return checkName(name) ?? nameOfGuest(guest);
 }
 
 /** The name of a guest that was given none. */
 export function nameOfGuest(guest: unknown): string {
-  const path = typeof guest === "string" || guest instanceof URL ? String(guest) : "guest";
+  const path = typeof guest === "string" ? guest : isUrl(guest) ? guest.pathname : "guest";
   return path.slice(path.lastIndexOf("/") + 1) || "guest";
 }
 
@@ -400,18 +380,14 @@ function checkNoNul(text: string, option: string): string {
 }
 
 function resolveArguments(args: unknown): string[] {
-  if (!Array.isArray(args)) throw invalid("args", `must be an array, got ${describeType(args)}`);
-  return args.map((argument: unknown, index) => {
+  return readItems(args, "args").map((argument, index) => {
     if (typeof argument === "string") return checkNoNul(argument, `args[${index}]`);
     throw invalid(`args[${index}]`, `must be a string, got ${describeType(argument)}`);
   });
 }
 
 function resolveEnvironment(env: unknown): string[] {
-  if (typeof env !== "object" || env === null) {
-    throw invalid("env", `must be an object, got ${describeType(env)}`);
-  }
-  return Object.entries(env).map(([name, value]: [string, unknown]) => {
+  return readEntries(env, "env").map(([name, value]) => {
     const option = `env[${JSON.stringify(name)}]`;
     if (typeof value !== "string") {
       throw invalid(option, `must be a string, got ${describeType(value)}`);
@@ -421,29 +397,52 @@ function resolveEnvironment(env: unknown): string[] {
   });
 }
 
-function checkPaths(files: unknown): string[] {
-  if (typeof files !== "object" || files === null) {
-    throw invalid("files", `must be an object, got ${describeType(files)}`);
-  }
-  return Object.keys(files).map((path) => {
+/** Where contents come from: bytes, or a path. */
+type Source = Uint8Array | string;
+
+function resolveFiles(files: unknown): { path: string; option: string; source: Source }[] {
+  return readEntries(files, "files").map(([path, given]) => {
+    const option = `files[${JSON.stringify(path)}]`;
     const segments = path.split("/");
     const plain = segments.slice(1).every((part) => part !== "" && part !== "." && part !== "..");
     if (segments[0] !== "" || segments.length < 2 || !plain) {
-      throw invalid(
-        `files[${JSON.stringify(path)}]`,
-        'must be an absolute path without ".." or "//"',
-      );
+      throw invalid(option, 'must be an absolute path without ".." or "//"');
     }
-    return checkNoNul(path, "files");
+    return { path: checkNoNul(path, "files"), option, source: fileSource(given, option) };
   });
+}
+
+function fileSource(given: unknown, option: string): Source {
+  if (typeof given === "string") return Buffer.from(given);
+  if (isUint8Array(given)) return given;
+  if (isUrl(given)) return pathOf(given, option);
+  const path = peek(given, "path");
+  if (typeof path === "string") return path;
+  const accepted = "a string or a Uint8Array with its contents, a file URL or { path }";
+  throw invalid(option, `must be ${accepted}, got ${describeType(given)}`);
+}
+
+function executableSource(given: unknown): Source {
+  if (isUint8Array(given) || typeof given === "string") return given;
+  if (isUrl(given)) return pathOf(given, "guest");
+  throw invalid("guest", `must be a path, a file URL or a Uint8Array, got ${describeType(given)}`);
+}
+
+function pathOf(url: URL, option: string): string {
+  try {
+    return fileURLToPath(url);
+  } catch (cause) {
+    throw invalid(option, `must be a file URL, got ${messageOf(cause)}`, cause);
+  }
 }
 
 function resolveInput(stdin: unknown): InputOption {
   const usable =
     stdin === null ||
     typeof stdin === "string" ||
+    isUint8Array(stdin) ||
     (typeof stdin === "object" &&
-      (stdin instanceof Uint8Array || Symbol.asyncIterator in stdin || Symbol.iterator in stdin));
+      reading("stdin", () => Symbol.asyncIterator in stdin || Symbol.iterator in stdin));
   if (!usable) {
     const accepted = "null, a string, a Uint8Array or an (async) iterable of Uint8Array";
     throw invalid("stdin", `must be ${accepted}, got ${describeType(stdin)}`);
@@ -452,22 +451,16 @@ function resolveInput(stdin: unknown): InputOption {
 }
 
 async function load(
-  source: unknown,
+  source: Source,
   option: string,
   signal: AbortSignal | undefined,
 ): Promise<Contents> {
-  if (source instanceof Uint8Array) return { bytes: source };
-  if (typeof source !== "string" && !(source instanceof URL)) {
-    throw invalid(
-      option,
-      `must be a path, a file URL or a Uint8Array, got ${describeType(source)}`,
-    );
-  }
+  if (typeof source !== "string") return { bytes: source };
   try {
-    return await readContents(typeof source === "string" ? source : fileURLToPath(source), signal);
+    return await readContents(source, signal);
   } catch (cause) {
     // The caller reports an abort in its own words.
-    if (signal?.aborted) throw cause;
-    throw invalid(option, `cannot be read: ${(cause as Error).message}`, cause);
+    if (peek(signal, "aborted") === true) throw cause;
+    throw invalid(option, `cannot be read: ${messageOf(cause)}`, cause);
   }
 }

@@ -1,15 +1,23 @@
+import { inspect } from "node:util";
 import type { Calls, GuestDeclaration, UndeclaredGuest } from "./guest.js";
 import type { GuestInterface } from "./interface.js";
+import {
+  checkSignal,
+  describeType,
+  invalid,
+  readOptions,
+  refuseConstruction,
+} from "./internal/checks.js";
 import { refuseAborted } from "./internal/create.js";
-import { tableOf } from "./internal/functions.js";
 import { LazyTables } from "./internal/lazy-table.js";
 import { PoolCalls } from "./internal/pool-calls.js";
 import { Members } from "./internal/pool-members.js";
 import { resolvePool } from "./internal/pool-options.js";
 import { type PooledSandbox, PoolSource } from "./internal/pool-sandbox.js";
 import { Tenancy } from "./internal/pool-tenancy.js";
-import { Lease, LeasedSandbox } from "./lease.js";
-import { checkKeys, checkSignal } from "./options.js";
+import { type Shown, show } from "./internal/show.js";
+import { findExport, makeTable, rejects } from "./internal/tables.js";
+import { type Lease, makeLease } from "./lease.js";
 import type { CreateOptions } from "./sandbox.js";
 
 /** How many sandboxes a pool has. */
@@ -19,6 +27,9 @@ export interface PoolSize {
   /** The most there can be. @defaultValue the number of CPUs, at least `min` */
   readonly max?: number;
 }
+
+/** Whoever has it may construct. */
+const CONSTRUCT = Symbol();
 
 /** Options of {@link Pool.create} beyond those of its sandboxes. */
 export interface PoolSettings {
@@ -118,11 +129,13 @@ export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
   #leases = 0;
 
   /** @internal Use {@link Pool.create}. */
-  private constructor(source: PoolSource, members: Members<PooledSandbox>) {
+  private constructor(source: PoolSource, members: Members<PooledSandbox>, key: symbol) {
+    refuseConstruction(key, CONSTRUCT, "Pool", "Pool.create()");
     const { exports, messageBytes } = source;
     const calls = new PoolCalls(members, source.name, messageBytes);
-    this.call = tableOf(
+    this.call = makeTable(
       exports,
+      rejects,
       (each) =>
         (...args) =>
           each.call(calls, args),
@@ -150,12 +163,25 @@ export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
     try {
       members.adopt(source.first);
       await members.fill();
-      return new Pool<G>(source, members);
+      return new Pool<G>(source, members, CONSTRUCT);
     } catch (error) {
       await members.close(true);
       source.close();
       throw error;
     }
+  }
+
+  /**
+   * Calls the function of that name, as `pool.call[name](...args)` does, whatever the name is.
+   *
+   * @throws AmpouleError `ERR_AMPOULE_UNKNOWN_FUNCTION`, and as functions of {@link call}.
+   */
+  async invoke<Name extends keyof G["exports"] & string>(
+    name: Name,
+    ...args: Parameters<Calls<G>[Name]>
+  ): Promise<ReturnType<G["exports"][Name]>> {
+    const found = findExport(this.#source.exports, name);
+    return (await found.call(this.#calls, args)) as ReturnType<G["exports"][Name]>;
   }
 
   /** What the pool has and has done, as a copy that does not change. */
@@ -172,8 +198,7 @@ export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
    * what `Sandbox.create` throws when no sandbox can be made.
    */
   async acquire(options: AcquireOptions = {}): Promise<Lease<G>> {
-    const { signal } = options;
-    checkKeys(options, "options", ["signal"]);
+    const { signal } = readOptions(options, "options", ["signal"]);
     checkSignal(signal);
     refuseAborted(signal, "acquire");
     this.#members.refuseIfClosed();
@@ -185,7 +210,7 @@ export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
       }));
     this.#leases++;
     const tenancy = new Tenancy(this.#members, member);
-    return new Lease<G>(tenancy, new LeasedSandbox<G>(tenancy, this.#tables, this.interface));
+    return makeLease<G>(tenancy, this.#tables, this.interface);
   }
 
   /**
@@ -203,13 +228,22 @@ export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
    * `force` after without.
    */
   async close(options: CloseOptions = {}): Promise<void> {
-    checkKeys(options, "options", ["force"]);
-    await this.#members.close(options.force === true);
+    const { force = false } = readOptions(options, "options", ["force"]);
+    if (typeof force !== "boolean") {
+      throw invalid("force", `must be a boolean, got ${describeType(force)}`);
+    }
+    await this.#members.close(force);
     this.#source.close();
   }
 
   /** Calls {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** What `console.log` shows. */
+  [inspect.custom](...how: Shown): string {
+    const { size, idle, busy, queued } = this.statistics;
+    return show("Pool", { name: this.name, size, idle, busy, queued }, how);
   }
 }

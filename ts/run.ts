@@ -1,12 +1,15 @@
 import { AmpouleError } from "./errors.js";
+import { readOptions } from "./internal/checks.js";
 import { makeDriver, unlessAborted } from "./internal/create.js";
-import { Capture, openSink, type Sink } from "./internal/streams.js";
+import { Capture, openSink, type Sink } from "./internal/outputs.js";
+import { Printer } from "./internal/print.js";
 import { UNTRACED } from "./internal/telemetry/sandbox.js";
 import {
-  checkKeys,
-  type FileSource,
+  checkName,
+  type ExecutableSource,
   GUEST_OPTION_KEYS,
   type GuestOptions,
+  nameOfGuest,
   type OutputOption,
   resolveGuest,
 } from "./options.js";
@@ -20,17 +23,40 @@ export interface RunOptions extends GuestOptions {
   readonly stderr?: OutputOption | "capture";
 }
 
-/** How a program ended. */
-export interface RunResult {
+/** How a program ended, and what it wrote. */
+export class RunResult {
   /** The program's exit code; `null` when a signal ended it. */
   readonly exitCode: number | null;
   /** Name of the signal that ended the program, such as `"SIGABRT"`; `null` when it exited. */
   readonly signal: string | null;
   /** What it wrote to stdout; empty unless captured. */
-  readonly stdout: Uint8Array;
+  readonly stdout: Uint8Array<ArrayBuffer>;
   /** What it wrote to stderr; empty unless captured. */
-  readonly stderr: Uint8Array;
+  readonly stderr: Uint8Array<ArrayBuffer>;
   readonly statistics: SandboxStatistics;
+
+  /** @internal Made by {@link run}. */
+  constructor(
+    { exitCode, signal }: Pick<RunResult, "exitCode" | "signal">,
+    { stdout, stderr }: Pick<RunResult, "stdout" | "stderr">,
+    statistics: SandboxStatistics,
+  ) {
+    this.exitCode = exitCode;
+    this.signal = signal;
+    this.stdout = stdout;
+    this.stderr = stderr;
+    this.statistics = statistics;
+  }
+
+  /** {@link stdout} as UTF-8; what is none is U+FFFD. Decoded at each look. */
+  get text(): string {
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.stdout);
+  }
+
+  /** {@link stderr} as UTF-8, as {@link text}. */
+  get errorText(): string {
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.stderr);
+  }
 }
 
 const OPTION_KEYS = ["stdout", "stderr", ...GUEST_OPTION_KEYS] as const;
@@ -44,12 +70,17 @@ const OPTION_KEYS = ["stdout", "stderr", ...GUEST_OPTION_KEYS] as const;
  * @throws AmpouleError `ERR_AMPOULE_NO_HYPERVISOR`, `ERR_AMPOULE_INVALID_GUEST`,
  * `ERR_AMPOULE_INVALID_ARGUMENT`, `ERR_AMPOULE_GUEST_FAULT`, `ERR_AMPOULE_ABORTED` and the limits.
  */
-export async function run(executable: FileSource, options: RunOptions = {}): Promise<RunResult> {
-  checkKeys(options, "options", OPTION_KEYS);
+export async function run(
+  executable: ExecutableSource,
+  given: RunOptions = {},
+): Promise<RunResult> {
+  const options = readOptions<RunOptions>(given, "options", OPTION_KEYS);
+  const printer = new Printer(checkName(options.name) ?? nameOfGuest(executable));
+  printer.release();
   const captures = { stdout: new Capture(), stderr: new Capture() };
   const sink = (name: "stdout" | "stderr"): Sink => {
     const option = options[name] ?? "capture";
-    return option === "capture" ? captures[name].sink : openSink(option, name);
+    return option === "capture" ? captures[name].sink : openSink(option, name, printer.sink());
   };
   const surroundings = {
     stdout: sink("stdout"),
@@ -60,7 +91,7 @@ export async function run(executable: FileSource, options: RunOptions = {}): Pro
   const guest = await unlessAborted(resolveGuest(executable, options), options.signal, "run");
   const driver = makeDriver(guest, false, surroundings);
   try {
-    const { exitCode, signal } = await driver.start({
+    const ending = await driver.start({
       what: `program ${JSON.stringify(guest.name)}`,
       times: guest.times,
       signal: guest.signal,
@@ -73,13 +104,8 @@ export async function run(executable: FileSource, options: RunOptions = {}): Pro
         throw new AmpouleError("ERR_AMPOULE_PROTOCOL", message);
       },
     });
-    return {
-      exitCode,
-      signal,
-      stdout: captures.stdout.bytes(),
-      stderr: captures.stderr.bytes(),
-      statistics: statisticsOf(driver.statistics()),
-    };
+    const output = { stdout: captures.stdout.bytes(), stderr: captures.stderr.bytes() };
+    return new RunResult(ending, output, statisticsOf(driver.statistics()));
   } finally {
     await driver.close();
   }

@@ -1,4 +1,5 @@
-import { AmpouleError } from "./errors.js";
+import { inspect } from "node:util";
+import { AmpouleError, GuestExitedError } from "./errors.js";
 import type {
   Calls,
   GuestDeclaration,
@@ -8,15 +9,20 @@ import type {
   UndeclaredGuest,
 } from "./guest.js";
 import type { GuestLog } from "./guest-log.js";
-import type { GuestInterface, TypedInterface } from "./interface.js";
+import type { GuestInterface } from "./interface.js";
+import { checkId, readOptions, refuseConstruction } from "./internal/checks.js";
 import { makeDriver, makeDriverFrom, type Surroundings, unlessAborted } from "./internal/create.js";
 import { exited } from "./internal/failures.js";
-import { checkHostFunctions, type Export, exportsOf, tableOf } from "./internal/functions.js";
-import { Import } from "./internal/host.js";
+import { type Export, exportsOf } from "./internal/functions.js";
+import { HostFunctions as GivenFunctions } from "./internal/host-functions.js";
 import { interfaceOf, type ParsedInterface } from "./internal/interfaces.js";
 import { native, StopReason } from "./internal/native.js";
+import { openSink } from "./internal/outputs.js";
+import { Printer } from "./internal/print.js";
+import type { Ending } from "./internal/run.js";
+import { type Shown, show } from "./internal/show.js";
 import { type Driver, driverOf } from "./internal/steps.js";
-import { openSink } from "./internal/streams.js";
+import { findExport, makeTable, rejects, throws } from "./internal/tables.js";
 import { announcedRestore, CREATIONS, RESTORES } from "./internal/telemetry/channels.js";
 import { DEFAULT_DIRECTIVES, resolveTrace } from "./internal/telemetry/directives.js";
 import { resolveOnLog } from "./internal/telemetry/logs.js";
@@ -33,12 +39,13 @@ import {
   snapshotOpened,
 } from "./internal/telemetry/origins.js";
 import type { TelemetrySettings } from "./internal/telemetry/sandbox.js";
+import { forget } from "./internal/thenable.js";
 import {
-  checkKeys,
   checkName,
-  type FileSource,
+  type ExecutableSource,
   GUEST_OPTION_KEYS,
   type GuestOptions,
+  INSTANCE_LIMIT_KEYS,
   type InstanceLimits,
   type InstanceOptions,
   type Limits,
@@ -52,15 +59,15 @@ import {
   type Times,
   type TraceOption,
 } from "./options.js";
-import { handleOf, nameOfSnapshot, openInfo, type Snapshot } from "./snapshot.js";
+import { handleOf, idOfSnapshot, nameOfSnapshot, openInfo, type Snapshot } from "./snapshot.js";
 import type { SandboxState } from "./state.js";
 import { type SandboxStatistics, statisticsOf } from "./statistics.js";
 
 /** Options of every sandbox that do not depend on the guest's declaration. */
 interface AnySandboxOptions {
-  /** @defaultValue "inherit" */
+  /** @defaultValue "print" */
   readonly stdout?: OutputOption;
-  /** @defaultValue "inherit" */
+  /** @defaultValue "print" */
   readonly stderr?: OutputOption;
   /**
    * `"after-call"`: every call, also one that fails, is followed by a restore to what the sandbox was
@@ -85,7 +92,7 @@ interface AnySandboxOptions {
 /** Options of {@link Sandbox.create} with a guest, as far as they do not depend on its declaration. */
 export interface SandboxOptions extends GuestOptions, AnySandboxOptions {
   /** The guest: a static x86-64 Linux executable built with the guest SDK. */
-  readonly guest: FileSource;
+  readonly guest: ExecutableSource;
   readonly snapshot?: never;
 }
 
@@ -131,7 +138,8 @@ const FORK_KEYS = [
   "name",
   "signal",
 ] as const;
-const OPTION_KEYS = [
+/** The keys of {@link CreateOptions}. */
+export const OPTION_KEYS = [
   "guest",
   "snapshot",
   "hostFunctions",
@@ -152,6 +160,9 @@ const abandoned = new FinalizationRegistry<{ handle: number; name: string }>((he
     { type: "AmpouleWarning", code: "AMPOULE_UNCLOSED_SANDBOX" },
   );
 });
+
+/** Whoever has it may construct. */
+const CONSTRUCT = Symbol();
 
 /** @internal What a pool needs of a sandbox; no part of the package's API. */
 export let partsOf: (sandbox: Sandbox) => {
@@ -191,7 +202,9 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
     parsed: ParsedInterface,
     times: Times,
     settings: ForkOptions<G>,
+    key: symbol,
   ) {
+    refuseConstruction(key, CONSTRUCT, "Sandbox", "Sandbox.create()");
     this.#exports = exportsOf(parsed.typed.exports, times);
     this.interface = parsed.described;
     this.#driver = driver;
@@ -212,13 +225,13 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
    * run into while it starts.
    */
   static async create<G extends GuestDeclaration = UndeclaredGuest>(
-    options: CreateOptions<G>,
+    given: CreateOptions<G>,
   ): Promise<Sandbox<G>> {
-    checkKeys(options, "options", OPTION_KEYS);
+    const options = readOptions<CreateOptions<G>>(given, "options", OPTION_KEYS);
     const { trace } = options;
     const directives = trace === undefined ? DEFAULT_DIRECTIVES : resolveTrace(trace, "trace");
     const create = (): Promise<Sandbox<G>> => {
-      const origin = originOf(options.snapshot?.id);
+      const origin = originOf(idOfSnapshot(options.snapshot));
       const operation = Operation.begin("ampoule.create", nameOf(options), directives, origin);
       return recorded(operation, () => {
         const telemetry = { directives, onLog: resolveOnLog(options.onLog), origin };
@@ -226,7 +239,7 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
       });
     };
     if (!CREATIONS.hasSubscribers) return create();
-    const snapshot = options.snapshot?.id ?? null;
+    const snapshot = idOfSnapshot(options.snapshot) ?? null;
     return CREATIONS.tracePromise(create, { sandbox: nameOf(options), snapshot });
   }
 
@@ -235,10 +248,12 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
     telemetry: TelemetrySettings,
     operation: Operation | undefined,
   ): Promise<Sandbox<G>> {
-    const hostFunctions = checkHostFunctions(options.hostFunctions ?? {});
+    const { hostFunctions = {} } = options;
+    const functions = new GivenFunctions(hostFunctions);
+    const printer = new Printer(nameOf(options));
     const { instance, driver } = await prepare(options, {
-      stdout: openSink(options.stdout ?? "inherit", "stdout"),
-      stderr: openSink(options.stderr ?? "inherit", "stderr"),
+      stdout: openSink(options.stdout ?? "print", "stdout", printer.sink()),
+      stderr: openSink(options.stderr ?? "print", "stderr", printer.sink()),
       restoresAfterCalls: resolveRestore(options.restore),
       telemetry,
     });
@@ -250,14 +265,12 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
         times,
         signal,
         finish: (ending) => {
-          if (ending.kind === "exited") {
-            const hint = "before it was ready; a plain program is run by run()";
-            throw exited(ending.code, ending.signal, hint);
-          }
+          if (ending.kind === "exited") throw noGuest(ending, printer);
           return interfaceOf(native().interfaceJson(driver.handle));
         },
       });
-      driver.imports = bindImports(parsed.typed, hostFunctions, instance.name);
+      driver.imports = functions.bind(parsed.typed, instance.name);
+      printer.release();
       const { stdout, stderr, restore, limits, trace, onLog } = options;
       const settings = {
         hostFunctions,
@@ -269,8 +282,15 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
         ...(onLog === undefined ? {} : { onLog }),
         ...(limits === undefined ? {} : { limits: instanceLimits(limits) }),
       };
-      return new Sandbox<G>(driver, parsed, times, settings as unknown as ForkOptions<G>);
+      return new Sandbox<G>(
+        driver,
+        parsed,
+        times,
+        settings as unknown as ForkOptions<G>,
+        CONSTRUCT,
+      );
     } catch (error) {
+      if (!(error instanceof GuestExitedError)) printer.release();
       await driver.close();
       throw error;
     }
@@ -281,6 +301,7 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
    * inside `callSync`. Does nothing if there is no such sandbox any more.
    */
   static kill(id: number): void {
+    checkId(id, "sandbox");
     const driver = driverOf(id);
     if (driver === undefined) native().kill(id, StopReason.killed);
     else driver.kill();
@@ -288,11 +309,14 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
 
   /**
    * The guest's functions. Each returns a promise and takes, behind its own arguments, optional
-   * {@link CallOptions}.
+   * {@link CallOptions}. A name that the guest does not export is a function that rejects with
+   * `ERR_AMPOULE_UNKNOWN_FUNCTION`; `"name" in sandbox.call` tells. Names that every object has, such as
+   * `toString`, and `toJSON` are not here: {@link invoke} calls those.
    */
   get call(): Calls<G> {
-    this.#call ??= tableOf(
+    this.#call ??= makeTable(
       this.#exports,
+      rejects,
       (each) =>
         (...args) =>
           each.call(this.#driver, args),
@@ -305,13 +329,36 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
    * functions must not be asynchronous. A call costs one VM exit and no thread hop.
    */
   get callSync(): SyncCalls<G> {
-    this.#callSync ??= tableOf(
+    this.#callSync ??= makeTable(
       this.#exports,
+      throws,
       (each) =>
         (...args) =>
           each.callSync(this.#driver, args),
     ) as SyncCalls<G>;
     return this.#callSync;
+  }
+
+  /**
+   * Calls the function of that name, as `sandbox.call[name](...args)` does, whatever the name is.
+   *
+   * @throws AmpouleError `ERR_AMPOULE_UNKNOWN_FUNCTION`, and as functions of {@link call}.
+   */
+  async invoke<Name extends keyof G["exports"] & string>(
+    name: Name,
+    ...args: Parameters<Calls<G>[Name]>
+  ): Promise<ReturnType<G["exports"][Name]>> {
+    const found = findExport(this.#exports, name);
+    return (await found.call(this.#driver, args)) as ReturnType<G["exports"][Name]>;
+  }
+
+  /** {@link invoke} on this thread, as functions of {@link callSync} do. */
+  invokeSync<Name extends keyof G["exports"] & string>(
+    name: Name,
+    ...args: Parameters<SyncCalls<G>[Name]>
+  ): ReturnType<G["exports"][Name]> {
+    const found = findExport(this.#exports, name);
+    return found.callSync(this.#driver, args) as ReturnType<G["exports"][Name]>;
   }
 
   /** Names this sandbox in the whole process, for {@link Sandbox.kill} from another thread. */
@@ -395,15 +442,16 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
    *
    * @throws AmpouleError as {@link snapshot} and {@link Sandbox.create}.
    */
-  async fork(options: ForkOptions<G> = {}): Promise<Sandbox<G>> {
-    checkKeys(options, "options", FORK_KEYS);
+  async fork(given: ForkOptions<G> = {}): Promise<Sandbox<G>> {
+    const options = readOptions<ForkOptions<G>>(given, "options", FORK_KEYS);
+    const own = readOptions<InstanceLimits>(options.limits ?? {}, "limits", INSTANCE_LIMIT_KEYS);
     const snapshot = await this.snapshot();
     try {
       const { limits, ...others } = this.#settings;
       return await Sandbox.create<G>({
         ...others,
         ...options,
-        limits: { ...limits, ...options.limits },
+        limits: { ...limits, ...own },
         snapshot,
       } as unknown as CreateOptions<G>);
     } finally {
@@ -466,13 +514,30 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
 
   /** Calls {@link close} without waiting for its end. */
   [Symbol.dispose](): void {
-    void this.close();
+    forget(this.close());
   }
 
   /** Calls {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+
+  /** What `console.log` shows. */
+  [inspect.custom](...how: Shown): string {
+    const { name, id, state, failure } = this;
+    return show("Sandbox", { name, id, state, ...(failure && { failure: failure.code }) }, how);
+  }
+}
+
+/** The error for a program that ended where it should have become ready. */
+function noGuest(
+  { code, signal }: Extract<Ending, { kind: "exited" }>,
+  printer: Printer,
+): GuestExitedError {
+  const hint =
+    "before it was ready to be called; if it is a plain program, run it with run() (or `ampoule run`)";
+  const output = printer.held;
+  return exited(code, signal, hint, output === "" ? {} : { output });
 }
 
 /** The name that a sandbox will have, as far as it can be said of options that are not checked. */
@@ -501,24 +566,4 @@ async function prepare(
 /** The limits that a fork can be given. */
 function instanceLimits({ message: _, stack: __, ...limits }: Limits): InstanceLimits {
   return limits;
-}
-
-function bindImports(
-  typed: TypedInterface,
-  given: Readonly<Record<string, (...args: never[]) => unknown>>,
-  sandbox: string,
-): Import[] {
-  const missing = typed.imports.filter(({ name }) => !Object.hasOwn(given, name));
-  if (missing.length > 0) {
-    const names = missing.map(({ name }) => name);
-    throw new AmpouleError(
-      "ERR_AMPOULE_MISSING_HOST_FUNCTION",
-      `the guest needs host functions that were not given: ${names.join(", ")}`,
-      { details: { missing: names } },
-    );
-  }
-  return typed.imports.map(
-    (declared) =>
-      new Import(declared, given[declared.name] as (...args: never[]) => unknown, sandbox),
-  );
 }

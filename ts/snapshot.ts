@@ -1,11 +1,20 @@
+import { inspect } from "node:util";
 import { AmpouleError } from "./errors.js";
 import type { GuestDeclaration, UndeclaredGuest } from "./guest.js";
 import type { GuestInterface } from "./interface.js";
+import {
+  checkId,
+  describeType,
+  invalid,
+  readOptions,
+  refuseConstruction,
+} from "./internal/checks.js";
 import { interfaceOf } from "./internal/interfaces.js";
 import { type NativeSnapshot, native } from "./internal/native.js";
+import { type Shown, show } from "./internal/show.js";
 import { inStore, storeMetadata, storePath, storeTag } from "./internal/store.js";
 import { snapshotClosed, snapshotOpened } from "./internal/telemetry/origins.js";
-import { describeType, invalid } from "./options.js";
+import { roundSize } from "./sizes.js";
 import type { LoadOptions, SavedSnapshot, SaveOptions } from "./store.js";
 
 /** Closes handles that were dropped without `close()`. */
@@ -18,6 +27,9 @@ const abandoned = new FinalizationRegistry<{ id: number; name: string }>(({ id, 
     { type: "AmpouleWarning", code: "AMPOULE_UNCLOSED_SNAPSHOT" },
   );
 });
+
+/** Whoever has it may construct. */
+const CONSTRUCT = Symbol();
 
 let makeHandle: (id: number) => Snapshot;
 let infoOf: (value: unknown) => NativeSnapshot | undefined;
@@ -39,13 +51,15 @@ export class Snapshot<G extends GuestDeclaration = UndeclaredGuest> {
   #open = true;
 
   static {
-    makeHandle = (id) => new Snapshot(id);
+    makeHandle = (id) => new Snapshot(id, CONSTRUCT);
     infoOf = (value) =>
       typeof value === "object" && value !== null && #info in value ? value.#info : undefined;
   }
 
   /** @internal Taken by `sandbox.snapshot()`, opened by {@link Snapshot.open}. */
-  private constructor(id: number) {
+  private constructor(id: number, key: symbol) {
+    const how = "sandbox.snapshot(), Snapshot.open() and Snapshot.load()";
+    refuseConstruction(key, CONSTRUCT, "Snapshot", how);
     this.id = id;
     this.#info = native().snapshotInfo(id) as NativeSnapshot;
     snapshotOpened(id);
@@ -59,9 +73,7 @@ export class Snapshot<G extends GuestDeclaration = UndeclaredGuest> {
    * @throws AmpouleError `ERR_AMPOULE_SNAPSHOT_NOT_FOUND`
    */
   static open<G extends GuestDeclaration = UndeclaredGuest>(id: number): Snapshot<G> {
-    if (!Number.isSafeInteger(id) || id < 1) {
-      throw invalid("id", `must be the id of a snapshot, got ${describeType(id)}`);
-    }
+    checkId(id, "snapshot");
     if (!native().openSnapshot(id)) {
       throw new AmpouleError(
         "ERR_AMPOULE_SNAPSHOT_NOT_FOUND",
@@ -84,8 +96,9 @@ export class Snapshot<G extends GuestDeclaration = UndeclaredGuest> {
     path: string | URL,
     options: LoadOptions = {},
   ): Promise<Snapshot<G>> {
-    const [store, tag] = [storePath(path), storeTag(options.tag)];
-    const { verify = true, signal } = options;
+    const given = readOptions(options, "options", ["tag", "verify", "signal"]);
+    const [store, tag] = [storePath(path), storeTag(given.tag)];
+    const { verify = true, signal } = given;
     if (typeof verify !== "boolean") {
       throw invalid("verify", `must be a boolean, got ${describeType(verify)}`);
     }
@@ -105,14 +118,15 @@ export class Snapshot<G extends GuestDeclaration = UndeclaredGuest> {
    * `ERR_AMPOULE_CORRUPT_SNAPSHOT`, `ERR_AMPOULE_STORE`, `ERR_AMPOULE_ABORTED`
    */
   async save(path: string | URL, options: SaveOptions = {}): Promise<SavedSnapshot> {
+    const given = readOptions(options, "options", ["tag", "metadata", "signal"]);
     const save = {
       snapshot: this.id,
       path: storePath(path),
-      tag: storeTag(options.tag),
-      metadata: storeMetadata(options.metadata),
+      tag: storeTag(given.tag),
+      metadata: storeMetadata(given.metadata),
     };
     openInfo(this, "snapshot");
-    const saved = await inStore(`saving snapshot ${this.id}`, options.signal, (operation) =>
+    const saved = await inStore(`saving snapshot ${this.id}`, given.signal, (operation) =>
       native().saveSnapshot(operation, save),
     );
     return saved as SavedSnapshot;
@@ -149,11 +163,23 @@ export class Snapshot<G extends GuestDeclaration = UndeclaredGuest> {
   [Symbol.dispose](): void {
     this.close();
   }
+
+  /** What `console.log` shows. */
+  [inspect.custom](...how: Shown): string {
+    const { id, memoryBytes, closed } = this;
+    const name = this.#info.name;
+    return show("Snapshot", { name, id, memory: roundSize(memoryBytes), closed }, how);
+  }
 }
 
 /** The handle of native snapshot `id`, which has been opened on this thread. */
 export function handleOf<G extends GuestDeclaration>(id: number): Snapshot<G> {
   return makeHandle(id) as Snapshot<G>;
+}
+
+/** The id of `value`; `undefined` if it is no snapshot. */
+export function idOfSnapshot(value: unknown): number | undefined {
+  return infoOf(value) === undefined ? undefined : (value as Snapshot).id;
 }
 
 /** The name of the sandbox that `value` was taken of; `undefined` if it is no snapshot. */

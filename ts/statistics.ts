@@ -56,7 +56,10 @@ export function statisticsOf(from: NativeStatistics): SandboxStatistics {
   return Object.freeze({
     ...counters,
     systemCalls: Object.freeze(
-      Object.fromEntries(systemCalls.map(({ name, count }) => [name, count])),
+      Object.assign(
+        Object.create(null) as Record<string, number>,
+        Object.fromEntries(systemCalls.map(({ name, count }) => [name, count])),
+      ),
     ),
     unknownSystemCalls: Object.freeze(
       systemCalls.filter(({ answered }) => !answered).map(({ name }) => name),

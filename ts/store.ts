@@ -1,7 +1,8 @@
 /** Stores: snapshots on disk, in the OCI image layout. */
 
 import type { ErrorCode } from "./error-codes.js";
-import type { ErrorDetails } from "./errors.js";
+import type { ErrorDetails } from "./error-details.js";
+import { readOptions } from "./internal/checks.js";
 import { native } from "./internal/native.js";
 import { inStore, storePath, storeTag } from "./internal/store.js";
 
@@ -124,7 +125,7 @@ export async function inspectStore(
   options: StoreOptions = {},
 ): Promise<readonly StoredSnapshot[]> {
   const store = storePath(path);
-  const found = await inStore(`reading ${store}`, options.signal, (operation) =>
+  const found = await inStore(`reading ${store}`, signalOf(options), (operation) =>
     native().inspectStore(operation, store),
   );
   return found as StoredSnapshot[];
@@ -148,7 +149,7 @@ export async function verifyStore(
   options: StoreOptions = {},
 ): Promise<readonly StoreFinding[]> {
   const store = storePath(path);
-  const found = await inStore(`verifying ${store}`, options.signal, (operation) =>
+  const found = await inStore(`verifying ${store}`, signalOf(options), (operation) =>
     native().verifyStore(operation, store),
   );
   return found as StoreFinding[];
@@ -164,8 +165,12 @@ export async function pruneStore(
   options: StoreOptions = {},
 ): Promise<PrunedStore> {
   const store = storePath(path);
-  const pruned = await inStore(`pruning ${store}`, options.signal, (operation) =>
+  const pruned = await inStore(`pruning ${store}`, signalOf(options), (operation) =>
     native().pruneStore(operation, store),
   );
   return pruned as PrunedStore;
+}
+
+function signalOf(options: StoreOptions): AbortSignal | undefined {
+  return readOptions(options, "options", ["signal"]).signal;
 }

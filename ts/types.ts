@@ -1,5 +1,7 @@
 /** Type declarations of a guest's interface: what `ampoule types` writes. */
 import type { GuestInterface, TypedFunction, TypedInterface } from "./interface.js";
+import { describeType, invalid, readOptions } from "./internal/checks.js";
+import { isOurs, messageOf } from "./internal/foreign.js";
 import { comment, Declarations, identifier, indent, propertyName } from "./values/declare.js";
 import { parseSchema } from "./values/schema.js";
 
@@ -12,9 +14,22 @@ export interface DeclareOptions {
 /**
  * Returns the text of a `.d.ts` file that declares `from`, for `Sandbox.create<Guest>()`. The text
  * depends on nothing but the interface.
+ *
+ * @throws AmpouleError `ERR_AMPOULE_INVALID_ARGUMENT` if a type in it cannot be used.
  */
 export function declareGuest(from: GuestInterface, options: DeclareOptions = {}): string {
-  const guest = identifier(options.name ?? "Guest");
+  const { name = "Guest" } = readOptions(options, "options", ["name"]);
+  if (typeof name !== "string")
+    throw invalid("name", `must be a string, got ${describeType(name)}`);
+  try {
+    return declare(from, name);
+  } catch (cause) {
+    throw isOurs(cause) ? cause : invalid("from", `is no interface: ${messageOf(cause)}`, cause);
+  }
+}
+
+function declare(from: GuestInterface, name: string): string {
+  const guest = identifier(name);
   const declarations = new Declarations([guest, "Uint8Array", "Record", "Array"]);
   const section = (name: string, about: string, list: readonly TypedFunction[]): string =>
     [

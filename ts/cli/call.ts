@@ -90,7 +90,7 @@ export async function createCallee(
     call: async (name, args) => {
       const values = readArguments(sandbox, name, args);
       const called = performance.now();
-      const result = await sandbox.call[name]?.(...values);
+      const result = await sandbox.invoke(name, ...values);
       return { result, callMs: performance.now() - called };
     },
     [Symbol.asyncDispose]: () => sandbox.close(),

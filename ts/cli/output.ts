@@ -1,6 +1,7 @@
 /** Printing, and failing. */
 import type { ErrorCode } from "../error-codes.js";
-import { AmpouleError, type ErrorDetails } from "../errors.js";
+import type { ErrorDetails } from "../error-details.js";
+import { AmpouleError } from "../errors.js";
 import { toJson } from "../values/json.js";
 import { harmless } from "./terminal.js";
 

@@ -1,13 +1,14 @@
 /** The host's part in an asynchronous call: what the guest waits for, without a thread that waits. */
 import type { AmpouleError } from "../errors.js";
-import { sourceError, type Thrown, thrown } from "./failures.js";
+import { outOfTime, sourceError, type Thrown, thrown } from "./failures.js";
 import { type Answer, answerWith, type Import, stageFailure } from "./host.js";
+import type { Input } from "./input.js";
 import { Resumption, stepHasOutput } from "./native.js";
+import type { Outputs } from "./outputs.js";
 import type { Run } from "./run.js";
 import { runInScope } from "./scope.js";
 import { staging } from "./staging.js";
-import type { Input, Outputs } from "./streams.js";
-import { isThenable } from "./thenable.js";
+import { adopt, forget, isThenable } from "./thenable.js";
 
 /** The longest time that a timer of Node.js can be set for. */
 const TIMER_MAX = 2 ** 31 - 1;
@@ -43,13 +44,51 @@ export class AsyncHost {
 
   /** Hands pending output on and then goes on with `next`, later if a stream is full. */
   afterOutput(run: Run, step: number, next: () => void): void {
-    const wait = this.#outputs.drain(stepHasOutput(step));
-    if (wait === undefined) next();
-    else if (!isThenable(wait)) this.#driver.breakOff(run, wait.error);
-    else
-      this.#wait(run, wait, next, (error) =>
-        this.#driver.breakOff(run, sourceError("output", error)),
-      );
+    if (!stepHasOutput(step)) {
+      next();
+      return;
+    }
+    const turn = run.turn;
+    const { result: handed, leave } = runInScope(this.#driver, () => this.#outputs.drain(true));
+    if (isThenable(handed)) {
+      const fail = (error: unknown): void =>
+        this.#driver.breakOff(run, sourceError("output", error));
+      this.#wait(run, handed, next, fail, leave);
+      return;
+    }
+    leave();
+    // The user's function may have ended the run.
+    if (!this.#driver.isCurrent(run, turn)) return;
+    if (handed === undefined) next();
+    else this.#driver.breakOff(run, handed.error);
+  }
+
+  /**
+   * Hands on what a run has written last and calls `done`, with what went wrong if something has.
+   * `waits`: it may still fail by that. The guest is not there any more to keep the deadline: whoever
+   * is handed output has that time again.
+   */
+  lastOutput(
+    run: Run,
+    step: number,
+    waits: boolean,
+    done: (error: AmpouleError | undefined) => void,
+  ): void {
+    const handed = this.#outputs.drain(stepHasOutput(step), true);
+    if (!isThenable(handed) || !waits) {
+      forget(handed);
+      done(isThenable(handed) ? undefined : handed?.error);
+      return;
+    }
+    const fail = (error: unknown): void => done(sourceError("output", error));
+    this.#wait(run, handed, () => done(undefined), fail);
+    const { turn } = run;
+    const { timeoutMs } = run.times;
+    if (timeoutMs > TIMER_MAX) return;
+    this.#alarm = setTimeout(() => {
+      if (!this.#driver.isCurrent(run, turn)) return;
+      done(outOfTime(run.what, timeoutMs, "waiting for whoever gets its output"));
+    }, timeoutMs);
   }
 
   /** Runs a host function and resumes with its answer. */
@@ -136,7 +175,6 @@ export class AsyncHost {
       if (!this.#driver.isCurrent(run, turn)) return;
       go(value);
     };
-    // Resolving adopts foreign thenables and keeps their exceptions off this stack.
-    Promise.resolve(promise).then(arrive(next), arrive(fail));
+    adopt(promise).then(arrive(next), arrive(fail));
   }
 }

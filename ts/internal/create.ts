@@ -2,10 +2,12 @@
 import { AmpouleError } from "../errors.js";
 import type { CheckedLimits, ResolvedGuest, ResolvedInstance } from "../options.js";
 import { intern } from "./contents.js";
+import { peek } from "./foreign.js";
+import { Input } from "./input.js";
 import { type NativeLimits, native } from "./native.js";
+import type { Sink } from "./outputs.js";
 import { listen } from "./running.js";
 import { Driver } from "./steps.js";
-import { Input, type Sink } from "./streams.js";
 import type { TelemetrySettings } from "./telemetry/sandbox.js";
 
 /** What the host does for and with a sandbox, whatever its guest is. */
@@ -79,7 +81,7 @@ function driverOf(
 export function refuseAborted(signal: AbortSignal | undefined, what: string): void {
   if (!signal?.aborted) return;
   throw new AmpouleError("ERR_AMPOULE_ABORTED", `${what} was aborted before it began`, {
-    cause: signal.reason,
+    cause: peek(signal, "reason"),
   });
 }
 

@@ -2,6 +2,7 @@
 import { constants } from "node:os";
 import { getSystemErrorMap } from "node:util";
 import type { ErrorCode } from "../error-codes.js";
+import type { ErrorDetails } from "../error-details.js";
 import {
   AmpouleError,
   type AmpouleErrorOptions,
@@ -14,7 +15,9 @@ import {
   LimitError,
 } from "../errors.js";
 import type { ErrorPayload } from "../values/message.js";
+import { isOurs, messageOf, peek } from "./foreign.js";
 import type { NativeFailure } from "./native.js";
+import { cutText } from "./text.js";
 
 /** What a host function threw. A wrapper, since anything can be thrown, `undefined` too. */
 export interface Thrown {
@@ -39,16 +42,16 @@ export function errorOf(
   if (Object.hasOwn(LIMIT_OPTIONS, code))
     return new LimitError(code as LimitCode, message, options);
   switch (code) {
+    case "ERR_AMPOULE_GUEST_ERROR": {
+      const { kind, data } = options.details ?? {};
+      return new GuestError(typeof kind === "string" ? kind : "Error", message, data, options);
+    }
     case "ERR_AMPOULE_GUEST_EXITED": {
-      const { exitCode, signal } = (options.details ?? {}) as {
-        exitCode?: number;
-        signal?: number;
-      };
-      return new GuestExitedError(
-        message,
-        signal || exitCode === undefined ? null : exitCode,
-        signalName(signal ?? 0),
-      );
+      const { exitCode, signal, ...more } = options.details ?? {};
+      const name = typeof signal === "number" ? signalName(signal) : signal;
+      const by = typeof name === "string" ? name : null;
+      const code = by === null && typeof exitCode === "number" ? exitCode : null;
+      return new GuestExitedError(message, code, by, more);
     }
     case "ERR_AMPOULE_GUEST_ABORT":
       return new GuestAbortError(message, options);
@@ -102,30 +105,36 @@ function resultTooLarge(where: string, { message, data }: ErrorPayload): Ampoule
 
 /** Whether a host function failed because it was asynchronous in `callSync`. */
 function isAsyncMistake(value: unknown): value is AmpouleError {
-  return value instanceof AmpouleError && value.code === "ERR_AMPOULE_ASYNC_HOST_FUNCTION";
+  return isOurs(value) && value.code === "ERR_AMPOULE_ASYNC_HOST_FUNCTION";
 }
 
 /** The error of a program that ended instead of serving. */
-export function exited(code: number, signal: string | null, when: string): GuestExitedError {
+export function exited(
+  code: number,
+  signal: string | null,
+  when: string,
+  more: ErrorDetails = {},
+): GuestExitedError {
   const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`;
-  return new GuestExitedError(`the guest ${how} ${when}`, signal === null ? code : null, signal);
+  const exitCode = signal === null ? code : null;
+  return new GuestExitedError(`the guest ${how} ${when}`, exitCode, signal, more);
 }
+
+/** Characters of what a host function threw that the guest gets to see. */
+const THROWN_MAX = 64 * 1024;
 
 /** Wraps what a host function threw, with the message that the guest gets to see: no stack, no path. */
 export function thrown(value: unknown): Thrown {
-  return { value, message: messageOf(value) };
+  const text = systemMessage(value) ?? messageOf(value);
+  return { value, message: cutText(text, THROWN_MAX) || "the host function failed" };
 }
 
-function messageOf(value: unknown): string {
-  if (typeof value !== "object" || value === null)
-    return String(value) || "the host function failed";
-  const { message, errno, syscall } = value as { [key: string]: unknown };
-  // Messages of Node's system errors name paths and addresses of the host.
-  if (typeof syscall === "string" && typeof errno === "number") {
-    const [name, text] = getSystemErrorMap().get(errno) ?? ["system error", `${errno}`];
-    return `${name}: ${text}`;
-  }
-  return typeof message === "string" && message !== "" ? message : "the host function failed";
+/** What a system error of Node.js says without the paths and addresses of the host in its message. */
+function systemMessage(value: unknown): string | undefined {
+  const errno = peek(value, "errno");
+  if (typeof peek(value, "syscall") !== "string" || typeof errno !== "number") return undefined;
+  const [name, text] = getSystemErrorMap().get(errno) ?? ["system error", `${errno}`];
+  return `${name}: ${text}`;
 }
 
 /** An error of the sandbox `name`: what it is or was. */
@@ -160,19 +169,26 @@ export function worded(
 /** The error of a call that its signal stopped. */
 export function abortedError(what: string, signal: AbortSignal | undefined): AmpouleError {
   const message = `${what} was aborted by its signal`;
-  return new AmpouleError("ERR_AMPOULE_ABORTED", message, { cause: signal?.reason });
+  return new AmpouleError("ERR_AMPOULE_ABORTED", message, { cause: peek(signal, "reason") });
 }
 
 /** The error of an output handler or an input source that failed. */
 export function sourceError(what: "output" | "stdin", cause: unknown): AmpouleError {
-  if (cause instanceof AmpouleError) return cause;
+  if (isOurs(cause)) return cause;
   const text = what === "stdin" ? "the stdin source failed" : "the output handler failed";
   const message = `${text}: ${thrown(cause).message}`;
   return new AmpouleError("ERR_AMPOULE_HOST_FUNCTION", message, { cause });
 }
 
+/** The error of a run that took too long on this side. */
+export function outOfTime(what: string, limitMs: number, doing: string): AmpouleError {
+  const message = `${what} took longer than ${limitMs} ms, ${doing}; raise \`timeoutMs\``;
+  const details = { limitMs, option: "timeoutMs" };
+  return errorOf("ERR_AMPOULE_TIMEOUT", message, { details });
+}
+
 /** The error of a defect of Ampoule's own. */
 export function internalError(cause: unknown): AmpouleError {
-  const message = `internal error: ${cause instanceof Error ? cause.message : String(cause)}`;
+  const message = `internal error: ${messageOf(cause)}`;
   return new AmpouleError("ERR_AMPOULE_HYPERVISOR", message, { cause });
 }

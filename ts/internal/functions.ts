@@ -2,19 +2,13 @@
 import type { CallMessage } from "../diagnostics.js";
 import { AmpouleError } from "../errors.js";
 import type { TypedFunction } from "../interface.js";
-import {
-  type CallOptions,
-  checkKeys,
-  checkSignal,
-  describeType,
-  invalid,
-  resolveTimes,
-  type Times,
-} from "../options.js";
+import { type CallOptions, resolveTimes, type Times } from "../options.js";
 import { ArgumentsCodec, ItemCodec } from "../values/message.js";
 import { Mismatch } from "../values/mismatch.js";
 import { MessageTooLarge } from "../values/writer.js";
 import type { Callee, SyncCallee } from "./callee.js";
+import { checkSignal, isArray, readOptions } from "./checks.js";
+import { refuseAborted } from "./create.js";
 import { tooLarge } from "./host.js";
 import type { Ending, Request } from "./run.js";
 import { stage, staging } from "./staging.js";
@@ -22,8 +16,6 @@ import { CALLS } from "./telemetry/channels.js";
 import { resolveTrace } from "./telemetry/directives.js";
 
 const CALL_OPTION_KEYS = ["timeoutMs", "cpuTimeMs", "signal", "trace"] as const;
-
-type Function_ = (...args: unknown[]) => unknown;
 
 /** One export of a guest, ready to be called in any sandbox of it. */
 export class Export {
@@ -89,20 +81,16 @@ export class Export {
     const options = args[expected];
     if (options === undefined) return this.#defaults;
     // Most often what stands in the place of the options is one argument too many.
-    if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    if (!isOptions(options)) {
       throw this.#wrongCount(args.length);
     }
-    checkKeys(options, "options", CALL_OPTION_KEYS);
-    const { signal, trace, ...times } = options as CallOptions;
+    const given = readOptions<CallOptions>(options, "options", CALL_OPTION_KEYS);
+    const { signal, trace } = given;
     checkSignal(signal);
-    if (signal?.aborted) {
-      throw new AmpouleError("ERR_AMPOULE_ABORTED", `${this.name} was aborted before it began`, {
-        cause: signal.reason,
-      });
-    }
+    refuseAborted(signal, this.name);
     return {
       ...this.#defaults,
-      times: resolveTimes(times, this.#defaults.times, "options."),
+      times: resolveTimes(given, this.#defaults.times, "options."),
       signal,
       trace: trace === undefined ? undefined : resolveTrace(trace, "options.trace"),
     };
@@ -112,11 +100,9 @@ export class Export {
     const { names } = this.#arguments;
     const list = names.length === 0 ? "" : ` (${names.join(", ")})`;
     const takes = `${names.length} argument${names.length === 1 ? "" : "s"}${list}`;
-    return new AmpouleError(
-      "ERR_AMPOULE_ARGUMENT",
-      `${this.name}: takes ${takes} and call options, got ${count} arguments`,
-      { details: { function: this.name } },
-    );
+    return new AmpouleError("ERR_AMPOULE_ARGUMENT", `${this.name}: takes ${takes}, got ${count}`, {
+      details: { function: this.name },
+    });
   }
 
   #stage(args: readonly unknown[], limit: number): number {
@@ -146,29 +132,6 @@ export class Export {
   }
 }
 
-/** Names that JavaScript, promises and test tools look for on any object. */
-const PROBES = new Set(
-  "then catch finally toJSON toString valueOf constructor inspect nodeType tagName asymmetricMatch $$typeof @@__IMMUTABLE_ITERABLE__@@ @@__IMMUTABLE_RECORD__@@ prototype hasAttribute length name calls".split(
-    " ",
-  ),
-);
-
-/** An object that a function table inherits from, and that explains names which are not there. */
-function explainer(exports: readonly Export[]): object {
-  return new Proxy(Object.create(null) as object, {
-    get(_target, name) {
-      if (typeof name === "symbol" || PROBES.has(name)) return undefined;
-      const names = exports.map((each) => each.name);
-      const list = names.length === 0 ? "no functions" : names.join(", ");
-      throw new AmpouleError(
-        "ERR_AMPOULE_UNKNOWN_FUNCTION",
-        `the guest exports no function ${JSON.stringify(name)}; it exports ${list}`,
-        { details: { function: name, exports: names } },
-      );
-    },
-  });
-}
-
 /** Exports that sandboxes share, by interface and then by time limits. */
 const shared = new WeakMap<readonly TypedFunction[], Map<string, readonly Export[]>>();
 /** Different time limits of one guest that are kept. */
@@ -190,26 +153,7 @@ export function exportsOf(exports: readonly TypedFunction[], times: Times): read
   return made;
 }
 
-/** A frozen table with what `bind` makes of each export. */
-export function tableOf(
-  exports: readonly Export[],
-  bind: (each: Export) => Function_,
-): Record<string, Function_> {
-  const table = Object.create(explainer(exports)) as Record<string, Function_>;
-  for (const each of exports) {
-    Object.defineProperty(table, each.name, { value: bind(each), enumerable: true });
-  }
-  return Object.freeze(table);
-}
-
-/** Checks the option `hostFunctions`. */
-export function checkHostFunctions(given: unknown): Readonly<Record<string, Function_>> {
-  if (typeof given !== "object" || given === null) {
-    throw invalid("hostFunctions", `must be an object, got ${describeType(given)}`);
-  }
-  for (const [name, value] of Object.entries(given)) {
-    if (typeof value === "function") continue;
-    throw invalid(`hostFunctions.${name}`, `must be a function, got ${describeType(value)}`);
-  }
-  return given as Readonly<Record<string, Function_>>;
+/** Whether that can be meant as the options of a call. */
+function isOptions(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !isArray(value);
 }

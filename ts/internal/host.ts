@@ -8,6 +8,7 @@ import { Resumption } from "./native.js";
 import { stage, staging } from "./staging.js";
 import type { CallTrace } from "./telemetry/call.js";
 import { HOST_FUNCTIONS, traceEither } from "./telemetry/channels.js";
+import { cutText } from "./text.js";
 
 /** A plain function of the user's. */
 export type HostFunction = (...args: never[]) => unknown;
@@ -71,7 +72,7 @@ export class Import {
 /** Writes a host function's failure into the staging buffer. */
 export function stageFailure(message: string, messageBytes: number): number {
   // Cut so that the report itself always fits: UTF-8 takes at most 3 bytes for each UTF-16 unit.
-  const cut = message.slice(0, Math.floor((messageBytes - 64) / 3));
+  const cut = cutText(message, Math.floor((messageBytes - 64) / 3));
   return stage<never>(messageBytes, (writer) => {
     writeHostError(cut, writer);
     return undefined;
@@ -82,7 +83,7 @@ export function stageFailure(message: string, messageBytes: number): number {
 export function tooLarge(what: string, limit: number): AmpouleError {
   return errorOf(
     "ERR_AMPOULE_MESSAGE_TOO_LARGE",
-    `${what} does not fit into a message of ${limit} bytes; raise limits.message`,
+    `${what} cannot fit into a message of ${limit} bytes; raise limits.message`,
     { details: { limitBytes: limit, option: "limits.message" } },
   );
 }

@@ -4,8 +4,8 @@
  * and works on every platform.
  */
 import { createRequire } from "node:module";
-import type { ErrorCode } from "../error-codes.js";
-import { AmpouleError, type ErrorDetails } from "../errors.js";
+import type { ErrorDetails } from "../error-details.js";
+import { AmpouleError } from "../errors.js";
 
 /** A failure as data; `code` is one of the public codes. */
 export interface NativeFailure {
@@ -286,7 +286,7 @@ export const stepLength = (step: number): number => (step - (step % LOW)) / LOW;
 
 let loaded: Native | undefined;
 
-/** The binding. Throws `ERR_AMPOULE_NO_HYPERVISOR` where there is none for this platform. */
+/** The binding. Throws `ERR_AMPOULE_NO_BINDING` where it cannot be loaded. */
 export function native(): Native {
   loaded ??= load();
   return loaded;
@@ -297,19 +297,33 @@ function load(): Native {
     return createRequire(import.meta.url)("#native") as Native;
   } catch (cause) {
     const platform = `${process.platform}-${process.arch}`;
-    const remedy =
-      platform === "linux-x64"
-        ? "install optional dependencies too (the package @ampoule/binding-linux-x64-gnu is missing or broken)"
-        : "Ampoule runs on Linux on x86-64";
+    const reason = platform === "linux-x64" ? reasonOf(cause) : "platform";
+    const details = { reason, remedy: REMEDIES[reason] };
     throw new AmpouleError(
-      "ERR_AMPOULE_NO_HYPERVISOR",
-      `the native binding for ${platform} cannot be loaded: ${remedy}`,
-      { cause },
+      "ERR_AMPOULE_NO_BINDING",
+      `the native binding for ${platform} cannot be loaded: ${details.remedy}`,
+      { cause, details },
     );
   }
 }
 
-/** A failure's code, if it is one that this release knows. */
-export function failureCode(failure: NativeFailure): ErrorCode {
-  return failure.code as ErrorCode;
+const REMEDIES = {
+  bundled:
+    "Ampoule was put into a bundle, which cannot hold it; mark the package `ampoule` as external " +
+    "(esbuild: `--external:ampoule`) and install it where the bundle runs",
+  platform: "Ampoule runs on Linux on x86-64 with glibc",
+  installation:
+    "install optional dependencies too (the package @ampoule/binding-linux-x64-gnu is missing, " +
+    "broken, or needs a newer glibc: `error.cause` tells)",
+} as const;
+
+/** Of this package's own names, the binding's is not there: the code runs from somewhere else. */
+function reasonOf(cause: unknown): "bundled" | "installation" {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const isForeign =
+    // Bundles in CommonJS have no `import.meta.url`.
+    code === "ERR_INVALID_ARG_VALUE" ||
+    code === "ERR_PACKAGE_IMPORT_NOT_DEFINED" ||
+    (code === "MODULE_NOT_FOUND" && message.includes("'#native'"));
+  return isForeign ? "bundled" : "installation";
 }

@@ -2,6 +2,7 @@
 import type { AmpouleError } from "../errors.js";
 import { captureContext, type InContext } from "./context.js";
 import { abortedError } from "./failures.js";
+import { onAbort } from "./signals.js";
 
 /** A caller who waits. Exactly one of the two functions is called, once. */
 export interface Waiter<M> {
@@ -19,7 +20,8 @@ interface Place<M> {
   readonly waiter: Waiter<M>;
   readonly since: number;
   readonly inContext: InContext;
-  readonly onAbort: () => void;
+  /** Hears no more of the signal. */
+  readonly stopListening: () => void;
   before: Place<M> | undefined;
   behind: Place<M> | undefined;
 }
@@ -70,15 +72,14 @@ export class Line<M> {
       waiter,
       since: performance.now(),
       inContext: captureContext(),
-      onAbort: () => {
+      stopListening: onAbort(waiter.signal, () => {
         this.#leave(place);
         waiter.refuse(abortedError(waiter.what, waiter.signal));
         this.#onLeave();
-      },
+      }),
       before: this.#last,
       behind: undefined,
     };
-    waiter.signal?.addEventListener("abort", place.onAbort, { once: true });
     if (this.#last === undefined) this.#first = place;
     else this.#last.behind = place;
     this.#last = place;
@@ -125,6 +126,6 @@ export class Line<M> {
     else behind.before = before;
     this.#length--;
     if (this.#length === 0) waitedIn.delete(this);
-    place.waiter.signal?.removeEventListener("abort", place.onAbort);
+    place.stopListening();
   }
 }

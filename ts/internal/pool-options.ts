@@ -1,9 +1,9 @@
 /** The options of a pool that are not those of its sandboxes: defaults and checks. */
 import { availableParallelism } from "node:os";
 import type { GuestDeclaration } from "../guest.js";
-import { describeType, invalid } from "../options.js";
 import type { PoolOptions, PoolSettings, PoolSize } from "../pool.js";
-import type { CreateOptions } from "../sandbox.js";
+import { type CreateOptions, OPTION_KEYS } from "../sandbox.js";
+import { describeType, invalid, readOptions } from "./checks.js";
 import type { Bounds } from "./pool-members.js";
 
 /** The defaults of a pool's own options. */
@@ -11,13 +11,13 @@ export const POOL_DEFAULTS = Object.freeze({ min: 1, maxQueue: 1000, idleMs: 30_
 
 const SIZE_MAX = 100_000;
 
+const OWN_KEYS = ["size", "maxQueue", "whenFull", "idleMs"] as const;
+
 /** Takes the options apart: the pool's own, checked and complete, and those of its sandboxes. */
 export function resolvePool<G extends GuestDeclaration>(
-  options: PoolOptions<G>,
+  given: PoolOptions<G>,
 ): { bounds: Bounds; sandboxes: CreateOptions<G> } {
-  if (typeof options !== "object" || options === null) {
-    throw invalid("options", `must be an object, got ${describeType(options)}`);
-  }
+  const options = readOptions<PoolOptions<G>>(given, "options", [...OWN_KEYS, ...OPTION_KEYS]);
   const { size, maxQueue, whenFull, idleMs, ...sandboxes } = options;
   return { bounds: resolveBounds(options), sandboxes: sandboxes as unknown as CreateOptions<G> };
 }
@@ -50,10 +50,9 @@ function resolveSize(size: unknown): { min: number; max: number } {
   if (typeof size !== "object" || size === null) {
     throw invalid("size", `must be a number or { min, max }, got ${describeType(size)}`);
   }
-  const unknown = Object.keys(size).find((key) => key !== "min" && key !== "max");
-  if (unknown !== undefined) throw invalid(`size.${unknown}`, "is not known; known are min, max");
-  const given = size as PoolSize;
-  const few = Math.max(availableParallelism(), given.min ?? POOL_DEFAULTS.min);
+  const given = readOptions<PoolSize>(size, "size", ["min", "max"]);
+  const least = typeof given.min === "number" ? given.min : POOL_DEFAULTS.min;
+  const few = Math.max(availableParallelism(), least);
   const max = count(given.max ?? few, "size.max", 1, SIZE_MAX);
   const min = count(given.min ?? Math.min(POOL_DEFAULTS.min, max), "size.min", 0, SIZE_MAX);
   if (min > max) throw invalid("size.min", `must be at most size.max, got ${min} and ${max}`);

@@ -1,9 +1,10 @@
 /** The sandboxes of a pool: what all of them are made from, and one of them as a member. */
+import { isUint8Array } from "node:util/types";
 import type { GuestDeclaration } from "../guest.js";
 import type { GuestInterface } from "../interface.js";
-import { describeType, invalid } from "../options.js";
 import { type CreateOptions, partsOf, Sandbox } from "../sandbox.js";
 import { openInfo, Snapshot } from "../snapshot.js";
+import { describeType, invalid } from "./checks.js";
 import type { Export } from "./functions.js";
 import { native } from "./native.js";
 import type { Member } from "./pool-members.js";
@@ -99,9 +100,10 @@ export class PoolSource {
     if (options.restore !== undefined) {
       throw invalid("restore", "is what a pool does anyway, leave it out");
     }
-    if (typeof options.stdin === "object" && !isBytes(options.stdin)) {
+    const { stdin = null } = options;
+    if (stdin !== null && typeof stdin !== "string" && !isUint8Array(stdin)) {
       // One run would find what another has left of it.
-      const what = describeType(options.stdin);
+      const what = describeType(stdin);
       throw invalid("stdin", `of a pool must be null, a string or a Uint8Array, got ${what}`);
     }
     const snapshot = await snapshotOf(options);
@@ -124,10 +126,6 @@ export class PoolSource {
   close(): void {
     this.#snapshot.close();
   }
-}
-
-function isBytes(value: unknown): boolean {
-  return value === null || value instanceof Uint8Array;
 }
 
 async function snapshotOf<G extends GuestDeclaration>(

@@ -45,6 +45,8 @@ export interface Run extends Request<unknown> {
   verdict: AmpouleError | undefined;
   /** Set by a kill, which poisons whatever else the verdict is. */
   killed: AmpouleError | undefined;
+  /** Whether the guest is done, and only what it wrote last is waited for. */
+  isOver: boolean;
   /** Counts the times the host was waited for; a late answer has an old number. */
   turn: number;
 }

@@ -3,7 +3,7 @@
  * settles. Two drivers share everything but waiting: {@link Driver.runSync} loops on this thread,
  * {@link Driver.run} goes on whenever the native side has a step.
  */
-import { AmpouleError } from "../errors.js";
+import type { AmpouleError } from "../errors.js";
 import type { SandboxState } from "../state.js";
 import { AsyncHost } from "./async.js";
 import type { SyncCallee } from "./callee.js";
@@ -17,7 +17,9 @@ import {
   sandboxError,
   worded,
 } from "./failures.js";
+import { isOurs } from "./foreign.js";
 import type { Answer, Import } from "./host.js";
+import type { Input } from "./input.js";
 import {
   Condition,
   type NativeStatistics,
@@ -27,20 +29,19 @@ import {
   StopReason,
   stepCondition,
   stepFunction,
-  stepHasOutput,
   stepKind,
   stepLength,
 } from "./native.js";
+import { Outputs, type Sink } from "./outputs.js";
 import { Queue } from "./queue.js";
 import { busy, closed, reentrant, unusable } from "./refusals.js";
 import { NOTHING_DONE, type Request, type Run } from "./run.js";
 import { enter, leave, targetOf } from "./running.js";
 import { isInside } from "./scope.js";
+import { onAbort } from "./signals.js";
 import { staging } from "./staging.js";
-import { type Input, Outputs, type Sink } from "./streams.js";
 import { type SyncCall, SyncHost } from "./sync.js";
 import { SandboxTelemetry, type TelemetrySettings } from "./telemetry/sandbox.js";
-import { isThenable } from "./thenable.js";
 
 /** The driver of a sandbox of this thread with which something asynchronous is going on. */
 export function driverOf(handle: number): Driver | undefined {
@@ -230,7 +231,6 @@ export class Driver implements SyncCallee {
 
   #enqueue<T>(request: Request<T>, begin: (run: Run) => boolean, recovers = false): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const { signal } = request;
       const run: Run = {
         ...request,
         finish: (ending) => request.finish(ending),
@@ -239,15 +239,14 @@ export class Driver implements SyncCallee {
         resolve: resolve as (value: never) => void,
         reject,
         inContext: captureContext(),
-        stopListening: () => signal?.removeEventListener("abort", onAbort),
+        stopListening: onAbort(request.signal, () => this.#abort(run)),
         recording: undefined,
         thrown: undefined,
         verdict: undefined,
         killed: undefined,
+        isOver: false,
         turn: 0,
       };
-      const onAbort = (): void => this.#abort(run);
-      signal?.addEventListener("abort", onAbort, { once: true });
       this.#queue.push(run);
       this.#next();
     });
@@ -261,7 +260,13 @@ export class Driver implements SyncCallee {
     this.#run = run;
     if (this.state === "ready" || run.recovers) this.state = "running";
     enter(this.handle, this);
-    if (!run.begin(run)) this.#fail(run, fromNative(native().stopped(this.handle)));
+    let error: AmpouleError | undefined;
+    try {
+      if (!run.begin(run)) error = fromNative(native().stopped(this.handle));
+    } catch (problem) {
+      error = isOurs(problem) ? problem : internalError(problem);
+    }
+    if (error !== undefined) this.#fail(run, error);
   }
 
   /** Handles the step that the native side has. */
@@ -276,6 +281,17 @@ export class Driver implements SyncCallee {
     }
     const run = this.#run;
     if (run === undefined) return;
+    try {
+      this.#advance(run, step, kind);
+    } catch (problem) {
+      // This is called by the native side: nobody else would hear of it but the process, by its end.
+      if (this.#run !== run) return;
+      if (needsHost(kind)) this.breakOff(run, internalError(problem));
+      else this.#fail(run, internalError(problem), step);
+    }
+  }
+
+  #advance(run: Run, step: number, kind: number): void {
     if (run.verdict !== undefined) {
       // A guest that waits is being stopped: that is the step to come.
       if (!needsHost(kind)) this.#fail(run, run.verdict, step);
@@ -312,11 +328,11 @@ export class Driver implements SyncCallee {
     } catch (problem) {
       error = problem;
     }
-    const broken = this.#outputs.drain(stepHasOutput(step));
-    if (broken !== undefined && !isThenable(broken)) error ??= broken.error;
-    // What is written last may be ahead of a full stream; nobody is held back by that any more.
-    this.#conclude(step, error instanceof AmpouleError ? error : undefined);
-    this.#settle(run, error, value);
+    this.#conclude(step, isOurs(error) ? error : undefined);
+    run.isOver = true;
+    this.#async.lastOutput(run, step, error === undefined, (failure) => {
+      if (run.verdict === undefined) this.#settle(run, error ?? failure, value);
+    });
   }
 
   /**
@@ -358,7 +374,8 @@ export class Driver implements SyncCallee {
   #interrupt(run: Run, reason: number, verdict: AmpouleError): void {
     if (run.verdict !== undefined) return;
     run.verdict = verdict;
-    native().kill(this.handle, reason);
+    if (run.isOver) this.#settle(run, verdict, undefined);
+    else native().kill(this.handle, reason);
   }
 
   breakOff(run: Run, error: AmpouleError): void {
@@ -379,10 +396,12 @@ export class Driver implements SyncCallee {
     if (this.state === "closed" || this.state === "poisoned" || this.state === "broken") return;
     const error = sandboxError(this.name, "ERR_AMPOULE_KILLED", "was killed");
     native().kill(this.handle, StopReason.killed);
-    if (this.#run !== undefined) {
-      this.#run.verdict ??= error;
-      this.#run.killed ??= error;
+    const run = this.#run;
+    if (run !== undefined) {
+      run.verdict ??= error;
+      run.killed ??= error;
       this.#queue.rejectAll(() => poisonedBy(this.name, error));
+      if (run.isOver) this.#settle(run, run.verdict, undefined);
     } else if (!this.#runningSync) this.#poison(error);
     else this.#killedSync = error;
   }
@@ -477,8 +496,7 @@ export class Driver implements SyncCallee {
   /** Calls export number `functionId`, whose arguments stand in the staging buffer, and waits. */
   runSync<T>(request: Request<T>, functionId: number, length: number): T {
     const { times, signal } = request;
-    const onAbort = (): void => native().kill(this.handle, StopReason.aborted);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const stopListening = onAbort(signal, () => native().kill(this.handle, StopReason.aborted));
     this.state = "running";
     this.#runningSync = true;
     this.#killedSync = undefined;
@@ -506,7 +524,7 @@ export class Driver implements SyncCallee {
       call.recording?.end(error);
       throw error;
     } finally {
-      signal?.removeEventListener("abort", onAbort);
+      stopListening();
       this.#runningSync = false;
       if (this.state === "running") this.state = "ready";
       if (this.state === "ready" && this.#killedSync !== undefined) this.#poison(this.#killedSync);
@@ -518,7 +536,7 @@ export class Driver implements SyncCallee {
   /** The error of a call on this thread, after the state has been brought in line with it. */
   #syncFailure(problem: unknown, step: number, request: Request<unknown>): unknown {
     const kind = stepKind(step);
-    const error = problem instanceof AmpouleError ? problem : internalError(problem);
+    const error = isOurs(problem) ? problem : internalError(problem);
     if (kind === Step.stopped || kind === Step.exited) {
       const final = worded(error, this.name, request);
       this.#conclude(step, final);

@@ -1,9 +1,10 @@
 /** Operations on stores: validation, cancelling, and errors. */
 import { fileURLToPath } from "node:url";
-import { describeType, invalid } from "../options.js";
+import { checkSignal, describeType, invalid, isUrl, readEntries, reading } from "./checks.js";
 import { refuseAborted } from "./create.js";
 import { abortedError, fromNative } from "./failures.js";
 import { type NativeOutcome, native } from "./native.js";
+import { onAbort } from "./signals.js";
 
 /** The tag of a snapshot that is given none. */
 export const DEFAULT_TAG = "latest";
@@ -14,29 +15,26 @@ export async function inStore(
   signal: AbortSignal | undefined,
   work: (operation: number) => Promise<NativeOutcome>,
 ): Promise<unknown> {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw invalid("signal", `must be an AbortSignal, got ${describeType(signal)}`);
-  }
+  checkSignal(signal);
   refuseAborted(signal, what);
   const operation = native().beginStore();
-  const stop = (): void => native().stopStore(operation);
-  signal?.addEventListener("abort", stop, { once: true });
+  const stopListening = onAbort(signal, () => native().stopStore(operation));
   try {
     const { value, error } = await work(operation);
     if (error === undefined) return value;
     if (error.code === "ERR_AMPOULE_ABORTED") throw abortedError(what, signal);
     throw fromNative(error);
   } finally {
-    signal?.removeEventListener("abort", stop);
+    stopListening();
   }
 }
 
 /** The path of a store. */
 export function storePath(path: unknown): string {
-  if (path instanceof URL && path.protocol === "file:") return fileURLToPath(path);
   if (typeof path === "string" && path !== "" && !path.includes("\0")) return path;
-  const found = path instanceof URL ? path.href : JSON.stringify(path);
-  throw invalid("path", `must be a path or a file URL, got ${found ?? describeType(path)}`);
+  if (isUrl(path) && path.protocol === "file:") return reading("path", () => fileURLToPath(path));
+  const found = isUrl(path) ? path.href : describeType(path);
+  throw invalid("path", `must be a path or a file URL, got ${found}`);
 }
 
 /** The tag of a snapshot; which ones can be is the native side's to say. */
@@ -48,13 +46,9 @@ export function storeTag(tag: unknown): string {
 
 /** What a user wants to be kept with a snapshot. */
 export function storeMetadata(metadata: unknown): Record<string, string> {
-  if (metadata === undefined) return {};
-  const isObject = typeof metadata === "object" && metadata !== null && !Array.isArray(metadata);
-  if (!isObject) throw invalid("metadata", `must be an object, got ${describeType(metadata)}`);
-  for (const [key, value] of Object.entries(metadata)) {
-    if (typeof value !== "string") {
-      throw invalid(`metadata.${key}`, `must be a string, got ${describeType(value)}`);
-    }
-  }
-  return { ...(metadata as Record<string, string>) };
+  const entries = readEntries(metadata ?? {}, "metadata").map(([key, value]) => {
+    if (typeof value === "string") return [key, value] as const;
+    throw invalid(`metadata.${key}`, `must be a string, got ${describeType(value)}`);
+  });
+  return Object.fromEntries(entries);
 }

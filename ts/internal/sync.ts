@@ -1,6 +1,7 @@
 /** The host's part in a call on the JavaScript thread, where nothing can wait. */
 import { type Thrown, thrown } from "./failures.js";
 import { type Answer, answerWith, asyncMistake, type Import, stageFailure } from "./host.js";
+import type { Input } from "./input.js";
 import {
   native,
   Resumption,
@@ -10,10 +11,10 @@ import {
   stepKind,
   stepLength,
 } from "./native.js";
+import type { Outputs } from "./outputs.js";
 import { staging } from "./staging.js";
-import type { Input, Outputs } from "./streams.js";
 import type { CallTrace } from "./telemetry/call.js";
-import { isThenable } from "./thenable.js";
+import { forget, isThenable } from "./thenable.js";
 
 /** Nobody ever wakes this: waiting for it is how a thread sleeps. */
 const SLEEPER = new Int32Array(new SharedArrayBuffer(4));
@@ -51,7 +52,7 @@ export class SyncHost {
       }
       const chunk = this.#input.next();
       if (isThenable(chunk)) {
-        chunk.then(undefined, () => {});
+        forget(chunk);
         throw asyncMistake("stdin");
       }
       if (chunk === null) return [Resumption.endOfInput, 0];
@@ -73,7 +74,7 @@ export class SyncHost {
     try {
       const result = target.call(values, call.recording);
       if (isThenable(result)) {
-        result.then(undefined, () => {});
+        forget(result);
         throw asyncMistake(`host function ${target.name}`);
       }
       return answerWith(target, result, messageBytes, fail);
@@ -95,10 +96,7 @@ export class SyncHost {
 
   /** Hands pending output on. */
   drain(step: number): void {
-    const broken = this.#outputs.drain(stepHasOutput(step));
-    if (broken === undefined) return;
-    // Nothing can wait here. A failure that arrives later has nobody to report to.
-    if (isThenable(broken)) broken.then(undefined, () => {});
-    else throw broken.error;
+    const broken = this.#outputs.drainSync(stepHasOutput(step));
+    if (broken !== undefined) throw broken.error;
   }
 }

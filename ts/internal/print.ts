@@ -1,0 +1,60 @@
+/** What guests print where no option says another place: on this process's stderr, for people. */
+import { Console } from "node:console";
+import type { Sink } from "./outputs.js";
+import { harmless, onOneLine } from "./text.js";
+
+let stderr: Console | undefined;
+
+/** What a guest that never gets ready may have printed; the rest is left out. */
+const HELD_MAX = 64 * 1024;
+
+/**
+ * Prints both streams of one guest, each line with the guest's name in front of it: so that none of
+ * them is taken for one of the host's, and none does anything to a terminal. Nothing is printed before
+ * the guest is ready, because a program that is no guest prints its usage and ends.
+ */
+export class Printer {
+  readonly #name: string;
+  /** Lines that are held back. */
+  #held: string[] | undefined = [];
+  #heldLength = 0;
+
+  constructor(name: string) {
+    this.#name = onOneLine(name);
+  }
+
+  /** A sink for one of the streams. */
+  sink(): Sink {
+    const decoder = new TextDecoder();
+    return (chunk) => {
+      // A line that goes on in another chunk is shown as two: whoever prints in between ends it.
+      const text = decoder.decode(chunk, { stream: true }).replace(/\r?\n$/, "");
+      this.#print(text.split(/\r?\n/).map(harmless));
+    };
+  }
+
+  #print(lines: readonly string[]): void {
+    if (this.#held === undefined) {
+      stderr ??= new Console(process.stderr);
+      stderr.log(lines.map((line) => `${this.#name}: ${line}`.trimEnd()).join("\n"));
+      return;
+    }
+    for (const line of lines) {
+      this.#heldLength += line.length + 1;
+      if (this.#heldLength > HELD_MAX) return;
+      this.#held.push(line);
+    }
+  }
+
+  /** Prints what was held back, and from now on at once. */
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    if (held.length > 0) this.#print(held);
+  }
+
+  /** What was held back, instead of printing it. */
+  get held(): string {
+    return (this.#held ?? []).join("\n");
+  }
+}

@@ -1,0 +1,45 @@
+/** Listening to abort signals: one listener a signal, however many calls it is given to. */
+import { invalid } from "./checks.js";
+
+/** What is to be done when a signal fires. */
+const acts = new WeakMap<
+  AbortSignal,
+  { readonly all: Set<() => void>; readonly fire: () => void }
+>();
+
+/**
+ * Does `act` when `signal` fires, and returns how to take that back. Node.js warns of a leak where an
+ * eleventh listener is added; a request's signal is given to more calls than that.
+ */
+export function onAbort(signal: AbortSignal | undefined, act: () => void): () => void {
+  if (signal === undefined) return nothing;
+  const known = acts.get(signal) ?? listen(signal);
+  known.all.add(act);
+  return () => {
+    if (!known.all.delete(act) || known.all.size > 0) return;
+    acts.delete(signal);
+    try {
+      signal.removeEventListener("abort", known.fire);
+    } catch {
+      // It has nobody left to call.
+    }
+  };
+}
+
+function listen(signal: AbortSignal): { all: Set<() => void>; fire: () => void } {
+  const all = new Set<() => void>();
+  const fire = (): void => {
+    acts.delete(signal);
+    for (const act of [...all]) act();
+  };
+  try {
+    signal.addEventListener("abort", fire, { once: true });
+  } catch (cause) {
+    throw invalid("signal", "cannot be listened to", cause);
+  }
+  const made = { all, fire };
+  acts.set(signal, made);
+  return made;
+}
+
+function nothing(): void {}

@@ -1,0 +1,22 @@
+/** Text of a guest's, or of whoever else may mean harm. */
+
+/** Text without what a terminal takes for commands, for an end of the line or for another order of reading. */
+export function harmless(text: string): string {
+  return text.replaceAll(
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be replaced
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    "\ufffd",
+  );
+}
+
+/** {@link harmless} text with its line breaks as spaces. */
+export function onOneLine(text: string): string {
+  return harmless(text.replaceAll(/[\s\u0085]+/g, " ").trim());
+}
+
+/** The start of `text` in at most `length` UTF-16 units, without half a character at its end. */
+export function cutText(text: string, length: number): string {
+  if (text.length <= length) return text;
+  const last = text.charCodeAt(length - 1);
+  return text.slice(0, last >= 0xd800 && last <= 0xdbff ? length - 1 : length);
+}
