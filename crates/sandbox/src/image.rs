@@ -2,6 +2,7 @@
 
 use crate::elf::{ElfError, Program};
 use crate::error::CreateError;
+use crate::symbols::Symbols;
 use ampoule_abi::layout::PAGE_SIZE;
 use ampoule_hypervisor::ring3::SystemPages;
 use ampoule_memory::{AddressSpace, MapError, Protection, SealedSpace, round_up_to_page};
@@ -13,6 +14,8 @@ use std::sync::{Arc, Weak};
 pub(crate) struct Image {
     pub(crate) executable: Arc<[u8]>,
     pub(crate) program: Program,
+    /// Read when something is to be reported, and then kept: for all sandboxes of the image.
+    pub(crate) symbols: Symbols,
     pub(crate) system_pages: SystemPages,
     space: Arc<SealedSpace>,
     memory_bytes: u64,
@@ -56,7 +59,9 @@ impl Image {
         memory_bytes: u64,
     ) -> Result<Self, ElfError> {
         let program = Program::parse(&executable)?;
-        Ok(Self { executable, program, system_pages, space: Arc::clone(space), memory_bytes })
+        let symbols = Symbols::new(Arc::clone(&executable), program.bias);
+        let space = Arc::clone(space);
+        Ok(Self { executable, program, symbols, system_pages, space, memory_bytes })
     }
 
     fn load(executable: Arc<[u8]>, memory_bytes: u64) -> Result<Self, CreateError> {
@@ -70,7 +75,8 @@ impl Image {
             LoadError::Elf(error) => CreateError::Executable(error),
         })?;
         let space = space.seal().map_err(|source| CreateError::Memory { source })?;
-        Ok(Self { executable, program, system_pages, space, memory_bytes })
+        let symbols = Symbols::new(Arc::clone(&executable), program.bias);
+        Ok(Self { executable, program, symbols, system_pages, space, memory_bytes })
     }
 }
 

@@ -41,6 +41,9 @@ pub struct Statistics {
     pub trace_records: u64,
     /// Trace records that were left out or never written, and times in them that were moved.
     pub trace_left_out: u64,
+    /// Steps of putting faults and aborts into words, a few nanoseconds each: symbols that were looked at
+    /// and bytes of names that were gone along.
+    pub report_steps: u64,
     /// Bytes of guest memory in use, page tables included.
     pub memory_bytes: u64,
     /// System calls that the guest made, by name.

@@ -3,6 +3,7 @@
 use crate::error::Failure;
 use ampoule_memory::Access;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a sandbox can run no further. It is *poisoned* from then on.
@@ -42,7 +43,7 @@ pub enum Stop {
     /// A processor exception or another forbidden act.
     Fault(Fault),
     /// The guest gave up by itself: a panic.
-    Abort(AbortReport),
+    Abort(Arc<AbortReport>),
     /// The guest broke the rules of the channel.
     Protocol {
         /// What was wrong.
@@ -95,7 +96,7 @@ pub struct Location {
     /// Guest-virtual address.
     pub address: u64,
     /// Name of the function that holds it, demangled, when the executable has symbols.
-    pub symbol: Option<String>,
+    pub symbol: Option<Arc<str>>,
     /// Bytes from the start of that function.
     pub offset: u64,
 }
@@ -264,7 +265,7 @@ impl Location {
     fn details(&self) -> Value {
         json!({
             "address": hexadecimal(self.address),
-            "symbol": self.symbol,
+            "symbol": self.symbol.as_deref(),
             "offset": self.symbol.is_some().then_some(self.offset),
         })
     }

@@ -2,7 +2,7 @@
 
 use super::{Sandbox, State, Step, Wait};
 use crate::stop::{AbortReport, Stop};
-use crate::symbols::{Symbols, authors_part};
+use crate::symbols::authors_part;
 use ampoule_abi::channel::GuestMessage;
 use ampoule_abi::{port, version};
 use ampoule_hypervisor::ring3::Trap;
@@ -155,7 +155,10 @@ impl Sandbox {
             GuestMessage::Abort => {
                 let abort = Abort::decode(&self.message, &limits)
                     .map_err(|error| protocol(format!("its abort is invalid: {error}")))?;
-                Err(self.out_of_memory().unwrap_or_else(|| Stop::Abort(self.report(abort))))
+                match self.out_of_memory() {
+                    Some(stop) => Err(stop),
+                    None => Err(Stop::Abort(self.report(abort))),
+                }
             }
             kind => Err(protocol(format!("message {kind:?} out of turn"))),
         }
@@ -258,17 +261,17 @@ impl Sandbox {
         step
     }
 
-    fn report(&self, abort: Abort) -> AbortReport {
-        let symbols = Symbols::read(&self.image.executable, &self.image.program);
-        AbortReport {
+    fn report(&mut self, abort: Abort) -> Arc<AbortReport> {
+        let mut report = self.image.symbols.report();
+        let frames = abort.backtrace.into_iter().map(|at| report.locate(at)).collect();
+        self.statistics.report_steps += report.steps() as u64;
+        Arc::new(AbortReport {
             message: abort.message,
             file: abort.file,
             line: abort.line,
             column: abort.column,
-            backtrace: authors_part(
-                abort.backtrace.into_iter().map(|at| symbols.locate(at)).collect(),
-            ),
-        }
+            backtrace: authors_part(frames),
+        })
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::Sandbox;
 use crate::stop::{Fault, Location, Stop};
-use crate::symbols::Symbols;
 use ampoule_abi::layout::{NULL_GUARD_END, STACK_TOP, SYSTEM_BASE};
 use ampoule_hypervisor::ring3::{Exception, Violation};
 use ampoule_memory::{Access, FaultOutcome};
@@ -39,7 +38,7 @@ impl Sandbox {
         }))
     }
 
-    pub(super) fn violation(&self, violation: &Violation) -> Fault {
+    pub(super) fn violation(&mut self, violation: &Violation) -> Fault {
         let (instruction, _) = self.machine.position();
         let (what, port) = match *violation {
             Violation::Port { port } => ("input or output to a port", Some(port)),
@@ -72,8 +71,11 @@ impl Sandbox {
         }
     }
 
-    fn locate(&self, address: u64) -> Location {
-        Symbols::read(&self.image.executable, &self.image.program).locate(address)
+    fn locate(&mut self, address: u64) -> Location {
+        let mut report = self.image.symbols.report();
+        let location = report.locate(address);
+        self.statistics.report_steps += report.steps() as u64;
+        location
     }
 }
 

@@ -75,7 +75,7 @@ impl Sandbox {
     }
 
     /// A plain program has no channel and so no doorbell.
-    pub(super) fn no_doorbell(&self, port: u8) -> Stop {
+    pub(super) fn no_doorbell(&mut self, port: u8) -> Stop {
         Stop::Fault(self.violation(&Violation::Port { port: u16::from(port) }))
     }
 }
