@@ -343,10 +343,15 @@ fn going_back_resets_everything_that_ring_3_can_change_of_a_cpu() {
         0xc7, // %r12 to %r15
         0x66, 0x48, 0x0f, 0x6e, 0xc0, 0x66, 0x44, 0x0f, 0x76, 0xf8, // movq %rax, %xmm0; xmm15
         0xd9, 0xe8, // fld1
-        0x31, 0xd2, 0x8e, 0xda, 0x8e, 0xc2, // xor %edx, %edx; mov %edx, %ds/%es
+        0xba, 0x2b, 0, 0, 0, // mov $0x2b, %edx
+        0x8e, 0xda, 0x8e, 0xc2, 0x8e, 0xe2, 0x8e, 0xea, // mov %edx, %ds/%es/%fs/%gs
         0xf9, // stc
     ];
-    let mut guest = Guest::new(&[&RING, change, &RING, &SPIN]);
+    // wrfsbase %rax; wrgsbase %rax, where the processor has them.
+    let has_bases = std::arch::x86_64::__cpuid_count(7, 0).ebx & 1 != 0;
+    let bases: &[u8] = &[0xf3, 0x48, 0x0f, 0xae, 0xd0, 0xf3, 0x48, 0x0f, 0xae, 0xd8];
+    let bases = if has_bases { bases } else { &[] };
+    let mut guest = Guest::new(&[&RING, change, bases, &RING, &SPIN]);
     assert_eq!(guest.run(), Trap::Doorbell);
     let saved = guest.machine.save(&guest.space).unwrap();
     let image = guest.space.seal().unwrap();
@@ -354,6 +359,7 @@ fn going_back_resets_everything_that_ring_3_can_change_of_a_cpu() {
     assert_eq!(guest.run(), Trap::Doorbell);
     let changed = guest.machine.save(&guest.space).unwrap();
     assert_ne!(changed.registers.r15, saved.registers.r15);
+    assert_eq!((changed.fs_base, changed.gs_base), if has_bases { (7, 7) } else { (0, 0) });
     guest.space.restore(&image).unwrap();
     guest.machine.load(&saved, &guest.space).unwrap();
     // Behind the first doorbell stands another one now, which shows the state.
@@ -363,9 +369,72 @@ fn going_back_resets_everything_that_ring_3_can_change_of_a_cpu() {
     let rip = saved.registers.rip + 2;
     assert_eq!(found.registers, Registers { rip, ..saved.registers });
     assert_eq!((found.fs_base, found.gs_base), (saved.fs_base, saved.gs_base));
-    // Legacy region without the words that tell where the last x87 instruction stood.
-    assert_eq!(found.extended[..8], saved.extended[..8]);
-    assert_eq!(found.extended[24..416], saved.extended[24..416]);
+    // The legacy region, with the words that tell where the last x87 instruction stood.
+    assert_eq!(found.extended[..416], saved.extended[..416]);
+}
+
+/// Stores DS, ES, FS and GS, 4 bytes each, and the x87 environment, at `DATA`.
+const TELL: &[u8] = &[
+    0xbb, 0, 0, 0x50, 0, // mov $DATA, %ebx
+    0x8c, 0xd8, 0x89, 0x03, // mov %ds, %eax; mov %eax, (%rbx)
+    0x8c, 0xc0, 0x89, 0x43, 4, // mov %es, %eax; mov %eax, 4(%rbx)
+    0x8c, 0xe0, 0x89, 0x43, 8, // mov %fs, %eax; mov %eax, 8(%rbx)
+    0x8c, 0xe8, 0x89, 0x43, 12, // mov %gs, %eax; mov %eax, 12(%rbx)
+    0xd9, 0x73, 32, // fnstenv 32(%rbx)
+];
+
+/// What [`TELL`] stored: the selectors, and whether the last x87 instruction was a guest's. A kernel that
+/// hides that of another process puts an address of its own in its place (Linux: `X86_BUG_FXSAVE_LEAK`).
+fn told(guest: &mut Guest) -> ([u32; 4], bool) {
+    let mut bytes = [0; 60];
+    guest.space.read(DATA, &mut bytes).unwrap();
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    ([0, 4, 8, 12].map(word), u64::from(word(44)) & !(PAGE_SIZE - 1) == CODE)
+}
+
+#[test]
+fn selectors_and_x87_pointers_reach_neither_another_guest_nor_the_next_run() {
+    if !kvm_is_available() {
+        return;
+    }
+    // mov $0x33, %ecx; mov %ecx, %ds/%es/%fs/%gs; fld1
+    let change: &[u8] =
+        &[0xb9, 0x33, 0, 0, 0, 0x8e, 0xd9, 0x8e, 0xc1, 0x8e, 0xe1, 0x8e, 0xe9, 0xd9, 0xe8];
+    let ready = |parts: &[&[u8]]| {
+        let mut guest = Guest::new(parts);
+        guest.map(1);
+        guest.space.write(DATA, &[0; 60]).unwrap();
+        guest
+    };
+    let mut other = ready(&[TELL, &RING, TELL, &RING, &SPIN]);
+    // jmp to the change
+    let back = [0xeb, u8::try_from(256 - (change.len() + TELL.len() + RING.len() + 2)).unwrap()];
+    let mut guest = ready(&[&RING, change, TELL, &RING, &back]);
+    let image = guest.space.seal().unwrap();
+    let clean = ([0; 4], false);
+    assert_eq!(other.run(), Trap::Doorbell);
+    assert_eq!(told(&mut other), clean);
+
+    assert_eq!(guest.run(), Trap::Doorbell);
+    let saved = guest.machine.save(&guest.space).unwrap();
+    // A thread that the host's scheduler interrupts in between comes back with other selectors.
+    let changed = (0..100).any(|_| {
+        assert_eq!(guest.run(), Trap::Doorbell);
+        told(&mut guest) == ([0x33; 4], true)
+    });
+    assert!(changed);
+
+    // One that ran on this thread before, one that did not, and the guest itself.
+    assert_eq!(other.run(), Trap::Doorbell);
+    assert_eq!(told(&mut other), clean);
+    let mut fresh = ready(&[TELL, &RING, &SPIN]);
+    assert_eq!(fresh.run(), Trap::Doorbell);
+    assert_eq!(told(&mut fresh), clean);
+    guest.space.restore(&image).unwrap();
+    guest.machine.load(&saved, &guest.space).unwrap();
+    guest.space.load(CODE + 2, &[TELL, &RING].concat()).unwrap();
+    assert_eq!(guest.run(), Trap::Doorbell);
+    assert_eq!(told(&mut guest), clean);
 }
 
 #[test]

@@ -3,9 +3,11 @@
 
 mod echo;
 mod failing;
+mod found;
 mod hosted;
 mod memory;
 mod model;
+mod registers;
 mod residue;
 mod system;
 mod traced;

@@ -3,8 +3,8 @@
 //! [`fingerprint`] tells everything that a guest can see of its own state, part by part. Two sandboxes
 //! that begin as the same snapshot, and one that went back to it, must tell the same.
 
+use crate::found::{Found, leave_in_registers, leave_in_vectors};
 use ampoule_guest::{Error, guest_function};
-use std::arch::asm;
 use std::cell::{Cell, UnsafeCell};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_int, c_long, c_ulong, c_void};
@@ -20,8 +20,6 @@ const AT_RANDOM: c_ulong = 25;
 const AT_AMPOULE: c_ulong = 0x414d_504f;
 const PROT_READ_WRITE: c_int = 3;
 const MAP_PRIVATE_ANONYMOUS: c_int = 0x22;
-const SYS_ARCH_PRCTL: c_long = 158;
-const ARCH_SET_FS: c_long = 0x1002;
 const PR_SET_NAME: c_int = 15;
 const PR_GET_NAME: c_int = 16;
 
@@ -62,22 +60,13 @@ thread_local! {
     static LOCAL: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Registers as a function finds them: 6 callee-saved, flags, MXCSR, x87 control, status and tag words,
-/// then the vectors.
-#[repr(C, align(64))]
-struct Registers {
-    general: [u64; 8],
-    x87: [u32; 8],
-    vectors: [[u64; 4]; 16],
-}
-
 /// Everything that the guest can see of its state, a hash for each part.
 #[guest_function]
 fn fingerprint() -> BTreeMap<String, String> {
-    let registers = registers();
+    let registers = Found::now();
     let here = 0_u64;
     let here = (&raw const here).addr() & !(PAGE - 1);
-    let mut parts = Vec::with_capacity(16);
+    let mut parts = Vec::with_capacity(32);
     parts.push(("data", hash((&raw const __data_start).addr(), (&raw const _end).addr())));
     // SAFETY: only asks where the heap ends.
     let heap_end = unsafe { sbrk(0) }.addr();
@@ -88,9 +77,7 @@ fn fingerprint() -> BTreeMap<String, String> {
     parts.push(("grown", grown()));
     parts.push(("mapped", mapped()));
     parts.push(("channel", channel()));
-    parts.push(("general", hash_of(&registers.general)));
-    parts.push(("x87", hash_of(&registers.x87.map(u64::from))));
-    parts.push(("vectors", hash_of(registers.vectors.as_flattened())));
+    parts.extend(registers.parts());
     parts.push(("files", files()));
     parts.push(("process", process()));
     parts.push(("local", LOCAL.get()));
@@ -98,7 +85,7 @@ fn fingerprint() -> BTreeMap<String, String> {
 }
 
 /// Leaves `mark` in every place that a guest can write to, and then ends as told: `return`, `error`,
-/// `panic`, `exit`, `fault`, `null`, `spin`, `memory`, or `host` to call the host until it answers 0.
+/// `panic`, `exit`, `fault`, `null`, `trap`, `spin`, `memory`, or `host` to call the host until it answers 0.
 /// The host is also called before `spin`.
 #[guest_function]
 fn leave(mark: u64, end: String) -> Result<(), Error> {
@@ -123,7 +110,7 @@ fn leave(mark: u64, end: String) -> Result<(), Error> {
         "error" => Err(Error::new("Left", "as told")),
         "panic" => panic!("as told"),
         "exit" => std::process::exit(3),
-        "fault" | "null" => leave_in_registers(mark, &end),
+        "fault" | "null" | "trap" => leave_in_registers(mark, &end),
         "spin" => {
             crate::hosted::ask_host()?;
             leave_in_registers(mark, &end)
@@ -296,7 +283,7 @@ fn hash(start: usize, end: usize) -> u64 {
     (start.next_multiple_of(8)..end & !7).step_by(8).fold(SEED, |state, at| mix(state, peek(at)))
 }
 
-fn hash_of(words: &[u64]) -> u64 {
+pub(crate) fn hash_of(words: &[u64]) -> u64 {
     words.iter().fold(SEED, |state, &word| mix(state, word))
 }
 
@@ -304,148 +291,4 @@ const SEED: u64 = 0xcbf2_9ce4_8422_2325;
 
 const fn mix(state: u64, word: u64) -> u64 {
     (state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
-}
-
-#[inline(never)]
-fn registers() -> Registers {
-    let mut found = Registers { general: [0; 8], x87: [0; 8], vectors: [[0; 4]; 16] };
-    // SAFETY: stores into the structure, whose fields are large enough and aligned.
-    unsafe {
-        asm!(
-            "mov [{to}], rbx",
-            "mov [{to} + 8], rbp",
-            "mov [{to} + 16], r12",
-            "mov [{to} + 24], r13",
-            "mov [{to} + 32], r14",
-            "mov [{to} + 40], r15",
-            "pushfq",
-            "pop qword ptr [{to} + 48]",
-            "stmxcsr [{to} + 64]",
-            "fnstenv [{to} + 68]",
-            to = in(reg) &raw mut found,
-        );
-        // The environment was stored without its masks being kept.
-        asm!("fldenv [{from} + 68]", from = in(reg) &raw mut found);
-    }
-    // Where the last x87 instruction was is the same run after run, but not worth a comparison.
-    for at in [4, 5, 6, 7] {
-        found.x87[at] = 0;
-    }
-    if std::arch::is_x86_feature_detected!("avx") {
-        store_wide(&mut found.vectors);
-    } else {
-        store_narrow(&mut found.vectors);
-    }
-    found
-}
-
-macro_rules! for_all_vectors {
-    ($instruction:literal, $register:literal, $side:ident, $memory:expr) => {
-        asm!(
-            for_all_vectors!(@ $side, $instruction, $register, "0"),
-            for_all_vectors!(@ $side, $instruction, $register, "1"),
-            for_all_vectors!(@ $side, $instruction, $register, "2"),
-            for_all_vectors!(@ $side, $instruction, $register, "3"),
-            for_all_vectors!(@ $side, $instruction, $register, "4"),
-            for_all_vectors!(@ $side, $instruction, $register, "5"),
-            for_all_vectors!(@ $side, $instruction, $register, "6"),
-            for_all_vectors!(@ $side, $instruction, $register, "7"),
-            for_all_vectors!(@ $side, $instruction, $register, "8"),
-            for_all_vectors!(@ $side, $instruction, $register, "9"),
-            for_all_vectors!(@ $side, $instruction, $register, "10"),
-            for_all_vectors!(@ $side, $instruction, $register, "11"),
-            for_all_vectors!(@ $side, $instruction, $register, "12"),
-            for_all_vectors!(@ $side, $instruction, $register, "13"),
-            for_all_vectors!(@ $side, $instruction, $register, "14"),
-            for_all_vectors!(@ $side, $instruction, $register, "15"),
-            memory = in(reg) $memory,
-        )
-    };
-    (@ store, $instruction:literal, $register:literal, $number:literal) => {
-        concat!($instruction, " [{memory} + 32 * ", $number, "], ", $register, $number)
-    };
-    (@ load, $instruction:literal, $register:literal, $number:literal) => {
-        concat!($instruction, " ", $register, $number, ", [{memory} + 32 * ", $number, "]")
-    };
-}
-
-fn store_wide(to: &mut [[u64; 4]; 16]) {
-    // SAFETY: the processor has AVX, and each store is of 32 bytes into a row of its own.
-    unsafe { for_all_vectors!("vmovups", "ymm", store, to.as_mut_ptr()) };
-}
-
-fn store_narrow(to: &mut [[u64; 4]; 16]) {
-    // SAFETY: each store is of 16 bytes into a row of its own.
-    unsafe { for_all_vectors!("movups", "xmm", store, to.as_mut_ptr()) };
-}
-
-/// Fills what a function need not keep, and what it should: rounding, masks and the x87 stack.
-fn leave_in_vectors(mark: u64) {
-    let rows = [[mark; 4]; 16];
-    // Rounding up, flushing and no exceptions; x87 with single precision.
-    let (control, narrow) = (0xdfc0_u32, 0x0a7f_u16);
-    // SAFETY: loads registers. The compiler was not told, on purpose: nothing here computes with
-    // floats, and the caller only returns or calls the host.
-    unsafe {
-        if std::arch::is_x86_feature_detected!("avx") {
-            for_all_vectors!("vmovups", "ymm", load, rows.as_ptr());
-        } else {
-            for_all_vectors!("movups", "xmm", load, rows.as_ptr());
-        }
-        asm!(
-            "ldmxcsr [{control}]",
-            "fldcw [{narrow}]",
-            "fld1",
-            "fldpi",
-            control = in(reg) &raw const control,
-            narrow = in(reg) &raw const narrow,
-        );
-    }
-}
-
-/// Fills all registers, spoils thread-local storage and never comes back.
-fn leave_in_registers(mark: u64, end: &str) -> ! {
-    leave_in_vectors(mark);
-    let end = match end {
-        "fault" => 0_u64,
-        "null" => 1,
-        _ => 2,
-    };
-    // SAFETY: ends in a fault or a loop; nothing runs that would miss a register.
-    unsafe {
-        asm!(
-            "mov eax, {arch_prctl}",
-            "mov edi, {set_fs}",
-            "mov rsi, r8",
-            "syscall",
-            "mov rax, r8",
-            "mov rbx, r8",
-            "mov rdx, r8",
-            "mov rsi, r8",
-            "mov rdi, r8",
-            "mov rbp, r8",
-            "mov r10, r8",
-            "mov r11, r8",
-            "mov r12, r8",
-            "mov r13, r8",
-            "mov r14, r8",
-            "mov r15, r8",
-            "mov rsp, r8",
-            "std",
-            "cmp r9, 1",
-            "mov r9, r8",
-            "je 3f",
-            "ja 4f",
-            "ud2",
-            "3:",
-            "mov [0], rax",
-            "4:",
-            "jmp 4b",
-            arch_prctl = const SYS_ARCH_PRCTL,
-            set_fs = const ARCH_SET_FS,
-            in("r8") mark,
-            in("r9") end,
-            options(noreturn),
-        );
-    }
 }

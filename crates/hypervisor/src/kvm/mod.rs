@@ -3,6 +3,7 @@
 //! No irqchip, no timers, no devices: only memory and one virtual CPU. General and system registers
 //! travel through `KVM_CAP_SYNC_REGS`, so that an exit costs one `KVM_RUN` and no other ioctl.
 
+mod selectors;
 mod signal;
 mod system;
 mod threads;

@@ -1,6 +1,7 @@
 //! One virtual CPU.
 
 use super::refused;
+use super::selectors;
 use super::signal::KickState;
 use super::system::System;
 use crate::backend::{
@@ -129,9 +130,9 @@ impl Vcpu for KvmVcpu {
         sregs.cr4 = features.cr4();
         sregs.efer = EFER;
         sregs.cs = code_segment();
-        let data = data_segment();
-        (sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss) = (data, data, data, data, data);
-        sregs.ldt = kvm_segment { unusable: 1, ..kvm_segment::default() };
+        sregs.ss = stack_segment();
+        let null = kvm_segment { unusable: 1, ..kvm_segment::default() };
+        (sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ldt) = (null, null, null, null, null);
         sregs.tr = task_segment(state.tss);
         (sregs.gdt.base, sregs.gdt.limit) = state.gdt;
         (sregs.idt.base, sregs.idt.limit) = state.idt;
@@ -170,6 +171,7 @@ impl Vcpu for KvmVcpu {
             }
         };
         self.kick.leave();
+        selectors::clear();
         self.fd.clear_sync_dirty_reg(SyncReg::Register);
         self.fd.clear_sync_dirty_reg(SyncReg::SystemRegister);
         self.out_may_be_pending = matches!(exit, Ok(Exit::PortOut { .. }));
@@ -339,8 +341,8 @@ const fn code_segment() -> kvm_segment {
     kvm_segment { db: 0, l: 1, ..segment(0x33, 11) }
 }
 
-/// Data at ring 3: read, write, accessed.
-const fn data_segment() -> kvm_segment {
+/// Data at ring 3: read, write, accessed. The other segments are null, as programs have them natively.
+const fn stack_segment() -> kvm_segment {
     segment(0x2b, 3)
 }
 

@@ -9,8 +9,6 @@ use mshv_bindings::{SegmentRegister, StandardRegisters};
 /// sets them too: control registers last. The local descriptor table gets a limit of zero, so that
 /// no selector refers to it. Everything left out is as after a reset.
 pub(super) fn initial(state: &InitialState, features: Features) -> Vec<hv::hv_register_assoc> {
-    let code = code_segment();
-    let data = data_segment(0);
     let (task_base, task_limit) = state.tss;
     let system = SegmentRegister { dpl: 0, db: 0, s: 0, g: 0, ..flat() };
     let task = SegmentRegister {
@@ -21,13 +19,8 @@ pub(super) fn initial(state: &InitialState, features: Features) -> Vec<hv::hv_re
         ..system
     };
     let no_local_table = SegmentRegister { limit: 0, type_: 2, ..system };
-    let mut registers = vec![
-        segment(hv::hv_register_name_HV_X64_REGISTER_CS, code),
-        segment(hv::hv_register_name_HV_X64_REGISTER_DS, data),
-        segment(hv::hv_register_name_HV_X64_REGISTER_ES, data),
-        segment(hv::hv_register_name_HV_X64_REGISTER_FS, data),
-        segment(hv::hv_register_name_HV_X64_REGISTER_GS, data),
-        segment(hv::hv_register_name_HV_X64_REGISTER_SS, data),
+    let mut registers = ring_3_segments(0, 0).to_vec();
+    registers.extend([
         segment(hv::hv_register_name_HV_X64_REGISTER_TR, task),
         segment(hv::hv_register_name_HV_X64_REGISTER_LDTR, no_local_table),
         table(hv::hv_register_name_HV_X64_REGISTER_GDTR, state.gdt),
@@ -39,16 +32,16 @@ pub(super) fn initial(state: &InitialState, features: Features) -> Vec<hv::hv_re
         word(hv::hv_register_name_HV_X64_REGISTER_STAR, STAR),
         word(hv::hv_register_name_HV_X64_REGISTER_LSTAR, state.system_call_entry),
         word(hv::hv_register_name_HV_X64_REGISTER_SFMASK, state.system_call_flag_mask),
-    ];
+    ]);
     if features.xcr0 != 0 {
         registers.push(word(hv::hv_register_name_HV_X64_REGISTER_XFEM, features.xcr0));
     }
     registers
 }
 
-/// FS as a flat data segment with a base.
+/// FS with a base.
 pub(super) fn fs(base: u64) -> hv::hv_register_assoc {
-    segment(hv::hv_register_name_HV_X64_REGISTER_FS, data_segment(base))
+    segment(hv::hv_register_name_HV_X64_REGISTER_FS, null_segment(base))
 }
 
 /// 64-bit code at ring 3: execute, read, accessed.
@@ -60,11 +53,11 @@ fn code_segment() -> SegmentRegister {
 pub(super) fn ring_3_segments(fs_base: u64, gs_base: u64) -> [hv::hv_register_assoc; 6] {
     [
         segment(hv::hv_register_name_HV_X64_REGISTER_CS, code_segment()),
-        segment(hv::hv_register_name_HV_X64_REGISTER_SS, data_segment(0)),
-        segment(hv::hv_register_name_HV_X64_REGISTER_DS, data_segment(0)),
-        segment(hv::hv_register_name_HV_X64_REGISTER_ES, data_segment(0)),
+        segment(hv::hv_register_name_HV_X64_REGISTER_SS, stack_segment()),
+        segment(hv::hv_register_name_HV_X64_REGISTER_DS, null_segment(0)),
+        segment(hv::hv_register_name_HV_X64_REGISTER_ES, null_segment(0)),
         fs(fs_base),
-        segment(hv::hv_register_name_HV_X64_REGISTER_GS, data_segment(gs_base)),
+        segment(hv::hv_register_name_HV_X64_REGISTER_GS, null_segment(gs_base)),
     ]
 }
 
@@ -139,8 +132,13 @@ const fn flat() -> SegmentRegister {
 }
 
 /// Data at ring 3: read, write, accessed.
-const fn data_segment(base: u64) -> SegmentRegister {
-    SegmentRegister { base, selector: 0x2b, type_: 3, ..flat() }
+const fn stack_segment() -> SegmentRegister {
+    SegmentRegister { selector: 0x2b, type_: 3, ..flat() }
+}
+
+/// No segment, as programs have DS, ES, FS and GS natively; what counts in 64-bit mode is the base.
+const fn null_segment(base: u64) -> SegmentRegister {
+    SegmentRegister { base, limit: 0, present: 0, dpl: 0, db: 0, s: 0, g: 0, unusable: 1, ..flat() }
 }
 
 fn segment(name: hv::hv_register_name, segment: SegmentRegister) -> hv::hv_register_assoc {

@@ -93,14 +93,14 @@ pub struct Machine {
     ran_on: Option<ThreadId>,
 }
 
-/// How [`Machine::load`] brings the extended state back.
+/// How [`Machine::load`] brings back what the general registers are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entry {
     /// By the entry stub, as far as is known.
     Stub,
     /// By the entry stub at the next run.
     Loaded,
-    /// By the hypervisor: ring 3 has no `xrstor`.
+    /// By the hypervisor: ring 3 lacks an instruction.
     Hypervisor,
 }
 
@@ -159,15 +159,21 @@ impl Machine {
                 if self.entry == Entry::Loaded {
                     self.entry = Entry::Stub;
                     if let Trap::Exception(exception) = trap
-                        && SystemPages::is_missing_xrstor(&exception)
+                        && SystemPages::is_missing_instruction(&exception)
                     {
-                        self.enter_without_xrstor(space)?;
+                        self.enter_without_stub(space)?;
                         return self.run(space);
                     }
                 }
                 return Ok(trap);
             }
-            Exit::Kicked => return Ok(Trap::Kicked),
+            Exit::Kicked => {
+                let at = self.vcpu.registers().rip;
+                if self.entry == Entry::Loaded && !SystemPages::is_entry_stub(at) {
+                    self.entry = Entry::Stub;
+                }
+                return Ok(Trap::Kicked);
+            }
             Exit::PortIn { port } => Violation::Port { port },
             Exit::Unbacked { .. } => Violation::Unbacked,
             Exit::Halt => Violation::Halt,
@@ -235,19 +241,17 @@ impl Machine {
 
     /// The state that was loaded and has not run yet.
     fn loaded_state(&self, space: &AddressSpace) -> Result<CpuState, HypervisorError> {
-        let state = self.pages.loaded_state(&self.vcpu.registers(), space).ok_or_else(|| {
+        self.pages.loaded_state(&self.vcpu.registers(), space).ok_or_else(|| {
             HypervisorError::Refused {
                 operation: "read a CPU's state",
                 source: std::io::ErrorKind::InvalidData.into(),
             }
-        })?;
-        let system = self.vcpu.system_registers();
-        Ok(CpuState { fs_base: system.fs_base, gs_base: system.gs_base, ..state })
+        })
     }
 
     /// Makes the next run start in `state`, in `space`.
     ///
-    /// Cost: no system call where ring 3 has `xrstor`, else one; a comparison with the state that the
+    /// Cost: no system call where ring 3 has what the entry stub needs, else one; a comparison with the state that the
     /// memory carries, and a copy of it when it is another one.
     ///
     /// # Errors
@@ -273,9 +277,10 @@ impl Machine {
         })
     }
 
-    /// Does what the entry stub would have done, on a CPU without `xrstor`. Whether it has one is only
-    /// known by trying: a paravirtual KVM offers none in its CPUID table, and ring 3 has it all the same.
-    fn enter_without_xrstor(&mut self, space: &AddressSpace) -> Result<(), HypervisorError> {
+    /// Does what the entry stub would have done, on a CPU that lacks one of its instructions. Which ones
+    /// there are is only known by trying: a paravirtual KVM offers neither `xrstor` nor `wrfsbase` in its
+    /// CPUID table, and ring 3 has them all the same.
+    fn enter_without_stub(&mut self, space: &AddressSpace) -> Result<(), HypervisorError> {
         self.entry = Entry::Hypervisor;
         let registers = self.vcpu.registers();
         let state = self.pages.read_entry_state(&registers, space).ok_or_else(|| {
@@ -284,8 +289,7 @@ impl Machine {
                 source: std::io::ErrorKind::InvalidData.into(),
             }
         })?;
-        let system = self.vcpu.system_registers();
-        self.vcpu.set_segments(system.fs_base, system.gs_base)?;
+        self.vcpu.set_segments(state.fs_base, state.gs_base)?;
         self.vcpu.load_extended(&state.extended)?;
         self.vcpu.set_registers(&state.registers);
         Ok(())

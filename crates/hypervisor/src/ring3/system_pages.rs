@@ -9,9 +9,11 @@
 //!             + 0x5000  state that the entry stub loads     ring 3, read
 //! ```
 //!
-//! The *entry stub* is how a CPU goes back to a saved state without an `ioctl`: it loads the extended
-//! state from its page by `xrstor`, then the two registers that the instruction takes its mask in,
-//! and jumps to where the guest was. It runs in ring 3 and can do nothing that the guest could not.
+//! The *entry stub* is how a CPU goes back to a saved state without an `ioctl`: it sets what the host does
+//! not set by itself of everything that ring 3 can change. That is the extended state, from its page by
+//! `xrstor`; the segment selectors, and then the bases, which loading a selector changes; the registers that
+//! it needed for that; and it jumps to where the guest was. It runs in ring 3 and can do nothing that the
+//! guest could not.
 
 use super::Exception;
 use crate::backend::{CpuState, Registers};
@@ -30,7 +32,10 @@ const ENTRY_STATE: u64 = SYSTEM_BASE + 5 * PAGE_SIZE;
 
 /// Where the entry stub lies in the page of the system call stub.
 const ENTRY_STUB_OFFSET: u64 = 32;
-/// Where RAX, RDX and RIP stand in the page of the entry state, behind the extended state.
+/// Where the bases of FS and GS, RAX, RDX and RIP stand in the page of the entry state, behind the extended
+/// state.
+const ENTRY_FS_BASE: u64 = PAGE_SIZE - 40;
+const ENTRY_GS_BASE: u64 = PAGE_SIZE - 32;
 const ENTRY_RAX: u64 = PAGE_SIZE - 24;
 const ENTRY_RDX: u64 = PAGE_SIZE - 16;
 const ENTRY_RIP: u64 = PAGE_SIZE - 8;
@@ -187,8 +192,13 @@ impl SystemPages {
             memory.write(self.entry_state.get(), &extended)?;
         }
         let registers = &state.registers;
-        let words =
-            [(ENTRY_RAX, registers.rax), (ENTRY_RDX, registers.rdx), (ENTRY_RIP, registers.rip)];
+        let words = [
+            (ENTRY_FS_BASE, state.fs_base),
+            (ENTRY_GS_BASE, state.gs_base),
+            (ENTRY_RAX, registers.rax),
+            (ENTRY_RDX, registers.rdx),
+            (ENTRY_RIP, registers.rip),
+        ];
         for (at, word) in words {
             if memory.read_u64(self.entry_state.get() + at)? != word {
                 memory.write_u64(self.entry_state.get() + at, word)?;
@@ -197,8 +207,8 @@ impl SystemPages {
         Ok(())
     }
 
-    /// The state that the entry stub would have led to, when it raised an exception at its first
-    /// instruction; `registers` are those at the exception.
+    /// The state that the entry stub would have led to, when it raised an exception; `registers` are those
+    /// at the exception.
     pub(super) fn read_entry_state(
         self,
         registers: &Registers,
@@ -226,13 +236,20 @@ impl SystemPages {
             rip: word(ENTRY_RIP)?,
             ..*registers
         };
-        Some(CpuState { registers, extended, ..CpuState::default() })
+        let (fs_base, gs_base) = (word(ENTRY_FS_BASE)?, word(ENTRY_GS_BASE)?);
+        Some(CpuState { registers, fs_base, gs_base, extended })
     }
 
-    /// Whether `exception` is that of a CPU without `xrstor` at the entry stub.
-    pub(super) const fn is_missing_xrstor(exception: &Exception) -> bool {
-        exception.vector == VECTOR_INVALID_OPCODE
-            && exception.instruction == SYSTEM_CALL_STUB + ENTRY_STUB_OFFSET
+    /// Whether `exception` is that of a CPU that lacks an instruction of the entry stub: `xrstor`,
+    /// `wrfsbase` or `wrgsbase`.
+    pub(super) fn is_missing_instruction(exception: &Exception) -> bool {
+        exception.vector == VECTOR_INVALID_OPCODE && Self::is_entry_stub(exception.instruction)
+    }
+
+    /// Whether the instruction at this address is one of the entry stub.
+    pub(super) fn is_entry_stub(instruction: u64) -> bool {
+        let start = SYSTEM_CALL_STUB + ENTRY_STUB_OFFSET;
+        (start..start + ENTRY_STUB_LENGTH).contains(&instruction)
     }
 
     /// The registers with which the entry stub leads to `registers`.
@@ -351,21 +368,52 @@ fn idt() -> Vec<u8> {
         .collect()
 }
 
-/// `xrstor64`, load RAX and RDX, jump; all relative to RIP. None of them changes a flag.
+/// One instruction of the entry stub: its bytes, and what it refers to relative to RIP.
+type Step = (&'static [u8], Option<u64>);
+
+/// The entry stub. None of its instructions changes a flag.
+const ENTRY_STUB: [Step; 14] = [
+    // fninit: `xrstor` leaves the x87 pointers of whoever ran before on AMD processors without
+    // `XSaveErPtr`, unless an exception is pending (AMD64 APM vol. 3, CPUID 8000_0008 EBX bit 2)
+    (&[0xdb, 0xe3], None),
+    // xrstor64
+    (&[0x48, 0x0f, 0xae, 0x2d], Some(ENTRY_STATE)),
+    // mov $0, %eax; null selectors, as programs have them natively
+    (&[0xb8, 0, 0, 0, 0], None),
+    // mov %eax, %ds; %es; %fs; %gs
+    (&[0x8e, 0xd8], None),
+    (&[0x8e, 0xc0], None),
+    (&[0x8e, 0xe0], None),
+    (&[0x8e, 0xe8], None),
+    // wrfsbase %rax; wrgsbase %rax
+    (&[0x48, 0x8b, 0x05], Some(ENTRY_STATE + ENTRY_FS_BASE)),
+    (&[0xf3, 0x48, 0x0f, 0xae, 0xd0], None),
+    (&[0x48, 0x8b, 0x05], Some(ENTRY_STATE + ENTRY_GS_BASE)),
+    (&[0xf3, 0x48, 0x0f, 0xae, 0xd8], None),
+    // mov to %rax and %rdx; jmp
+    (&[0x48, 0x8b, 0x05], Some(ENTRY_STATE + ENTRY_RAX)),
+    (&[0x48, 0x8b, 0x15], Some(ENTRY_STATE + ENTRY_RDX)),
+    (&[0xff, 0x25], Some(ENTRY_STATE + ENTRY_RIP)),
+];
+const ENTRY_STUB_LENGTH: u64 = {
+    let (mut length, mut index) = (0, 0);
+    while index < ENTRY_STUB.len() {
+        let (instruction, target) = ENTRY_STUB[index];
+        length += instruction.len() + if target.is_some() { 4 } else { 0 };
+        index += 1;
+    }
+    length as u64
+};
+
 fn entry_stub() -> Vec<u8> {
-    let state_at = |offset: u64| ENTRY_STATE + offset;
-    let steps: [(&[u8], u64); 4] = [
-        (&[0x48, 0x0f, 0xae, 0x2d], state_at(0)),
-        (&[0x48, 0x8b, 0x05], state_at(ENTRY_RAX)),
-        (&[0x48, 0x8b, 0x15], state_at(ENTRY_RDX)),
-        (&[0xff, 0x25], state_at(ENTRY_RIP)),
-    ];
     let mut code = Vec::new();
-    for (instruction, target) in steps {
+    for (instruction, target) in ENTRY_STUB {
         code.extend_from_slice(instruction);
-        let end = SYSTEM_CALL_STUB + ENTRY_STUB_OFFSET + code.len() as u64 + 4;
-        // Both lie in the system pages, so the difference always fits.
-        code.extend_from_slice(&(target - end).to_le_bytes()[..4]);
+        if let Some(target) = target {
+            let end = SYSTEM_CALL_STUB + ENTRY_STUB_OFFSET + code.len() as u64 + 4;
+            // Both lie in the system pages, so the difference always fits.
+            code.extend_from_slice(&(target - end).to_le_bytes()[..4]);
+        }
     }
     code
 }
