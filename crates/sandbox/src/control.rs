@@ -1,7 +1,7 @@
 //! Stopping a sandbox from any thread.
 
 use crate::stop::Stop;
-use crate::watchdog::{self, Watched};
+use crate::watchdog::{Watch, Watched};
 use ampoule_hypervisor::Kicker;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,8 +48,8 @@ struct State {
     cpu_check: Option<Instant>,
     /// When the runner's time slice ends.
     slice_end: Option<Instant>,
-    /// The time for which the watchdog has an entry for this sandbox.
-    watched: Option<Instant>,
+    /// The watchdog's entry for this sandbox.
+    watch: Watch,
 }
 
 impl Control {
@@ -159,15 +159,11 @@ impl Control {
         }
     }
 
-    /// Makes sure that the watchdog looks in time. An entry that is due earlier serves as well: the
-    /// watchdog then looks in vain once and re-enters it, so that in the steady state of short calls
-    /// with long limits nothing is entered and no thread is woken.
+    /// Makes sure that the watchdog looks in time. An entry that is due earlier serves as well, so that in
+    /// the steady state of short calls with long limits nothing is entered and no thread is woken.
     fn watch(&self, state: &mut State) {
-        let Some(due) = state.due() else { return };
-        if state.watched.is_none_or(|watched| due < watched) {
-            state.watched = Some(due);
-            let watched: Weak<Inner> = Arc::downgrade(&self.0);
-            watchdog::watch(due, watched);
+        if let Some(due) = state.due() {
+            state.watch.by(due, || Arc::downgrade(&self.0) as _);
         }
     }
 }
@@ -202,9 +198,8 @@ impl Inner {
 }
 
 impl Watched for Inner {
-    /// One that an earlier entry replaced is not renewed.
-    fn check(&self, now: Instant, entry: Instant) -> Option<Instant> {
-        let (waker, again) = {
+    fn check(self: Arc<Self>, now: Instant, entry: Instant) {
+        let waker = {
             let mut state = self.state.lock();
             // The runner looks at the CPU clock and arms the next check.
             let check = state.cpu_check.take_if(|at| *at <= now).is_some();
@@ -220,15 +215,72 @@ impl Watched for Inner {
             let timed_out = state.deadline.take_if(|(at, _)| *at <= now);
             let waker =
                 timed_out.and_then(|(_, limit)| self.request(&mut state, Stop::Timeout { limit }));
-            let renewed = state.watched == Some(entry);
-            if renewed {
-                state.watched = state.due();
+            // One that an earlier entry replaced is not renewed.
+            if state.watch.take(entry)
+                && let Some(due) = state.due()
+            {
+                state.watch.by(due, || Arc::downgrade(&self) as _);
             }
-            (waker, state.watched.filter(|_| renewed))
+            waker
         };
         if let Some(waker) = waker {
             waker.wake();
         }
-        again
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watchdog::entries_of;
+
+    const LONG: Option<Duration> = Some(Duration::from_secs(3600));
+
+    fn watch(control: &Control) -> u64 {
+        control.0.state.lock().watch.id()
+    }
+
+    fn entries(control: &Control) -> usize {
+        entries_of(watch(control))
+    }
+
+    #[test]
+    fn a_sandbox_has_one_entry_with_the_watchdog_however_many_slices_end() {
+        let control = Control::new();
+        assert_eq!(entries(&control), 0);
+        control.arm(LONG);
+        for _ in 0..1000 {
+            control.arm_slice(Some(Duration::ZERO));
+            while !control.slice_is_over() {
+                std::thread::yield_now();
+            }
+            assert!(entries(&control) <= 1);
+        }
+        assert!(!control.stop_is_pending());
+    }
+
+    #[test]
+    fn limits_that_get_shorter_replace_the_entry() {
+        let control = Control::new();
+        for seconds in (1000..2000).rev() {
+            control.arm(Some(Duration::from_secs(seconds)));
+            control.disarm();
+        }
+        assert_eq!(entries(&control), 1);
+        control.arm(Some(Duration::ZERO));
+        while !control.stop_is_pending() {
+            std::thread::yield_now();
+        }
+        assert_eq!(control.take_stop(), Some(Stop::Timeout { limit: Duration::ZERO }));
+    }
+
+    #[test]
+    fn an_entry_goes_with_its_sandbox() {
+        let control = Control::new();
+        control.arm(LONG);
+        let watch = watch(&control);
+        assert_eq!(entries_of(watch), 1);
+        drop(control);
+        assert_eq!(entries_of(watch), 0);
     }
 }

@@ -8,12 +8,12 @@
 use crate::channel::Channel;
 use crate::error::CreateError;
 use crate::sandbox::{SnapshotParts, describe};
-use crate::watchdog::{self, Watched};
+use crate::watchdog::{Watch, Watched};
 use ampoule_hypervisor::create_vm;
 use ampoule_hypervisor::ring3::{Machine, SystemPages};
 use ampoule_memory::{AddressSpace, SealedSpace};
 use parking_lot::Mutex;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Shells kept. Each takes two file descriptors and about 300 KiB of the kernel's memory.
@@ -29,8 +29,8 @@ struct Shells(Mutex<Kept>);
 struct Kept {
     /// With the time at which each goes; the one that was left last is the last one.
     shells: Vec<(Instant, Shell)>,
-    /// The watchdog has an entry.
-    is_watched: bool,
+    /// The watchdog's entry for the oldest one.
+    watch: Watch,
 }
 
 /// A VM with a processor, memory and a channel.
@@ -91,16 +91,12 @@ impl Shell {
             return;
         }
         let until = Instant::now() + KEPT_FOR;
-        let (is_watched, oldest) = {
+        let oldest = {
             let mut kept = Shells::get().0.lock();
             kept.shells.push((until, self));
-            let oldest = (kept.shells.len() > KEPT_MAX).then(|| kept.shells.remove(0));
-            (std::mem::replace(&mut kept.is_watched, true), oldest)
+            kept.watch.by(until, || Arc::downgrade(Shells::get()) as _);
+            (kept.shells.len() > KEPT_MAX).then(|| kept.shells.remove(0))
         };
-        if !is_watched {
-            let watched: Weak<Shells> = Arc::downgrade(Shells::get());
-            watchdog::watch(until, watched);
-        }
         drop(oldest);
     }
 }
@@ -115,15 +111,18 @@ impl Shells {
 impl Watched for Shells {
     /// Frees what was kept long enough, one at a time: that takes most of a millisecond, which is how
     /// late a deadline may come by it.
-    fn check(&self, now: Instant, _: Instant) -> Option<Instant> {
-        let (expired, next) = {
+    fn check(self: Arc<Self>, now: Instant, entry: Instant) {
+        let expired = {
             let mut kept = self.0.lock();
             let is_due = kept.shells.first().is_some_and(|(until, _)| *until <= now);
             let expired = is_due.then(|| kept.shells.remove(0));
-            kept.is_watched = !kept.shells.is_empty();
-            (expired, kept.shells.first().map(|(until, _)| *until))
+            if kept.watch.take(entry)
+                && let Some(&(until, _)) = kept.shells.first()
+            {
+                kept.watch.by(until, || Arc::downgrade(&self) as _);
+            }
+            expired
         };
         drop(expired);
-        next
     }
 }
