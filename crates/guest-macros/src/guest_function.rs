@@ -1,7 +1,8 @@
 //! `#[guest_function]`.
 
+use crate::attributes::carried;
 use crate::signature::{Signature, documentation, imports, schemas};
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{ItemFn, Result};
@@ -12,8 +13,10 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
     let imports = imports();
     let Signature { name, parameters, output } = &signature;
     let ident = &function.sig.ident;
-    // The function is often inlined here; this name then stands for it in backtraces.
-    let invoke = format_ident!("invoke_{}", ident);
+    let attributes = carried(&function.attrs);
+    // The function is often inlined here; this name then stands for it in backtraces. Its place is the
+    // macro's: a lint about names is about the function's own.
+    let invoke = format_ident!("invoke_{}", ident, span = Span::call_site());
 
     let result = quote!((&&&__ampoule::ResultType::<#output>::new()).schema());
     let types = schemas(&signature, &quote!(__ampoule::Direction::ToGuest), &result);
@@ -39,6 +42,7 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
     Ok(quote! {
         #function
 
+        #(#attributes)*
         const _: () = {
             #imports
 

@@ -1,6 +1,7 @@
 //! Attribute macros of the guest SDK; use them through `ampoule-guest`, which they refer to.
 #![forbid(unsafe_code)]
 
+mod attributes;
 mod guest_function;
 mod host_function;
 mod signature;
@@ -9,7 +10,8 @@ use proc_macro::TokenStream;
 
 /// Makes a function callable by the host, under its own name.
 ///
-/// The function stays as it is. Its doc comment becomes its documentation. Not possible: `async`,
+/// The function stays as it is. Its doc comment becomes its documentation; `cfg`, and lints that it allows or
+/// expects, also hold for what the macro makes of it. Not possible: `async`,
 /// generics, `self`, patterns other than a name, `&mut` parameters, `unsafe`, another ABI.
 #[proc_macro_attribute]
 pub fn guest_function(attribute: TokenStream, item: TokenStream) -> TokenStream {

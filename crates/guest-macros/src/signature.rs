@@ -82,6 +82,14 @@ impl Parameter {
         let FnArg::Typed(argument) = argument else {
             return Err(Error::new(argument.span(), "only free functions: no `self`"));
         };
+        let conditional = |attribute: &&Attribute| {
+            let path = attribute.path();
+            path.is_ident("cfg") || path.is_ident("cfg_attr")
+        };
+        if let Some(attribute) = argument.attrs.iter().find(conditional) {
+            let what = "a parameter cannot depend on a `cfg`: write the function twice";
+            return Err(Error::new(attribute.span(), what));
+        }
         let ident = match &*argument.pat {
             Pat::Ident(pattern) if pattern.by_ref.is_none() && pattern.subpat.is_none() => {
                 &pattern.ident
