@@ -1,6 +1,7 @@
 /** Checks formatting, lints, types and the house rules. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { checkDependencies } from "./dependencies.js";
 import { install } from "./install.js";
 import { ROOT, run, say, tool } from "./process.js";
 
@@ -21,6 +22,7 @@ export function lint() {
   tool("tsc", ["-p", "tsconfig.json"]);
   say("house rules");
   run("cargo", ["xtask", "tidy"]);
+  checkDependencies();
 }
 
 function clippy(cwd, args) {
