@@ -30,6 +30,8 @@ export function buildAddon({ debug = false } = {}) {
 export function buildTypeScript() {
   say("compiling TypeScript");
   tool("tsc", ["-p", "tsconfig.build.json"]);
+  // A program of its own: it imports what is there after `npm ci` only.
+  run(process.execPath, [join(ROOT, "scripts/commonjs.js")]);
   // npm does this for a packed package, but not for one that is linked from its folder.
   chmodSync(join(ROOT, "dist/cli/main.js"), 0o755);
 }
@@ -45,7 +47,7 @@ export function buildMissing() {
   install();
   const sources = ["Cargo.lock", "crates", "bindings"];
   if (newest([`native/${ADDON}`]) < newest(sources)) buildAddon();
-  if (!existsSync(join(ROOT, "dist")) || newest(["dist"]) < newest(["ts"])) buildTypeScript();
+  if (!existsSync(join(ROOT, "dist/index.cjs")) || newest(["dist"]) < newest(["ts"])) buildTypeScript();
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

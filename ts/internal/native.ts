@@ -225,11 +225,6 @@ export interface Native {
   inspectElf(executable: Uint8Array): { elf?: NativeElf; error?: NativeFailure };
 }
 
-// Fails to compile when the generated declarations and the interface above drift apart.
-type Generated = typeof import("#native");
-type Check<T extends Native> = T;
-export type CheckedNative = Check<Generated>;
-
 /** Kinds of steps. */
 export const Step = {
   ready: 0,
@@ -288,13 +283,38 @@ let loaded: Native | undefined;
 
 /** The binding. Throws `ERR_AMPOULE_NO_BINDING` where it cannot be loaded. */
 export function native(): Native {
-  loaded ??= load();
+  loaded ??= claim(load());
   return loaded;
 }
 
+const OWNERS = Symbol.for("ampoule.owners");
+
+/**
+ * Refuses an addon that another copy of this module has in this realm: the two would take each
+ * other's steps and write over each other's messages. That happens where a loader that knows only
+ * `require` has loaded the package's CommonJS build, and something imports the package, too.
+ */
+function claim(addon: Native): Native {
+  const realm = globalThis as { [OWNERS]?: WeakMap<Native, unknown> };
+  realm[OWNERS] ??= new WeakMap();
+  const owner = realm[OWNERS].get(addon) ?? native;
+  if (owner !== native) {
+    throw new AmpouleError(
+      "ERR_AMPOULE_NO_HYPERVISOR",
+      "ampoule is loaded twice in this thread, as an ES module and as CommonJS, or bundled and not: " +
+        "load it in one way, and leave it out of bundles (docs/recipes/bundlers.md)",
+    );
+  }
+  realm[OWNERS].set(addon, native);
+  return addon;
+}
+
+type Generated = typeof import("#native");
+
 function load(): Native {
   try {
-    return createRequire(import.meta.url)("#native") as Native;
+    // Does not compile when the generated declarations and the interface above drift apart.
+    return createRequire(import.meta.url)("#native") as Generated;
   } catch (cause) {
     const platform = `${process.platform}-${process.arch}`;
     const reason = platform === "linux-x64" ? reasonOf(cause) : "platform";

@@ -66,6 +66,6 @@ let scope: { readonly name: string; readonly version: string } | undefined;
 
 /** The instrumentation scope of all that Ampoule reports. */
 export function instrumentationScope(): { readonly name: string; readonly version: string } {
-  scope ??= createRequire(import.meta.url)("../../../package.json") as typeof scope & object;
+  scope ??= createRequire(import.meta.url)("ampoule/package.json") as typeof scope & object;
   return scope;
 }
