@@ -47,7 +47,8 @@ export function buildMissing() {
   install();
   const sources = ["Cargo.lock", "crates", "bindings"];
   if (newest([`native/${ADDON}`]) < newest(sources)) buildAddon();
-  if (!existsSync(join(ROOT, "dist/index.cjs")) || newest(["dist"]) < newest(["ts"])) buildTypeScript();
+  if (!existsSync(join(ROOT, "dist/index.cjs")) || newest(["dist"]) < newest(["ts"]))
+    buildTypeScript();
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
