@@ -20,6 +20,8 @@ await build({
   target: "node20.19",
   define: { "import.meta.url": "__filename" },
   legalComments: "inline",
+  // Classes are shown by their names.
+  keepNames: true,
   banner: { js: notice("cborg") },
   logLevel: "warning",
 });

@@ -61,7 +61,7 @@ exports.everything = async (module, guest) => {
   for (const error of errors) {
     assert.ok(error instanceof module.AmpouleError, `${error} is no AmpouleError`);
     assert.match(error.code, /^ERR_AMPOULE_/);
-    assert.match(inspect(error), new RegExp(error.code));
+    assert.match(inspect(error), new RegExp(`^${error.name}: [^]*${error.code}`));
   }
 };
 
