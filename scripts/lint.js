@@ -1,6 +1,7 @@
 /** Checks formatting, lints, types and the house rules. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { checkApi } from "./api.js";
 import { checkDependencies } from "./dependencies.js";
 import { install } from "./install.js";
 import { ROOT, run, say, tool } from "./process.js";
@@ -20,6 +21,11 @@ export function lint() {
   tool("biome", ["check", "."]);
   say("tsc");
   tool("tsc", ["-p", "tsconfig.json"]);
+  say("the API reference");
+  if (!checkApi()) {
+    console.error("docs/api is not what the comments in ts/ say: run `npm run docs:api`");
+    process.exit(1);
+  }
   say("house rules");
   run("cargo", ["xtask", "tidy"]);
   checkDependencies();

@@ -16,6 +16,7 @@ export type {
 export { errorFromJson } from "./error-json.js";
 export {
   AmpouleError,
+  type AmpouleErrorOptions,
   type ErrorOf,
   GuestAbortError,
   GuestError,

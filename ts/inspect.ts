@@ -1,13 +1,39 @@
 import { isUint8Array } from "node:util/types";
 import { describeType, invalid } from "./internal/checks.js";
 import { fromNative } from "./internal/failures.js";
-import { type NativeElf, type NativeProbe, native } from "./internal/native.js";
+import { native } from "./internal/native.js";
 
 /** What this machine offers. */
-export type HypervisorReport = Readonly<NativeProbe>;
+export interface HypervisorReport {
+  /** The device that was tried. */
+  readonly device: string;
+  /** Whether a hypervisor can be used. */
+  readonly usable: boolean;
+  /** What was found, as a sentence. */
+  readonly finding: string;
+  /** What to do about it; empty when nothing needs doing. */
+  readonly remedy: string;
+  /** Features of the processor that guests get. */
+  readonly features: readonly { readonly name: string; readonly present: boolean }[];
+  /** Whether the Microsoft Hypervisor's device exists. */
+  readonly mshvPresent: boolean;
+  /** CPUs that this process may run on. */
+  readonly cpus: number;
+  /** How long a sandbox waits when it runs on another thread than before, in milliseconds. */
+  readonly threadChangeMs: number;
+}
 
 /** What is in an executable. */
-export type ExecutableReport = Readonly<NativeElf>;
+export interface ExecutableReport {
+  /** `"fixed"`: loaded at the addresses in the file; `"position-independent"`: anywhere. */
+  readonly kind: string;
+  /** Address of the first instruction, as `0x...`. */
+  readonly entry: string;
+  /** First address behind what is loaded, as `0x...`. */
+  readonly end: string;
+  /** Its size. */
+  readonly fileBytes: number;
+}
 
 /** Says what hypervisor is there, what is missing and how to fix it. */
 export function probe(): HypervisorReport {
@@ -25,5 +51,5 @@ export function inspectExecutable(executable: Uint8Array): ExecutableReport {
   }
   const { elf, error } = native().inspectElf(executable);
   if (error !== undefined) throw fromNative(error);
-  return elf as NativeElf;
+  return elf as ExecutableReport;
 }

@@ -297,8 +297,8 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
   }
 
   /**
-   * Kills a sandbox by its {@link id}, from any thread of this process: also one whose own thread is
-   * inside `callSync`. Does nothing if there is no such sandbox any more.
+   * Kills a sandbox by its {@link Sandbox.id | id}, from any thread of this process: also one whose
+   * own thread is inside `callSync`. Does nothing if there is no such sandbox any more.
    */
   static kill(id: number): void {
     checkId(id, "sandbox");

@@ -67,8 +67,8 @@ export class Snapshot<G extends GuestDeclaration = UndeclaredGuest> {
   }
 
   /**
-   * Opens another handle of the snapshot with that {@link id}, in whatever thread of this process it
-   * was taken. A handle must be open there until this returns.
+   * Opens another handle of the snapshot with that {@link Snapshot.id | id}, in whatever thread of
+   * this process it was taken. A handle must be open there until this returns.
    *
    * @throws AmpouleError `ERR_AMPOULE_SNAPSHOT_NOT_FOUND`
    */

@@ -6,6 +6,7 @@
 import { createRequire } from "node:module";
 import type { ErrorDetails } from "../error-details.js";
 import { AmpouleError } from "../errors.js";
+import type { ExecutableReport, HypervisorReport } from "../inspect.js";
 
 /** A failure as data; `code` is one of the public codes. */
 export interface NativeFailure {
@@ -85,37 +86,6 @@ export interface NativeStatistics {
   traceBytes: number;
   traceEvents: number;
   traceDropped: number;
-}
-
-/** What this machine offers. */
-export interface NativeProbe {
-  /** The device that was tried. */
-  device: string;
-  /** Whether a hypervisor can be used. */
-  usable: boolean;
-  /** What was found, as a sentence. */
-  finding: string;
-  /** What to do about it; empty when nothing needs doing. */
-  remedy: string;
-  /** Features of the processor that guests get. */
-  features: { name: string; present: boolean }[];
-  /** Whether the Microsoft Hypervisor's device exists. */
-  mshvPresent: boolean;
-  /** CPUs that this process may run on. */
-  cpus: number;
-  /** How long a sandbox waits when it runs on another thread than before, in milliseconds. */
-  threadChangeMs: number;
-}
-
-/** What is in an executable. */
-export interface NativeElf {
-  /** `"fixed"`: loaded at the addresses in the file; `"position-independent"`: anywhere. */
-  kind: string;
-  /** Address of the first instruction, as `0x...`. */
-  entry: string;
-  /** First address behind what is loaded, as `0x...`. */
-  end: string;
-  fileBytes: number;
 }
 
 /** The binding's functions. */
@@ -221,8 +191,8 @@ export interface Native {
   takeTrace(handle: number): string;
   /** Whether CPU time is measured also for calls without a limit for it, from the next call on. */
   measureCpuTime(handle: number, measures: boolean): void;
-  probe(): NativeProbe;
-  inspectElf(executable: Uint8Array): { elf?: NativeElf; error?: NativeFailure };
+  probe(): HypervisorReport;
+  inspectElf(executable: Uint8Array): { elf?: ExecutableReport; error?: NativeFailure };
 }
 
 /** Kinds of steps. */

@@ -185,11 +185,17 @@ fn without_code_spans(line: &str) -> String {
         .join("`")
 }
 
-/// The fragments that the headings of a page get.
+/// How the API reference names its places in tables.
+const NAMED_PLACE: &str = "<a id=\"";
+
+/// The fragments that the headings of a page get, and those that it names itself.
 fn anchors(page: &SourceFile) -> HashSet<String> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut anchors = HashSet::new();
     for (_, line) in prose(page) {
+        for (at, _) in line.match_indices(NAMED_PLACE) {
+            anchors.extend(line[at + NAMED_PLACE.len()..].split('"').next().map(str::to_owned));
+        }
         let title = line.trim_start_matches('#');
         if title.len() == line.len() || !title.starts_with(' ') {
             continue;
@@ -234,6 +240,15 @@ mod tests {
         assert_finding(links_resolve, &[fragment, b], "docs/a.md:1", "no heading #three");
         let outside = ("a.md", "[b](../b.md)");
         assert_finding(links_resolve, &[outside], "a.md:1", "leaves the repository");
+    }
+
+    #[test]
+    fn a_link_may_lead_to_a_place_that_the_page_names() {
+        let page = ("docs/a.md", "[b](b.md#property-b)");
+        let named = ("docs/b.md", "| <a id=\"property-a\"></a> a | <a id=\"property-b\"></a> b |");
+        assert_clean(links_resolve, &[page, named]);
+        let other = ("docs/b.md", "| <a id=\"property-a\"></a> property-b |");
+        assert_finding(links_resolve, &[page, other], "docs/a.md:1", "no heading #property-b");
     }
 
     #[test]
