@@ -95,6 +95,7 @@ function lookAtEverything(here, env) {
   here("node", ["required.cjs", GUEST], { env });
   // As loaders do that cannot require ES modules.
   here("node", ["--no-experimental-require-module", "required.cjs", GUEST], { env });
+  here("node", ["--no-experimental-require-module", "twice.cjs"], { env });
 }
 
 function bundle(project, here, env) {

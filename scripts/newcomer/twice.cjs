@@ -1,0 +1,12 @@
+/** Loads the package by `require` and by `import`, as a loader without `module-sync` does: two copies. */
+const assert = require("node:assert/strict");
+const required = require("ampoule");
+
+import("ampoule").then(async (imported) => {
+  assert.notEqual(imported.Sandbox, required.Sandbox);
+  required.probe();
+  assert.throws(() => imported.probe(), /loaded twice/);
+  // The first one goes on.
+  const { exitCode } = await required.run("/bin/busybox", { args: ["true"] });
+  assert.equal(exitCode, 0);
+});
