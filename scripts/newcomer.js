@@ -113,7 +113,7 @@ function bundle(project, here, env) {
     writeFileSync(join(folder, "whole.mjs"), 'import { run } from "ampoule";\nrun("/bin/true");\n');
     here(tool("esbuild"), ["whole.mjs", ...flags, `--outfile=${outfile}`], { cwd: folder });
     const { status, stderr } = spawnSync("node", [outfile], { encoding: "utf8", env });
-    if (status === 0 || !/^AmpouleError: .*\bbundle/m.test(stderr)) {
+    if (status === 0 || !/AmpouleError: .*\bbundle/.test(stderr)) {
       throw new Error(`a bundle with the package in it does not say what to do:\n${stderr}`);
     }
   }
