@@ -128,14 +128,13 @@ fn copy_pages(
     tables: &BTreeSet<u64>,
 ) -> io::Result<()> {
     let end = shape.frames.high_water();
-    let mut free = shape.frames.free().to_vec();
-    free.sort_unstable_by_key(|run| std::cmp::Reverse(run.first));
+    let mut free = shape.frames.free().peekable();
     let mut run = Vec::new();
     let zeros = vec![0_u8; to_usize(PAGE_SIZE)];
     let mut page = zeros.clone();
     for frame in 0..end {
-        while free.pop_if(|run| run.first + run.count <= frame).is_some() {}
-        if free.last().is_some_and(|run| run.first <= frame) {
+        while free.next_if(|run| run.first + run.count <= frame).is_some() {}
+        if free.peek().is_some_and(|run| run.first <= frame) {
             page.fill(0);
         } else {
             memory.read(frame * PAGE_SIZE, &mut page).map_err(io::Error::other)?;

@@ -146,7 +146,7 @@ impl SealedSpace {
             limit: shape.frames.limit(),
             used: shape.image_frames,
             root: shape.tables.root().get() / PAGE_SIZE,
-            free: shape.frames.free().iter().map(|run| (run.first, run.count)).collect(),
+            free: shape.frames.free().map(|run| (run.first, run.count)).collect(),
             areas: areas.collect(),
         }
     }
