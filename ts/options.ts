@@ -68,7 +68,8 @@ export interface TimeLimits {
    */
   readonly timeoutMs?: number;
   /**
-   * Milliseconds that the guest itself may compute; time in host functions does not count.
+   * Milliseconds of CPU time that the guest may take, the host's work for it included: its system calls,
+   * page faults, the checking of its messages. Time in host functions does not count.
    * @defaultValue Infinity
    */
   readonly cpuTimeMs?: number;

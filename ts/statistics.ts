@@ -36,7 +36,7 @@ export interface SandboxStatistics {
   /** Milliseconds inside the guest, host functions and waiting excluded. */
   readonly guestTimeMs: number;
   /**
-   * Milliseconds of CPU time inside the guest, of the calls where it is measured: those with a limit
+   * Milliseconds of CPU time of the guest and of the host's work for it, of the calls where it is measured: those with a limit
    * `cpuTimeMs`, and all while an OpenTelemetry SDK for metrics is registered.
    */
   readonly cpuTimeMs: number;

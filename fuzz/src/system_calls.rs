@@ -6,7 +6,7 @@
 
 use ampoule_abi::layout::{MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, PIE_BASE, STACK_TOP, USER_END};
 use ampoule_linux::{Answer, Clock, File, OutputStream, Personality, Start, SystemCall};
-use ampoule_memory::{AddressSpace, Protection};
+use ampoule_memory::{AddressSpace, PORTION, Protection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -76,6 +76,7 @@ pub fn check(input: &[u8]) {
 fn make(personality: &mut Personality, space: &mut AddressSpace, call: &SystemCall) -> bool {
     for repeat in 0..REPEATS_MAX {
         let answer = personality.system_call(space, call);
+        assert!(space.work() <= 2 * PORTION, "{} units of work at once", space.work());
         assert!(personality.pending_output() <= OUTPUT_HIGH_WATER, "output beyond its mark");
         match answer {
             Answer::Return(_) | Answer::SetFsBase(_) => return true,
@@ -90,7 +91,7 @@ fn make(personality: &mut Personality, space: &mut AddressSpace, call: &SystemCa
                 personality.take_output(OutputStream::Stdout);
                 personality.take_output(OutputStream::Stderr);
             }
-            Answer::Sleep { .. } => {}
+            Answer::Sleep { .. } | Answer::Again => {}
         }
     }
     true

@@ -31,7 +31,8 @@ pin! {
     layout::CHANNEL_BASE => 0x7e_8000_0000,
     layout::STACK_TOP => 0x7f_0000_0000,
     layout::SYSTEM_BASE => 0x7f_8000_0000,
-    layout::USER_END => 0x80_0000_0000,
+    layout::HOST_END => 0x80_0000_0000,
+    layout::USER_END => 0x7fff_ffff_f000,
 
     port::SYSTEM_CALL => 0x50,
     port::DOORBELL => 0x51,
@@ -92,7 +93,8 @@ const _: () = {
     assert!(layout::MMAP_TOP < layout::CHANNEL_BASE);
     assert!(layout::CHANNEL_BASE + 3 * layout::MESSAGE_MAX + TRACE_AREA_SIZE < layout::STACK_TOP);
     assert!(layout::STACK_TOP < layout::SYSTEM_BASE);
-    assert!(layout::SYSTEM_BASE < layout::USER_END);
+    assert!(layout::SYSTEM_BASE < layout::HOST_END);
+    assert!(layout::HOST_END < layout::USER_END);
     assert!(layout::MEMORY_MAX <= layout::CHANNEL_PHYSICAL_BASE);
     assert!(port::EXCEPTION_BASE as u32 + port::EXCEPTION_COUNT as u32 - 1 <= 0xff);
     assert!(size_of::<ControlPage>() as u64 <= TRACE_DIRECTIVES_OFFSET);

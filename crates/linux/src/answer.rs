@@ -6,10 +6,11 @@ use crate::errno::Errno;
 ///
 /// The answers fall in three groups. *Finished*: [`Answer::Return`] and [`Answer::SetFsBase`]; the
 /// guest goes on. *Over*: [`Answer::Exit`], [`Answer::Killed`] and [`Answer::Deadlock`]; it never
-/// runs again. *Parked*: [`Answer::NeedInput`], [`Answer::OutputFull`] and [`Answer::Sleep`]; the
-/// driver does what is asked and then makes the same call again with unchanged registers. What was
-/// already done of a parked call (bytes written, the end of a sleep) is remembered, so the repeated
-/// call goes on where it stopped, and a host thread never blocks.
+/// runs again. *Parked*: [`Answer::Again`], [`Answer::NeedInput`], [`Answer::OutputFull`] and
+/// [`Answer::Sleep`]; the driver does what is asked and then makes the same call again with unchanged
+/// registers. What was already done of a parked call (pages unmapped, bytes written, the end of a sleep)
+/// is remembered, so the repeated call goes on where it stopped, and a host thread is never blocked, nor
+/// kept for longer than a portion of work takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// The value for `rax`: a result, or the negative of an [`Errno`].
@@ -31,6 +32,8 @@ pub enum Answer {
         /// What it waits for.
         waiting_for: &'static str,
     },
+    /// A portion of the call is done: repeat it, unless the guest is to stop or another one's turn has come.
+    Again,
     /// Standard input has nothing buffered: call [`crate::Personality::provide_input`] or
     /// [`crate::Personality::end_input`], then repeat the call.
     NeedInput {
@@ -55,10 +58,10 @@ impl Answer {
     /// Whether the call is to be repeated with unchanged registers.
     #[must_use]
     pub const fn is_parked(self) -> bool {
-        matches!(self, Self::NeedInput { .. } | Self::OutputFull | Self::Sleep { .. })
+        matches!(self, Self::Again | Self::NeedInput { .. } | Self::OutputFull | Self::Sleep { .. })
     }
 
-    /// A count or an address as the result. All of them fit: addresses end at 512 GiB and counts at
+    /// A count or an address as the result. All of them fit: addresses end at 128 TiB and counts at
     /// [`crate::guest::MAX_TRANSFER`].
     pub(crate) fn value(value: u64) -> Self {
         Self::Return(i64::try_from(value).unwrap_or(i64::MAX))

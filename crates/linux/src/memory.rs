@@ -1,21 +1,29 @@
-//! Memory calls: the guest's own region, and nothing else.
+//! Memory calls: the guest's own regions, and nothing else.
 //!
-//! A range that the guest names must lie between the null guard and the end of the `mmap` area, or
-//! in its stack. Everything above belongs to the host and is out of reach here, whatever
+//! A range that the guest names must lie between the null guard and the end of the lower `mmap` area, behind
+//! the host's part, or in the guest's stack. The host's part is out of reach here, whatever
 //! [`AddressSpace`] would say to it.
 //!
-//! Memory is committed at first touch. A request that could not be filled with what is free now is
-//! refused with `ENOMEM`, as Linux refuses obvious overcommitment; several requests that together
-//! exceed the guest's memory succeed, and touching them all ends the guest.
+//! Memory is committed at first touch. A request that could not be filled with what is free now, and with
+//! what it gives back, is refused with `ENOMEM`, as Linux refuses obvious overcommitment; several requests
+//! that together exceed the guest's memory succeed, and touching them all ends the guest.
+
+mod advice;
+mod job;
+mod remap;
 
 use crate::answer::{Answer, Outcome};
 use crate::errno::Errno;
 use crate::files::Object;
 use crate::files::system::{Device, Node};
-use crate::guest::{Arguments, CHUNK, to_usize};
-use crate::personality::Personality;
-use ampoule_abi::layout::{MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, STACK_TOP, USER_END};
-use ampoule_memory::{AddressSpace, MapError, Protection, round_up_to_page};
+use crate::guest::Arguments;
+use crate::personality::{Parked, Personality};
+pub(crate) use advice::{madvise, mincore, mlock, mlock2, msync};
+use ampoule_abi::layout::{HOST_END, MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, STACK_TOP, USER_END};
+use ampoule_memory::{AddressSpace, MapError, Protection, Search, round_up_to_page};
+pub(crate) use job::Job;
+use job::{Task, pages};
+pub(crate) use remap::mremap;
 use std::ops::Range;
 
 pub(crate) const PROT_READ: u64 = 1;
@@ -40,9 +48,6 @@ const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
 const BLOCK: u64 = 2 << 20;
 /// Bytes from which on a heap grows by blocks.
 const LARGE_HEAP: u64 = 4 << 20;
-
-const MREMAP_MAYMOVE: u64 = 1;
-const MREMAP_FIXED: u64 = 2;
 
 /// Where the guest's heap and stack lie.
 #[derive(Debug, Clone)]
@@ -108,7 +113,9 @@ impl Personality {
     /// Whether the guest may map, unmap and protect this range.
     fn owns(&self, range: &Range<u64>) -> bool {
         let within = |outer: Range<u64>| range.start >= outer.start && range.end <= outer.end;
-        within(NULL_GUARD_END..MMAP_TOP) || within(self.layout.stack.clone())
+        within(NULL_GUARD_END..MMAP_TOP)
+            || within(HOST_END..USER_END)
+            || within(self.layout.stack.clone())
     }
 
     /// Checks that a range which must already be the guest's is.
@@ -116,16 +123,26 @@ impl Personality {
         if self.owns(range) {
             return Ok(());
         }
-        let reserved = NULL_GUARD_END > range.start || range.end > MMAP_TOP;
-        Err(if reserved && range.start < USER_END { Errno::EPERM } else { Errno::ENOMEM })
+        let reserved = range.start < NULL_GUARD_END || range.end > MMAP_TOP;
+        Err(if reserved && range.start < HOST_END { Errno::EPERM } else { Errno::ENOMEM })
     }
 
-    /// Refuses a request for memory that certainly cannot be filled.
-    fn check_room(&mut self, space: &AddressSpace, length: u64) -> Result<(), Errno> {
+    /// Refuses a request for memory that certainly cannot be filled. What lies in `replaced` is given back
+    /// before: when it depends on that, the task that finds out is returned.
+    fn check_room(
+        &mut self,
+        space: &AddressSpace,
+        length: u64,
+        replaced: &Range<u64>,
+    ) -> Result<Option<Task>, Errno> {
         // Page tables take one page in 512, and a few more at the edges.
         let tables = length / 256 + 16 * PAGE_SIZE;
         let free = space.capacity_bytes().saturating_sub(space.committed_bytes());
-        if length.saturating_add(tables) > free { Err(self.ran_out()) } else { Ok(()) }
+        let missing = length.saturating_add(tables).saturating_sub(free);
+        if missing > length_of(replaced) {
+            return Err(self.ran_out());
+        }
+        Ok((missing > 0).then_some(Task::Room(replaced.clone(), pages(missing))))
     }
 
     /// Counts a refusal for lack of memory.
@@ -134,16 +151,60 @@ impl Personality {
         Errno::ENOMEM
     }
 
+    /// The errno for a refusal, which is counted when memory is lacking.
+    fn refused(&mut self, error: MapError) -> Errno {
+        match error {
+            MapError::OutOfMemory { .. } => self.ran_out(),
+            other => other.into(),
+        }
+    }
+
     fn map(
         &mut self,
         space: &mut AddressSpace,
         range: &Range<u64>,
         protection: Protection,
     ) -> Result<(), Errno> {
-        space.map(range.start, length_of(range), protection).map_err(|error| match error {
-            MapError::OutOfMemory { .. } => self.ran_out(),
-            other => other.into(),
-        })
+        let mapped = space.map(range.start, length_of(range), protection);
+        mapped.map_err(|error| self.refused(error))
+    }
+
+    /// The rest of a memory call that is made again.
+    fn parked_job(&mut self) -> Option<Job> {
+        match self.take_parked() {
+            Parked::Memory(job) => Some(job),
+            other => {
+                self.thread_mut().parked = other;
+                None
+            }
+        }
+    }
+
+    /// Searches for `length` free bytes that end below `top`, or behind the host's part where there are
+    /// none; `None` when the call was parked to go on with that.
+    fn find_place(
+        &mut self,
+        space: &mut AddressSpace,
+        length: u64,
+        top: u64,
+    ) -> Result<Option<u64>, Errno> {
+        let mut below = match self.take_parked() {
+            Parked::Search { below } => below,
+            _ => top,
+        };
+        loop {
+            let from = if below <= MMAP_TOP { NULL_GUARD_END } else { HOST_END };
+            match space.search_free(length, from, below) {
+                Search::Found(start) => return Ok(Some(start)),
+                Search::Below(at) => below = at,
+                Search::Nothing if below <= MMAP_TOP && top == MMAP_TOP => below = USER_END,
+                Search::Nothing => return Err(self.ran_out()),
+            }
+            if space.portion_is_over() {
+                self.thread_mut().parked = Parked::Search { below };
+                return Ok(None);
+            }
+        }
     }
 }
 
@@ -153,30 +214,33 @@ pub(crate) fn brk(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
+    if let Some(job) = personality.parked_job() {
+        return job.run(personality, space);
+    }
     let wanted = arguments.get(0);
     let layout = &personality.layout;
-    let now = layout.break_now;
+    let (start, now) = (layout.break_start, layout.break_now);
     let unchanged = Ok(Answer::value(now));
-    if wanted < layout.break_start || wanted > MMAP_TOP {
+    if wanted < start || wanted > MMAP_TOP {
         return unchanged;
     }
-    let start = layout.break_start;
     let (old_end, new_end) = (heap_end(start, now), heap_end(start, wanted));
     if new_end > MMAP_TOP {
         return unchanged;
     }
     if new_end > old_end {
         let grown = old_end..new_end;
-        if personality.check_room(space, length_of(&grown)).is_err()
-            || personality.map(space, &grown, Protection::READ_WRITE).is_err()
-        {
+        let room = personality.check_room(space, length_of(&grown), &(0..0));
+        if room.is_err() || personality.map(space, &grown, Protection::READ_WRITE).is_err() {
             return unchanged;
         }
-    } else if new_end < old_end && space.unmap(new_end, old_end - new_end).is_err() {
-        return unchanged;
     }
     personality.layout.break_now = wanted;
-    Ok(Answer::value(wanted))
+    // What is given back reads as zero when it comes again, also where the mapping stays.
+    let kept = wanted.next_multiple_of(PAGE_SIZE)..now.next_multiple_of(PAGE_SIZE).min(new_end);
+    let discarded = (wanted < now && !kept.is_empty()).then_some(Task::Discard(kept));
+    let unmapped = (new_end < old_end).then_some(Task::Unmap(new_end..old_end));
+    Job::new([discarded, unmapped], Ok(wanted)).run(personality, space)
 }
 
 /// Where the heap's mapping ends when the break stands at `end`: at its page or, once the heap is
@@ -216,51 +280,24 @@ fn mmap_source(personality: &Personality, arguments: &Arguments) -> Result<Sourc
     }
 }
 
-/// Where a mapping goes, with the place made free for it.
-fn mmap_place(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    hint: u64,
-    length: u64,
-    flags: u64,
-) -> Result<Range<u64>, Errno> {
-    if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
-        let range = whole_pages(hint, length)?;
-        if range.start < NULL_GUARD_END {
-            return Err(Errno::EPERM);
-        }
-        personality.check_owned(&range)?;
-        if flags & MAP_FIXED_NOREPLACE == 0 {
-            space.unmap(range.start, length)?;
-        }
-        return Ok(range);
-    }
-    let hint = hint & !(PAGE_SIZE - 1);
-    if hint >= NULL_GUARD_END
-        && let Some(end) = hint.checked_add(length)
-        && end <= MMAP_TOP
-        && space.find_free(length, end) == Some(hint)
-    {
-        return Ok(hint..end);
-    }
-    let below = if flags & MAP_32BIT != 0 { 1 << 31 } else { MMAP_TOP };
-    let start = space.find_free(length, below).filter(|&start| start >= NULL_GUARD_END);
-    let start = start.ok_or_else(|| personality.ran_out())?;
-    Ok(start..start + length)
-}
-
 /// `mmap(void *hint, size_t length, int prot, int flags, int fd, off_t offset)`
 pub(crate) fn mmap(
     personality: &mut Personality,
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    let (length, flags) = (arguments.get(1), arguments.get(3));
+    if let Some(job) = personality.parked_job() {
+        return job.run(personality, space);
+    }
+    let (hint, length, flags) = (arguments.get(0), arguments.get(1), arguments.get(3));
+    if !arguments.get(5).is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL);
+    }
+    if flags & MAP_ANONYMOUS == 0 {
+        personality.files.description_of(arguments.int(4))?;
+    }
     let kind = flags & MAP_TYPE;
-    if length == 0
-        || !arguments.get(5).is_multiple_of(PAGE_SIZE)
-        || ![MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE].contains(&kind)
-    {
+    if length == 0 || ![MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE].contains(&kind) {
         return Err(Errno::EINVAL);
     }
     if kind == MAP_SHARED_VALIDATE && flags & MAP_SYNC != 0 {
@@ -268,46 +305,64 @@ pub(crate) fn mmap(
     }
     let length = round_up_to_page(length).ok_or(Errno::ENOMEM)?;
     let source = mmap_source(personality, arguments)?;
-    let protection = protection(arguments.get(2) & !PROT_SEM)?;
-    if flags & MAP_HUGETLB != 0 || length > MMAP_TOP {
+    let protection = protection(arguments.get(2) & (PROT_READ | PROT_WRITE | PROT_EXEC))?;
+    if flags & MAP_HUGETLB != 0 || length > USER_END {
         return Err(Errno::ENOMEM);
     }
+    let fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0;
+    let replaced = if fixed {
+        let range = whole_pages(hint, length)?;
+        if range.start < NULL_GUARD_END {
+            return Err(Errno::EPERM);
+        }
+        personality.check_owned(&range)?;
+        let replaces = flags & MAP_FIXED_NOREPLACE == 0;
+        if !replaces && space.search_free(length, range.start, range.end) != Search::Found(hint) {
+            return Err(Errno::EEXIST);
+        }
+        space.check_change(range.start, length)?;
+        if replaces { range } else { range.start..range.start }
+    } else {
+        0..0
+    };
     let reserves = protection.write && flags & MAP_NORESERVE == 0;
-    if reserves || matches!(source, Source::File { .. }) {
-        personality.check_room(space, length)?;
-    }
-    let range = mmap_place(personality, space, arguments.get(0), length, flags)?;
-    personality.map(space, &range, protection)?;
-    if let Source::File { node, offset } = source
-        && copy_file(personality, space, &range, node, offset).is_err()
-    {
-        space.unmap(range.start, length)?;
-        return Err(personality.ran_out());
-    }
-    Ok(Answer::value(range.start))
+    let room = if reserves || matches!(source, Source::File { .. }) {
+        personality.check_room(space, length, &replaced)?
+    } else {
+        None
+    };
+    let start =
+        if fixed { Some(hint) } else { mmap_place(personality, space, hint, length, flags)? };
+    let Some(start) = start else { return Ok(Answer::Again) };
+    let range = start..start + length;
+    let filled = match source {
+        Source::Zeros => None,
+        Source::File { node, offset } => {
+            Some(Task::Fill { start, rest: range.clone(), node, offset })
+        }
+    };
+    let unmapped = (!replaced.is_empty()).then_some(Task::Unmap(replaced));
+    let mapped = Some(Task::Map(range, protection));
+    Job::new([room, unmapped, mapped, filled], Ok(start)).run(personality, space)
 }
 
-/// Fills a fresh mapping from a file; what lies behind the file's end stays zero.
-fn copy_file(
-    personality: &Personality,
+/// Where a mapping goes that may go anywhere; `None` when the call was parked to go on searching.
+fn mmap_place(
+    personality: &mut Personality,
     space: &mut AddressSpace,
-    range: &Range<u64>,
-    node: Node,
-    offset: u64,
-) -> Result<(), Errno> {
-    let mut chunk = [0; CHUNK];
-    let mut at = range.start;
-    while at < range.end {
-        let wanted = to_usize((range.end - at).min(CHUNK as u64));
-        let from = offset.checked_add(at - range.start).ok_or(Errno::EOVERFLOW)?;
-        let count = personality.files.system.read(node, from, &mut chunk[..wanted]);
-        space.load(at, &chunk[..count])?;
-        if count < wanted {
-            break;
-        }
-        at += wanted as u64;
+    hint: u64,
+    length: u64,
+    flags: u64,
+) -> Result<Option<u64>, Errno> {
+    let hint = hint & !(PAGE_SIZE - 1);
+    if let Some(end) = hint.checked_add(length)
+        && personality.owns(&(hint..end))
+        && space.search_free(length, hint, end) == Search::Found(hint)
+    {
+        return Ok(Some(hint));
     }
-    Ok(())
+    let top = if flags & MAP_32BIT != 0 { 1 << 31 } else { MMAP_TOP };
+    personality.find_place(space, length, top)
 }
 
 /// `munmap(void *start, size_t length)`
@@ -316,187 +371,40 @@ pub(crate) fn munmap(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
+    if let Some(job) = personality.parked_job() {
+        return job.run(personality, space);
+    }
     let range = whole_pages(arguments.get(0), arguments.get(1)).map_err(|_| Errno::EINVAL)?;
     if range.is_empty() || !personality.owns(&range) {
         return Err(Errno::EINVAL);
     }
-    space.unmap(range.start, length_of(&range))?;
-    Ok(Answer::ZERO)
+    space.check_change(range.start, length_of(&range))?;
+    Job::new([Some(Task::Unmap(range))], Ok(0)).run(personality, space)
 }
 
-/// `mprotect(void *start, size_t length, int prot)`
+/// `mprotect(void *start, size_t length, int prot)`: changes what lies before a hole, as Linux.
 pub(crate) fn mprotect(
     personality: &mut Personality,
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
+    if let Some(job) = personality.parked_job() {
+        return job.run(personality, space);
+    }
     let range = whole_pages(arguments.get(0), arguments.get(1))?;
-    let protection = protection(arguments.get(2))?;
     if range.is_empty() {
         return Ok(Answer::ZERO);
     }
+    let protection = protection(arguments.get(2))?;
     personality.check_owned(&range)?;
-    space.protect(range.start, length_of(&range), protection)?;
-    Ok(Answer::ZERO)
-}
-
-/// `mremap(void *old, size_t old_length, size_t new_length, int flags, void *new)`
-pub(crate) fn mremap(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    let flags = arguments.get(3);
-    let old = whole_pages(arguments.get(0), arguments.get(1)).map_err(|_| Errno::EINVAL)?;
-    let new_length = round_up_to_page(arguments.get(2)).ok_or(Errno::EINVAL)?;
-    let fixed = flags & MREMAP_FIXED != 0;
-    // Not offered: MREMAP_DONTUNMAP, and the old length 0 that duplicates a shared mapping.
-    if flags & !(MREMAP_MAYMOVE | MREMAP_FIXED) != 0
-        || fixed && flags & MREMAP_MAYMOVE == 0
-        || new_length == 0
-        || old.is_empty()
-    {
-        return Err(Errno::EINVAL);
-    }
-    if !personality.owns(&old) || !space.is_mapped(old.start, length_of(&old)) {
-        return Err(Errno::EFAULT);
-    }
-    let rights = space.protection_at(old.end - PAGE_SIZE).ok_or(Errno::EFAULT)?;
-    let grows_by = new_length.saturating_sub(length_of(&old));
-    if grows_by > 0 && rights.write {
-        personality.check_room(space, grows_by)?;
-    }
-    if fixed {
-        let new = whole_pages(arguments.get(4), new_length).map_err(|_| Errno::EINVAL)?;
-        if !personality.owns(&new) || new.start < old.end && old.start < new.end {
-            return Err(Errno::EINVAL);
-        }
-        space.unmap(new.start, new_length)?;
-        return move_to(personality, space, old, &new, rights);
-    }
-    if new_length <= length_of(&old) {
-        if new_length < length_of(&old) {
-            space.unmap(old.start + new_length, length_of(&old) - new_length)?;
-        }
-        return Ok(Answer::value(old.start));
-    }
-    let in_place = old.end..old.end.saturating_add(grows_by);
-    if personality.owns(&(old.start..in_place.end))
-        && personality.map(space, &in_place, rights).is_ok()
-    {
-        return Ok(Answer::value(old.start));
-    }
-    if flags & MREMAP_MAYMOVE == 0 {
+    let mapped = range.start..space.mapped_up_to(range.start).min(range.end);
+    if mapped.is_empty() {
         return Err(Errno::ENOMEM);
     }
-    let start = space.find_free(new_length, MMAP_TOP).filter(|&start| start >= NULL_GUARD_END);
-    let start = start.ok_or_else(|| personality.ran_out())?;
-    move_to(personality, space, old, &(start..start + new_length), rights)
+    space.check_change(mapped.start, length_of(&mapped))?;
+    let outcome = if mapped == range { Ok(0) } else { Err(Errno::ENOMEM) };
+    Job::new([Some(Task::Protect(mapped, protection))], outcome).run(personality, space)
 }
 
-/// Moves a mapping to a free place, cutting or extending it at its end.
-fn move_to(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    old: Range<u64>,
-    new: &Range<u64>,
-    rights: Protection,
-) -> Outcome {
-    let (old_length, new_length) = (length_of(&old), length_of(new));
-    let kept = old_length.min(new_length);
-    if kept < new_length {
-        personality.map(space, &(new.start + kept..new.end), rights)?;
-    }
-    if let Err(error) = space.relocate(old.start, kept, new.start) {
-        if kept < new_length {
-            space.unmap(new.start + kept, new_length - kept)?;
-        }
-        return Err(error.into());
-    }
-    if kept < old_length {
-        space.unmap(old.start + kept, old_length - kept)?;
-    }
-    Ok(Answer::value(new.start))
-}
-
-/// `madvise(void *start, size_t length, int advice)`
-pub(crate) fn madvise(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    const DONTNEED: u32 = 4;
-    const FREE: u32 = 8;
-    const DONTNEED_LOCKED: u32 = 24;
-    let range = whole_pages(arguments.get(0), arguments.get(1)).map_err(|_| Errno::EINVAL)?;
-    match arguments.uint(2) {
-        // The kernel may throw pages under MADV_FREE away at any time; doing it at once gives the
-        // memory back to the guest.
-        DONTNEED | FREE | DONTNEED_LOCKED => {
-            if range.is_empty() {
-                return Ok(Answer::ZERO);
-            }
-            personality.check_owned(&range)?;
-            space.discard(range.start, length_of(&range))?;
-            Ok(Answer::ZERO)
-        }
-        // NORMAL, RANDOM, SEQUENTIAL, WILLNEED; DONTFORK, DOFORK; MERGEABLE, UNMERGEABLE, HUGEPAGE,
-        // NOHUGEPAGE, DONTDUMP, DODUMP, WIPEONFORK, KEEPONFORK, COLD, PAGEOUT, POPULATE_READ,
-        // POPULATE_WRITE: hints about things that do not exist here.
-        0..=3 | 10..=23 => check_mapped(space, &range),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-fn check_mapped(space: &AddressSpace, range: &Range<u64>) -> Outcome {
-    if range.is_empty() || space.is_mapped(range.start, length_of(range)) {
-        Ok(Answer::ZERO)
-    } else {
-        Err(Errno::ENOMEM)
-    }
-}
-
-/// `mincore(void *start, size_t length, unsigned char *out)`: every page is in memory.
-pub(crate) fn mincore(
-    _: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    let range = whole_pages(arguments.get(0), arguments.get(1))?;
-    let answer = check_mapped(space, &range)?;
-    let pages = to_usize(length_of(&range) / PAGE_SIZE);
-    let resident = [1; CHUNK];
-    for done in (0..pages).step_by(CHUNK) {
-        let at = arguments.get(2).checked_add(done as u64).ok_or(Errno::EFAULT)?;
-        space.write(at, &resident[..CHUNK.min(pages - done)])?;
-    }
-    Ok(answer)
-}
-
-/// `msync(void *start, size_t length, int flags)`: nothing stands behind memory.
-pub(crate) fn msync(
-    _: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    const ASYNC: u32 = 1;
-    const SYNC: u32 = 4;
-    let flags = arguments.uint(2);
-    if flags & !7 != 0 || flags & (ASYNC | SYNC) == ASYNC | SYNC {
-        return Err(Errno::EINVAL);
-    }
-    check_mapped(space, &whole_pages(arguments.get(0), arguments.get(1))?)
-}
-
-/// `mlock`, `mlock2` and `munlock`: guest memory is never swapped by the guest's "kernel".
-pub(crate) fn mlock(
-    _: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    let start = arguments.get(0) & !(PAGE_SIZE - 1);
-    let end = arguments.get(0).checked_add(arguments.get(1)).ok_or(Errno::EINVAL)?;
-    check_mapped(space, &whole_pages(start, end - start)?)
-}
-
-const _: () = assert!(MMAP_TOP < STACK_TOP, "the stack lies above the mmap area");
+const _: () =
+    assert!(MMAP_TOP < STACK_TOP && STACK_TOP < HOST_END, "the stack lies in the host's part");

@@ -2,9 +2,10 @@
 
 use crate::answer::Answer;
 use crate::clock::Clock;
+use crate::files::transfer::Buffers;
 use crate::files::{Files, OutputStream};
 use crate::guest::{Arguments, low_half};
-use crate::memory::Layout;
+use crate::memory::{Job, Layout};
 use crate::process::Process;
 use crate::signals::{Dispositions, SignalState};
 use crate::table::{self, Counts, SystemCallCount, Treatment};
@@ -48,15 +49,33 @@ pub(crate) struct Thread {
     pub(crate) fs_base: u64,
     pub(crate) signals: SignalState,
     pub(crate) parked: Parked,
+    /// The call that is parked: what is known of it is nothing to another one.
+    pub(crate) parked_call: Option<SystemCall>,
 }
 
-/// How far a call came that is made again; all zero while none is parked.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Parked {
-    /// Bytes of a write that are in the output buffer already.
-    pub(crate) written: u64,
+impl Thread {
+    /// A thread none of whose calls is parked.
+    pub(crate) const fn new(name: [u8; 16], fs_base: u64, signals: SignalState) -> Self {
+        Self { name, fs_base, signals, parked: Parked::Nothing, parked_call: None }
+    }
+}
+
+/// How far a call came that is made again.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Parked {
+    /// None is parked, or it begins anew.
+    #[default]
+    Nothing,
     /// When a sleep ends, on the monotonic clock.
-    pub(crate) until: Option<u64>,
+    Until(u64),
+    /// Bytes that are done.
+    Done(u64),
+    /// A transfer, with what was moved.
+    Transfer(Buffers),
+    /// A search for free addresses, which goes on below.
+    Search { below: u64 },
+    /// A memory call, with what is left to do.
+    Memory(Job),
 }
 
 /// The generator behind `getrandom`, `/dev/urandom` and `AT_RANDOM`.
@@ -83,7 +102,7 @@ impl Personality {
     ) -> Self {
         let stack_bytes = layout.stack.end - layout.stack.start;
         let signals = SignalState::new();
-        let thread = Thread { name, fs_base: 0, signals, parked: Parked::default() };
+        let thread = Thread::new(name, 0, signals);
         Self {
             threads: vec![thread],
             current: 0,
@@ -99,8 +118,14 @@ impl Personality {
 
     /// Answers a system call. See [`Answer`] for what the caller does then.
     ///
-    /// A call that is repeated because its answer was to park is counted once.
+    /// Work is bounded: a call whose size the guest chooses does a portion ([`ampoule_memory::PORTION`]) and
+    /// answers [`Answer::Again`]. A call that is repeated because its answer was to park is counted once.
     pub fn system_call(&mut self, space: &mut AddressSpace, call: &SystemCall) -> Answer {
+        space.begin_portion();
+        let thread = self.thread_mut();
+        if thread.parked_call.as_ref() != Some(call) {
+            thread.parked = Parked::Nothing;
+        }
         let number = low_half(call.number);
         let arguments = Arguments(call.arguments);
         let entry = table::lookup(number);
@@ -110,8 +135,9 @@ impl Personality {
             Some(Treatment::Absent) | None => Err(crate::Errno::ENOSYS),
         };
         let answer = outcome.unwrap_or_else(|errno| Answer::Return(errno.as_result()));
-        if !answer.is_parked() {
-            self.thread_mut().parked = Parked::default();
+        let thread = self.thread_mut();
+        thread.parked_call = answer.is_parked().then_some(*call);
+        if thread.parked_call.is_none() {
             self.counts.add(number);
         }
         answer
@@ -223,6 +249,25 @@ impl Personality {
             random: Random::new([0; 32]),
             clock,
             counts: Counts::default(),
+        }
+    }
+
+    /// Parks the call that is being answered, to go on with `parked` in another portion.
+    pub(crate) fn park(&mut self, parked: Parked) -> Answer {
+        self.thread_mut().parked = parked;
+        Answer::Again
+    }
+
+    /// Takes what is known of a call that was parked.
+    pub(crate) fn take_parked(&mut self) -> Parked {
+        std::mem::take(&mut self.thread_mut().parked)
+    }
+
+    /// Takes how many bytes are done.
+    pub(crate) fn take_done(&mut self) -> u64 {
+        match self.take_parked() {
+            Parked::Done(done) => done,
+            _ => 0,
         }
     }
 

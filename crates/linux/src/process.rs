@@ -9,11 +9,14 @@ use crate::files::path::{Found, Last, path_argument};
 use crate::files::system::Kind;
 use crate::files::transfer::DEVICE_READ_MAX;
 use crate::guest::{Arguments, CHUNK, Record, read_pair, read_u32, to_usize, write_some};
-use crate::personality::Personality;
+use crate::personality::{Parked, Personality};
 use crate::time;
 use ampoule_abi::layout::USER_END;
 use ampoule_memory::AddressSpace;
 use serde::{Deserialize, Serialize};
+
+/// Bytes that could be copied in the time in which a random one is made.
+pub(crate) const RANDOM_PRICE: u64 = 3;
 
 /// What `getpid` and `gettid` say.
 pub(crate) const PROCESS_ID: u32 = 2;
@@ -498,10 +501,14 @@ pub(crate) fn getrandom(
     }
     let length = arguments.get(1).min(DEVICE_READ_MAX);
     let mut chunk = [0; CHUNK];
-    let mut done = 0;
+    let mut done = personality.take_done();
     while done < length {
+        if space.portion_is_over() {
+            return Ok(personality.park(Parked::Done(done)));
+        }
         let wanted = to_usize((length - done).min(CHUNK as u64));
         personality.random.fill(&mut chunk[..wanted]);
+        space.charge_bytes(RANDOM_PRICE * wanted as u64);
         let at = arguments.get(0).checked_add(done);
         let written = at.map_or(0, |at| write_some(space, at, &chunk[..wanted]));
         done += written as u64;

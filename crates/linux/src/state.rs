@@ -9,7 +9,7 @@ pub(crate) mod bytes;
 use crate::clock::{Clock, HostClock};
 use crate::files::{Files, FilesState};
 use crate::memory::Layout;
-use crate::personality::{Parked, Personality, Thread};
+use crate::personality::{Personality, Thread};
 use crate::process::Process;
 use crate::signals::{Dispositions, SignalState};
 use crate::startup::{STACK_MAX, STACK_MIN};
@@ -109,8 +109,7 @@ impl Personality {
         ensure(state.thread.name.0.len() == name.len(), "thread name")?;
         name.copy_from_slice(&state.thread.name.0);
         ensure(state.thread.fs_base < USER_END, "FS base")?;
-        let (signals, parked) = (state.thread.signals.clone(), Parked::default());
-        let thread = Thread { name, fs_base: state.thread.fs_base, signals, parked };
+        let thread = Thread::new(name, state.thread.fs_base, state.thread.signals.clone());
 
         let mut dispositions = Dispositions::new();
         for (&signal, action) in &state.signal_actions {

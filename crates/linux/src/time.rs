@@ -5,7 +5,7 @@ use crate::answer::{Answer, Outcome};
 use crate::clock::NANOSECONDS_PER_SECOND;
 use crate::errno::Errno;
 use crate::guest::{Arguments, Record, read_pair};
-use crate::personality::Personality;
+use crate::personality::{Parked, Personality};
 use ampoule_memory::AddressSpace;
 
 /// Ticks a second of `times`; also what `AT_CLKTCK` says.
@@ -85,7 +85,11 @@ impl Personality {
     pub(crate) fn sleep(&mut self, nanoseconds: u64, done: Outcome) -> Outcome {
         let now = self.clock.monotonic();
         let until = now.saturating_add(nanoseconds);
-        let until = *self.thread_mut().parked.until.get_or_insert(until);
+        let until = match self.take_parked() {
+            Parked::Until(until) => until,
+            _ => until,
+        };
+        self.thread_mut().parked = Parked::Until(until);
         match until.checked_sub(now) {
             None | Some(0) => done,
             Some(nanoseconds) => Ok(Answer::Sleep { nanoseconds }),

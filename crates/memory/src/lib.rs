@@ -10,6 +10,7 @@ mod extent;
 mod frames;
 mod image;
 mod mapping;
+mod meter;
 mod physical;
 mod protection;
 mod space;
@@ -19,9 +20,10 @@ pub use address::{PhysicalAddress, round_up_to_page};
 pub use extent::Extent;
 pub use image::SealedSpace;
 pub use mapping::{Mapping, OutOfBounds};
+pub use meter::PORTION;
 pub use physical::PhysicalMemory;
 pub use protection::{Access, Privilege, Protection};
 pub use space::{
     AccessError, AddressSpace, AreaDescription, DescriptionError, FaultOutcome, MapError,
-    PinnedRange, RestoreError, Restored, SpaceDescription,
+    PinnedRange, RestoreError, Restored, Search, SpaceDescription,
 };

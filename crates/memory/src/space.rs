@@ -5,26 +5,30 @@
 
 mod access;
 mod area;
+mod change;
+mod commit;
 mod description;
 mod error;
 mod restore;
 mod working_set;
 
 pub use access::{AccessError, FaultOutcome};
+pub use area::Search;
 pub use description::{AreaDescription, DescriptionError, PinnedRange, SpaceDescription};
 pub use error::MapError;
 pub use restore::{RestoreError, Restored};
 pub(crate) use working_set::WorkingSet;
 
-use crate::address::{PhysicalAddress, is_page_aligned, round_up_to_page, to_usize};
-use crate::frames::{BLOCK_FRAMES, FrameAllocator, Run};
+use crate::address::{PhysicalAddress, is_page_aligned, round_up_to_page};
+use crate::frames::{BLOCK_FRAMES, FrameAllocator};
 use crate::image::{SMALL_FRAMES, SealedSpace};
 use crate::mapping::Mapping;
+use crate::meter::{Meter, cost};
 use crate::physical::PhysicalMemory;
 use crate::protection::{Privilege, Protection};
 use crate::table::{Entry, PageTables};
 use ampoule_abi::layout::{NULL_GUARD_END, PAGE_SIZE, USER_END};
-use area::{Area, Areas, Backing};
+use area::{Area, Areas};
 use restore::Tracking;
 use std::collections::BTreeMap;
 use std::io;
@@ -33,11 +37,6 @@ use std::sync::Arc;
 /// Bytes of a block: what one page table or one large leaf maps. Pages of a block are committed
 /// together at a first touch, so that a guest which walks through fresh memory faults once in 2 MiB.
 const BLOCK: u64 = BLOCK_FRAMES * PAGE_SIZE;
-/// The page size as a step for ranges.
-const PAGE_STEP: usize = to_usize(PAGE_SIZE);
-/// What is committed ahead of its touch is at most this share of the free frames, so that little is
-/// wasted when they run short.
-const AHEAD_SHARE: u64 = 16;
 /// Most separate ranges, as Linux's `vm.max_map_count`; bounds what a guest can make the host keep.
 const AREAS_MAX: usize = 65_530;
 
@@ -68,6 +67,8 @@ pub struct AddressSpace {
     generation: u64,
     /// There is nothing in memory; see [`Self::clear`].
     is_blank: bool,
+    /// See [`Self::begin_portion`].
+    meter: Meter,
 }
 
 /// Everything about an address space but its memory.
@@ -129,7 +130,15 @@ impl AddressSpace {
         shape: Shape,
         base: Option<Arc<SealedSpace>>,
     ) -> Self {
-        Self { memory, shape, base, tracking: Tracking::default(), generation: 0, is_blank: false }
+        Self {
+            memory,
+            shape,
+            base,
+            tracking: Tracking::default(),
+            generation: 0,
+            is_blank: false,
+            meter: Meter::new(),
+        }
     }
 
     /// Copies the memory into a sealed image. Attached memory is not part of it.
@@ -140,6 +149,30 @@ impl AddressSpace {
         // Pages of an image are copied and tracked one by one.
         self.split_large(0, USER_END);
         SealedSpace::new(&self.memory, self.shape.clone()).map(Arc::new)
+    }
+
+    /// Begins to count the work that is done for the guest. Whatever changes or reads memory counts by
+    /// itself; what has no end in sight (`*_some`, [`Self::search_free`]) stops once it comes to
+    /// [`crate::PORTION`].
+    pub const fn begin_portion(&mut self) {
+        self.meter = Meter::new();
+    }
+
+    /// Counts work that was done for the guest elsewhere: `bytes` made, compared or copied.
+    pub const fn charge_bytes(&mut self, bytes: u64) {
+        self.meter.charge_bytes(bytes);
+    }
+
+    /// Whether enough was done, so that it is time to look whether the guest may go on.
+    #[must_use]
+    pub const fn portion_is_over(&self) -> bool {
+        self.meter.is_over()
+    }
+
+    /// Units of work since [`Self::begin_portion`].
+    #[must_use]
+    pub const fn work(&self) -> u64 {
+        self.meter.spent()
     }
 
     /// Guest-physical memory: the guest's own from address zero on, and what is attached.
@@ -193,8 +226,9 @@ impl AddressSpace {
         let pages = (end - start) / PAGE_SIZE;
         if pages < BLOCK_FRAMES && pages <= self.committable() && !protection.is_none() {
             // Small mappings are used at once: committing them here saves the guest a fault. Larger
-            // ones may get large leaves when they are touched.
-            self.commit(start, end, protection)?;
+            // ones may get large leaves when they are touched. When memory runs short, that is found
+            // out then, too.
+            let _ = self.commit(start, (start, end), protection);
         }
         Ok(())
     }
@@ -245,94 +279,17 @@ impl AddressSpace {
         self.insert(start, Area::pinned(end, protection))
     }
 
-    /// Unmaps the range, as `munmap(2)`: holes are fine.
-    ///
-    /// # Errors
-    /// [`MapError`]; nothing is changed then, except when the host refuses half-way
-    /// ([`MapError::Host`]).
-    pub fn unmap(&mut self, start: u64, length: u64) -> Result<(), MapError> {
-        let end = self.user_range(start, length)?;
-        self.refuse_pinned(start, end)?;
-        self.isolate(start, end)?;
-        for (at, area) in self.shape.areas.take(start, end) {
-            self.withdraw(at, area.end)?;
-        }
-        Ok(())
-    }
-
-    /// Changes the rights of every page in the range, as `mprotect(2)`.
-    ///
-    /// # Errors
-    /// [`MapError`]; nothing is changed then, except when the host refuses half-way
-    /// ([`MapError::Host`]).
-    pub fn protect(
-        &mut self,
-        start: u64,
-        length: u64,
-        protection: Protection,
-    ) -> Result<(), MapError> {
-        let end = self.user_range(start, length)?;
-        check_rights(protection)?;
-        self.refuse_pinned(start, end)?;
-        if !self.shape.areas.covers(start, end) {
-            return Err(MapError::NotMapped { start, length });
-        }
-        self.isolate(start, end)?;
-        self.shape.areas.set_protection(start, end, protection);
-        let changed = self.rewrite(start, end, |_, entry| {
-            Entry::leaf(entry.target(), protection, Privilege::User)
-        });
-        self.evict(&changed)
-    }
-
-    /// Moves the pages of a range, contents and all, as `mremap(2)` with `MREMAP_MAYMOVE`.
-    ///
-    /// # Errors
-    /// [`MapError`]; nothing is changed then, except when the host refuses half-way
-    /// ([`MapError::Host`]) or memory for page tables runs out ([`MapError::OutOfMemory`]).
-    pub fn relocate(&mut self, from: u64, length: u64, to: u64) -> Result<(), MapError> {
-        let end = self.user_range(from, length)?;
-        self.free_range(to, length)?;
-        self.refuse_pinned(from, end)?;
-        if !self.shape.areas.covers(from, end) {
-            return Err(MapError::NotMapped { start: from, length });
-        }
-        let committed: Vec<u64> = self.committed(from, end).map(|(page, _)| page).collect();
-        for page in committed {
-            let target = to + (page - from);
-            self.prepare_tables(target, target + PAGE_SIZE)?;
-        }
-        self.isolate(from, end)?;
-        for (at, area) in self.shape.areas.take(from, end) {
-            let target = to + (at - from);
-            self.insert(target, Area { end: to + (area.end - from), ..area })?;
-            let moved = self.rewrite(at, area.end, |page, entry| {
-                self.shape.tables.replace(&self.memory, to + (page - from), entry);
-                Entry::EMPTY
-            });
-            self.evict(&moved)?;
-        }
-        Ok(())
-    }
-
-    /// Makes the range read as zeros again, as `madvise(2)` with `MADV_DONTNEED`.
-    ///
-    /// # Errors
-    /// [`MapError`].
-    pub fn discard(&mut self, start: u64, length: u64) -> Result<(), MapError> {
-        let end = self.user_range(start, length)?;
-        self.refuse_pinned(start, end)?;
-        if !self.shape.areas.covers(start, end) {
-            return Err(MapError::NotMapped { start, length });
-        }
-        self.split_large(start, end);
-        self.withdraw(start, end)
-    }
-
-    /// Start of the highest free range of `length` bytes that ends at or below `below`.
-    #[must_use]
-    pub fn find_free(&self, length: u64, below: u64) -> Option<u64> {
-        self.shape.areas.find_free(round_up_to_page(length)?, below.min(USER_END))
+    /// Searches for the highest free range of `length` bytes in `[from, below)`, a portion at a time:
+    /// [`Search::Below`] says where to go on.
+    pub fn search_free(&mut self, length: u64, from: u64, below: u64) -> Search {
+        /// Ranges passed for a unit of work.
+        const RANGES: u64 = 8;
+        let Some(length) = round_up_to_page(length) else { return Search::Nothing };
+        let steps = crate::PORTION * RANGES / 4;
+        let below = below.min(USER_END);
+        let (found, taken) = self.shape.areas.find_free(length, from, below, steps);
+        self.meter.charge(cost::STEP + taken / RANGES);
+        found
     }
 
     /// Whether every page of the range is mapped, with whatever rights.
@@ -341,15 +298,22 @@ impl AddressSpace {
         start.checked_add(length).is_some_and(|end| self.shape.areas.covers(start, end))
     }
 
+    /// Up to where every page from `start` on is mapped, with whatever rights; `start` when none is.
+    #[must_use]
+    pub fn mapped_up_to(&self, start: u64) -> u64 {
+        self.shape.areas.mapped_up_to(start)
+    }
+
+    /// The mapping that holds `address`, if any: its end and its rights.
+    #[must_use]
+    pub fn mapping_at(&self, address: u64) -> Option<(u64, Protection)> {
+        self.shape.areas.at(address).map(|area| (area.end, area.protection))
+    }
+
     /// Rights of the mapping that holds `address`, if any.
     #[must_use]
     pub fn protection_at(&self, address: u64) -> Option<Protection> {
         self.shape.areas.at(address).map(|area| area.protection)
-    }
-
-    /// How many pages may be committed together.
-    fn committable(&self) -> u64 {
-        (self.shape.frames.available() / AHEAD_SHARE).clamp(1, BLOCK_FRAMES)
     }
 
     fn entry(&self, address: u64) -> Entry {
@@ -366,6 +330,7 @@ impl AddressSpace {
         }
         self.shape.has_grown = true;
         self.shape.areas.insert(start, area);
+        self.meter.charge(cost::AREA);
         Ok(())
     }
 
@@ -376,176 +341,6 @@ impl AddressSpace {
             self.shape.changes += 1;
         }
         self.shape.has_grown = true;
-    }
-
-    /// Splits areas so that none crosses `start` or `end`, and large leaves in between.
-    fn isolate(&mut self, start: u64, end: u64) -> Result<(), MapError> {
-        self.note_change(start, end);
-        // A split adds at most two areas.
-        if self.shape.areas.len() + 2 > AREAS_MAX {
-            return Err(MapError::TooManyAreas { limit: AREAS_MAX });
-        }
-        self.shape.areas.split_at(start);
-        self.shape.areas.split_at(end);
-        self.split_large(start, end);
-        Ok(())
-    }
-
-    /// Splits every large leaf that has a page in `[start, end)`. Needs no memory: each one's table
-    /// was set aside when it was made, so that a guest without memory can still give some back.
-    fn split_large(&mut self, start: u64, end: u64) {
-        let first = start & !(BLOCK - 1);
-        let blocks: Vec<_> = self.shape.large.range(first..end).map(|(&b, &t)| (b, t)).collect();
-        for (block, table) in blocks {
-            self.generation += 1;
-            self.shape.large.remove(&block);
-            self.shape.tables.split(&self.memory, block, table);
-        }
-    }
-
-    /// Maps the empty block at `block` by one large leaf; `false` when there is no block of frames.
-    fn commit_large(&mut self, block: u64, protection: Protection) -> Result<bool, MapError> {
-        let Some(run) = self.shape.frames.allocate_block(self.shape.boundary) else {
-            return Ok(false);
-        };
-        if let Err(error) = self.prepare_tables(block, block + BLOCK) {
-            self.shape.frames.release(run);
-            return Err(error);
-        }
-        let physical = PhysicalAddress::new(run.offset());
-        let leaf = Entry::leaf(physical, protection, Privilege::User);
-        if let Some(table) = self.shape.tables.join(&self.memory, block, leaf) {
-            self.shape.large.insert(block, table);
-        }
-        Ok(true)
-    }
-
-    /// Frames that read as zero: up to `wanted`, contiguous.
-    fn allocate(&mut self, wanted: u64) -> Option<Run> {
-        let run = self.shape.frames.allocate(wanted)?;
-        let stale = self.shape.image_frames.saturating_sub(run.first).min(run.count);
-        if stale > 0 {
-            // Discarded frames of an image show the image's bytes again.
-            self.memory.zero(run.offset(), stale * PAGE_SIZE).ok()?;
-        }
-        Some(run)
-    }
-
-    fn prepare_tables(&mut self, start: u64, end: u64) -> Result<(), MapError> {
-        let tables = self.shape.tables;
-        let memory = self.memory.clone();
-        let in_use = self.shape.frames.in_use();
-        let mut at = start;
-        while at < end {
-            tables
-                .prepare(&memory, at, || self.allocate(1))
-                .map_err(|_| MapError::OutOfMemory { capacity: self.capacity_bytes() })?;
-            at = (at & !(BLOCK - 1)) + BLOCK;
-        }
-        if self.shape.frames.in_use() != in_use {
-            self.tracking.forget_tables();
-        }
-        Ok(())
-    }
-
-    /// Enters `[start, end)` onto contiguous memory from `physical` on.
-    fn enter_range(
-        &mut self,
-        start: u64,
-        end: u64,
-        physical: PhysicalAddress,
-        protection: Protection,
-        privilege: Privilege,
-    ) -> Result<(), MapError> {
-        self.prepare_tables(start, end)?;
-        for page in (start..end).step_by(PAGE_STEP) {
-            let target = PhysicalAddress::new(physical.get() + (page - start));
-            let entry = Entry::leaf(target, protection, privilege);
-            self.shape.tables.replace(&self.memory, page, entry);
-        }
-        Ok(())
-    }
-
-    /// Gives every page of `[start, end)` that has none a zeroed frame.
-    fn commit(&mut self, start: u64, end: u64, protection: Protection) -> Result<(), MapError> {
-        self.prepare_tables(start, end)?;
-        let mut at = start;
-        while at < end {
-            if self.entry(at).is_committed() {
-                at += PAGE_SIZE;
-                continue;
-            }
-            let gap = (at..end)
-                .step_by(PAGE_STEP)
-                .take_while(|&page| !self.entry(page).is_committed())
-                .count() as u64;
-            let run = self.allocate(gap).ok_or(self.out_of_memory())?;
-            let physical = PhysicalAddress::new(run.offset());
-            self.enter_range(at, at + run.length(), physical, protection, Privilege::User)?;
-            at += run.length();
-        }
-        Ok(())
-    }
-
-    /// Takes the frames of `[start, end)` away and frees them.
-    fn withdraw(&mut self, start: u64, end: u64) -> Result<(), MapError> {
-        self.note_change(start, end);
-        self.take_back(start, end)
-    }
-
-    /// As [`Self::withdraw`], for what the base does not have.
-    fn take_back(&mut self, start: u64, end: u64) -> Result<(), MapError> {
-        for run in self.rewrite(start, end, |_, _| Entry::EMPTY) {
-            self.memory
-                .discard(run.offset(), run.length())
-                .map_err(|error| MapError::Host { kind: error.kind() })?;
-            self.shape.frames.release(run);
-        }
-        Ok(())
-    }
-
-    /// Replaces every committed entry of `[start, end)` and returns the frames behind them, merged
-    /// into runs.
-    fn rewrite(&self, start: u64, end: u64, replacement: impl Fn(u64, Entry) -> Entry) -> Vec<Run> {
-        let mut runs: Vec<Run> = Vec::new();
-        for (page, entry) in self.committed(start, end) {
-            self.shape.tables.replace(&self.memory, page, replacement(page, entry));
-            match runs.last_mut() {
-                Some(run) if run.first + run.count == entry.frame() => run.count += 1,
-                _ => runs.push(Run { first: entry.frame(), count: 1 }),
-            }
-        }
-        runs
-    }
-
-    /// The committed pages of `[start, end)`. Cost: ranges without a table are skipped whole.
-    fn committed(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, Entry)> {
-        let mut next = start;
-        std::iter::from_fn(move || {
-            while next < end {
-                let page = next;
-                match self.shape.tables.lookup(&self.memory, page) {
-                    Some(entry) => {
-                        next += PAGE_SIZE;
-                        if entry.is_committed() {
-                            return Some((page, entry));
-                        }
-                    }
-                    None => next = (page & !(BLOCK - 1)) + BLOCK,
-                }
-            }
-            None
-        })
-    }
-
-    /// Makes the hypervisor forget what it cached for these frames.
-    fn evict(&self, runs: &[Run]) -> Result<(), MapError> {
-        for run in runs {
-            self.memory
-                .evict_translations(run.offset(), run.length())
-                .map_err(|error| MapError::Host { kind: error.kind() })?;
-        }
-        Ok(())
     }
 
     /// Checks a range that the guest may map and returns its end.
@@ -569,8 +364,7 @@ impl AddressSpace {
     }
 
     fn refuse_pinned(&self, start: u64, end: u64) -> Result<(), MapError> {
-        let pinned = |area: &Area| area.backing == Backing::Pinned;
-        if self.shape.areas.within(start, end).any(|(_, area)| pinned(area)) {
+        if self.shape.areas.has_pinned(start, end) {
             return Err(MapError::Pinned { start, length: end - start });
         }
         Ok(())

@@ -5,6 +5,7 @@
 
 use crate::address::PhysicalAddress;
 use crate::frames::Run;
+use crate::meter::{Meter, cost};
 use crate::physical::PhysicalMemory;
 use crate::protection::{Access, Privilege, Protection};
 use ampoule_abi::layout::PAGE_SIZE;
@@ -70,6 +71,11 @@ impl Entry {
 
     pub(crate) const fn is_present(self) -> bool {
         self.0 & Self::PRESENT != 0
+    }
+
+    /// Whether the processor went by it.
+    pub(crate) const fn was_used(self) -> bool {
+        self.0 & Self::ACCESSED != 0
     }
 
     /// Whether a frame stands behind the entry, accessible or not.
@@ -172,6 +178,19 @@ impl PageTables {
         Some(table.target())
     }
 
+    /// Puts the empty `table` in place of the large leaf at `block`, and returns the leaf.
+    pub(crate) fn part(
+        self,
+        memory: &PhysicalMemory,
+        block: u64,
+        table: PhysicalAddress,
+    ) -> Option<Entry> {
+        let slot = self.directory_slot(memory, block)?;
+        let large = memory.read_u64(slot.get()).ok()?;
+        memory.write_u64(slot.get(), Entry::table(table).0).ok()?;
+        Some(Entry(large))
+    }
+
     /// Puts `table` with a leaf for each page in place of the large leaf at `block`.
     pub(crate) fn split(self, memory: &PhysicalMemory, block: u64, table: PhysicalAddress) {
         let Some(slot) = self.directory_slot(memory, block) else { return };
@@ -214,6 +233,69 @@ impl PageTables {
             };
         }
         Ok(())
+    }
+
+    /// Shows every page of `[start, end)` that has a frame to `found`, which tells what that cost, until
+    /// the meter says that it is enough; returns where the walk ended. There is no large leaf in the range.
+    ///
+    /// What has no table is skipped as a whole, up to 512 GiB at once: the guest decides how much of
+    /// nothing there is.
+    pub(crate) fn walk(
+        self,
+        memory: &PhysicalMemory,
+        (start, end): (u64, u64),
+        meter: &mut Meter,
+        mut found: impl FnMut(u64, PhysicalAddress, Entry) -> u64,
+    ) -> u64 {
+        let mut at = start;
+        while at < end {
+            let (table, span) = self.descend(memory, at);
+            let stop = end.min((at & !(span - 1)) + span);
+            let Some(table) = table else {
+                meter.charge(cost::STEP);
+                at = stop;
+                continue;
+            };
+            meter.charge(cost::TABLE);
+            while at < stop {
+                let slot = slot_in(table, at, 0);
+                let entry = Entry(memory.read_u64(slot.get()).unwrap_or_default());
+                at += PAGE_SIZE;
+                if entry.is_committed() {
+                    meter.charge(found(at - PAGE_SIZE, slot, entry));
+                    if meter.is_over() {
+                        return at;
+                    }
+                }
+            }
+            if meter.is_over() {
+                return at;
+            }
+        }
+        end
+    }
+
+    /// The table with the leaf for `address`, and how much it maps; where there is none, how much has none.
+    fn descend(self, memory: &PhysicalMemory, address: u64) -> (Option<PhysicalAddress>, u64) {
+        let mut table = self.root;
+        for level in (1..LEVELS).rev() {
+            let word = memory.read_u64(slot_in(table, address, level).get());
+            let entry = Entry(word.unwrap_or_default());
+            if !entry.is_present() || entry.0 & Entry::LARGE != 0 {
+                return (None, 1 << (PAGE_BITS + level * INDEX_BITS));
+            }
+            table = entry.target();
+        }
+        (Some(table), 1 << (PAGE_BITS + INDEX_BITS))
+    }
+
+    /// The table that holds the leaf for `address`, unless a large leaf or nothing is there.
+    pub(crate) fn leaf_table(
+        self,
+        memory: &PhysicalMemory,
+        address: u64,
+    ) -> Option<PhysicalAddress> {
+        self.descend(memory, address).0
     }
 
     /// The frames that the tables themselves take.
@@ -357,17 +439,6 @@ impl PageTables {
         Some(())
     }
 
-    /// The table that holds the leaf for `address`, unless a large leaf or nothing is there.
-    #[cfg(test)]
-    pub(crate) fn leaf_table(
-        self,
-        memory: &PhysicalMemory,
-        address: u64,
-    ) -> Option<PhysicalAddress> {
-        let slot = self.slot(memory, address)?;
-        Some(PhysicalAddress::new(slot.get() & !(PAGE_SIZE - 1)))
-    }
-
     /// Where the leaf for `address` stands, unless it is part of a large one.
     fn slot(self, memory: &PhysicalMemory, address: u64) -> Option<PhysicalAddress> {
         let directory = self.directory_slot(memory, address)?;
@@ -391,7 +462,7 @@ impl PageTables {
 }
 
 /// Where `table` holds the entry for `address`; level 0 is the page table.
-const fn slot_in(table: PhysicalAddress, address: u64, level: u32) -> PhysicalAddress {
+pub(crate) const fn slot_in(table: PhysicalAddress, address: u64, level: u32) -> PhysicalAddress {
     let index = address >> (PAGE_BITS + level * INDEX_BITS) & ((1 << INDEX_BITS) - 1);
     PhysicalAddress::new(table.get() + index * 8)
 }

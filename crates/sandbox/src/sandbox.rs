@@ -176,6 +176,10 @@ pub enum Resumption<'a> {
 struct CallAccount {
     budget: Budget,
     cpu: Duration,
+    /// The thread's CPU time up to which `cpu` is accounted, while the guest is driven and that is measured.
+    metered_from: Option<Duration>,
+    /// The guest will be kicked when its CPU time may be used up.
+    cpu_check_is_armed: bool,
     host_calls: u64,
     output: u64,
     /// Out-of-memory answers before the call, to see whether one was among its own.

@@ -33,7 +33,7 @@ pub struct Statistics {
     pub output_bytes: u64,
     /// Wall-clock time inside the guest, host functions and waiting excluded.
     pub guest_time: Duration,
-    /// CPU time inside the guest, of calls that have a limit on it or whose owner asked to measure it.
+    /// CPU time of the guest and of the host's work for it, of calls that have a limit on it or whose owner asked to measure it.
     pub cpu_time: Duration,
     /// Bytes of trace records that the guest published.
     pub trace_bytes: u64,

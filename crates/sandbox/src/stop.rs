@@ -20,7 +20,7 @@ pub enum Stop {
         /// The limit.
         limit: Duration,
     },
-    /// A call used more CPU time in the guest than it may.
+    /// A call used more CPU time than it may, in the guest and in the host's work for it.
     CpuTime {
         /// The limit.
         limit: Duration,

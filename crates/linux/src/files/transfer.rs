@@ -1,38 +1,52 @@
 //! Moving bytes: `read`, `write` and their relatives.
 
-use super::system::{Device, Node};
-use super::{Files, NONBLOCK, Object, OutputStream, pipe};
+use super::system::Device;
+use super::{NONBLOCK, Object, OutputStream, pipe};
 use crate::answer::{Answer, Outcome};
 use crate::errno::Errno;
 use crate::guest::{
     Arguments, CHUNK, IOV_MAX, MAX_TRANSFER, read_pair, read_some, to_usize, write_some,
 };
-use crate::personality::Personality;
+use crate::personality::{Parked, Personality};
+use crate::process::RANDOM_PRICE;
 use crate::signals::SIGPIPE;
 use ampoule_memory::AddressSpace;
 use std::collections::VecDeque;
 
-/// Most bytes that one call reads from a device: what `/dev/urandom` gives in Linux. A read cannot
-/// be interrupted, so this bounds how long the guest can keep a host thread busy with one call.
+/// Most bytes that one call reads from a device: what `/dev/urandom` gives in Linux.
 pub(crate) const DEVICE_READ_MAX: u64 = (1 << 25) - 1;
-/// Most bytes that one call reads from a file, for the same reason.
-const FILE_READ_MAX: u64 = 256 << 20;
 
 /// Transfers up to this size pass through a smaller buffer: clearing [`CHUNK`] bytes would cost more
 /// than the rest of a write of one line.
 const SMALL: usize = 512;
 
-/// The guest's buffers, in order, with at most [`MAX_TRANSFER`] bytes altogether.
-#[derive(Debug)]
-struct Buffers {
-    segments: Vec<(u64, u64)>,
-    total: u64,
+/// The guest's buffers, in order, with at most [`MAX_TRANSFER`] bytes altogether, and how far they were
+/// filled or emptied. A call that is parked keeps them: an array that the guest gave is read once.
+#[derive(Debug, Clone)]
+pub(crate) struct Buffers {
+    /// What is still to be moved.
+    segments: VecDeque<(u64, u64)>,
+    /// Bytes of the segments.
+    left: u64,
+    /// Bytes that were moved.
+    done: u64,
+}
+
+/// Why the moving of bytes came to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The buffers are done, or what is on the other side is.
+    Reached,
+    /// The guest's memory ended before.
+    Fault,
+    /// The portion is over.
+    Portion,
 }
 
 impl Buffers {
     fn one(address: u64, length: u64) -> Self {
-        let length = length.min(MAX_TRANSFER);
-        Self { segments: vec![(address, length)], total: length }
+        let left = length.min(MAX_TRANSFER);
+        Self { segments: VecDeque::from([(address, left)]), left, done: 0 }
     }
 
     /// Reads an array of `iovec`.
@@ -40,117 +54,132 @@ impl Buffers {
         if count > IOV_MAX {
             return Err(Errno::EINVAL);
         }
-        let mut buffers = Self { segments: Vec::new(), total: 0 };
+        let mut buffers = Self { segments: VecDeque::new(), left: 0, done: 0 };
         for index in 0..count {
             let at = address.checked_add(index * 16).ok_or(Errno::EFAULT)?;
             let (base, length) = read_pair(space, at)?;
             if i64::try_from(length).is_err() {
                 return Err(Errno::EINVAL);
             }
-            let length = length.min(MAX_TRANSFER - buffers.total);
-            buffers.total += length;
+            let length = length.min(MAX_TRANSFER - buffers.left);
+            buffers.left += length;
             if length > 0 {
-                buffers.segments.push((base, length));
+                buffers.segments.push_back((base, length));
             }
         }
         Ok(buffers)
     }
 
-    /// Drops everything beyond the first `limit` bytes.
+    /// Bytes asked for.
+    const fn total(&self) -> u64 {
+        self.left + self.done
+    }
+
+    /// Drops everything beyond the first `limit` bytes of what is left.
     fn truncate(&mut self, limit: u64) {
         let mut left = limit;
         for segment in &mut self.segments {
             segment.1 = segment.1.min(left);
             left -= segment.1;
         }
-        self.total = self.total.min(limit);
+        self.left = self.left.min(limit);
     }
 
-    /// Drops the first `count` bytes.
-    fn skip(&mut self, count: u64) {
-        let mut left = count;
-        for segment in &mut self.segments {
-            let dropped = segment.1.min(left);
-            segment.0 = segment.0.wrapping_add(dropped);
-            segment.1 -= dropped;
-            left -= dropped;
-        }
-        self.total = self.total.saturating_sub(count);
-    }
-
-    /// Fills the buffers piece by piece from `source`, which tells how much of a piece it filled
-    /// and ends the transfer by filling less. A source is told through `taken` what arrived.
-    fn fill(
-        &self,
+    /// Moves pieces of at most `limit` bytes in all, until the buffers end, or `piece` moves less than it
+    /// was given an address and a chunk of memory for. It tells how much it moved, and why it is not all.
+    fn each(
+        &mut self,
         space: &mut AddressSpace,
-        mut source: impl FnMut(u64, &mut [u8]) -> usize,
-    ) -> Result<u64, Errno> {
+        limit: u64,
+        mut piece: impl FnMut(&mut AddressSpace, u64, &mut [u8]) -> (usize, End),
+    ) -> End {
+        let mut left = limit;
         let (mut small, mut large);
-        let chunk: &mut [u8] = if self.total <= SMALL as u64 {
+        let chunk: &mut [u8] = if self.left <= SMALL as u64 {
             small = [0; SMALL];
             &mut small
         } else {
             large = [0; CHUNK];
             &mut large
         };
-        let mut done = 0;
-        for &(base, length) in &self.segments {
-            let mut offset = 0;
-            while offset < length {
-                let wanted = to_usize((length - offset).min(CHUNK as u64));
-                let got = source(done, &mut chunk[..wanted]);
-                let written = match base.checked_add(offset) {
-                    Some(address) => write_some(space, address, &chunk[..got]),
-                    None => 0,
-                };
-                done += written as u64;
-                if written < got {
-                    // As Linux: what arrived counts, the fault shows only when nothing did.
-                    return if done == 0 { Err(Errno::EFAULT) } else { Ok(done) };
-                }
-                if got < wanted {
-                    return Ok(done);
-                }
-                offset += wanted as u64;
+        while left > 0
+            && let Some(&(base, length)) = self.segments.front()
+        {
+            if space.portion_is_over() {
+                return End::Portion;
+            }
+            let wanted = to_usize(length.min(chunk.len() as u64).min(left));
+            let (moved, end) = piece(space, base, &mut chunk[..wanted]);
+            self.skip(moved as u64);
+            left -= moved as u64;
+            if moved < wanted {
+                return end;
             }
         }
-        Ok(done)
+        End::Reached
     }
 
-    /// Appends up to `limit` bytes of the buffers to a sink; returns how many there were and whether
-    /// the guest's memory ended before.
+    /// Notes that `count` bytes of the first segment were moved.
+    fn skip(&mut self, count: u64) {
+        self.done += count;
+        self.left -= count;
+        if let Some((base, length)) = self.segments.front_mut() {
+            *base = base.wrapping_add(count);
+            *length -= count;
+            if *length == 0 {
+                self.segments.pop_front();
+            }
+        }
+    }
+
+    /// Fills the buffers piece by piece from `source`, which is told how many bytes arrived so far in this
+    /// portion, tells how much of a piece it filled, and ends the transfer by filling less.
+    fn fill(
+        &mut self,
+        space: &mut AddressSpace,
+        mut source: impl FnMut(&mut AddressSpace, u64, &mut [u8]) -> usize,
+    ) -> End {
+        let mut arrived = 0;
+        self.each(space, u64::MAX, |space, address, chunk| {
+            let got = source(space, arrived, chunk);
+            let written = write_some(space, address, &chunk[..got]);
+            arrived += written as u64;
+            (written, if written < got { End::Fault } else { End::Reached })
+        })
+    }
+
+    /// Gives up to `limit` bytes of the buffers to a sink.
     fn gather(
-        &self,
+        &mut self,
         space: &mut AddressSpace,
         limit: usize,
         mut sink: impl FnMut(&[u8]),
-    ) -> (u64, bool) {
-        let (mut small, mut large);
-        let chunk: &mut [u8] = if self.total <= SMALL as u64 {
-            small = [0; SMALL];
-            &mut small
-        } else {
-            large = [0; CHUNK];
-            &mut large
-        };
-        let mut left = limit as u64;
-        for &(base, length) in &self.segments {
-            let mut offset = 0;
-            while offset < length && left > 0 {
-                let wanted = to_usize((length - offset).min(CHUNK as u64).min(left));
-                let got = match base.checked_add(offset) {
-                    Some(address) => read_some(space, address, &mut chunk[..wanted]),
-                    None => 0,
-                };
-                sink(&chunk[..got]);
-                left -= got as u64;
-                if got < wanted {
-                    return (limit as u64 - left, true);
-                }
-                offset += wanted as u64;
-            }
+    ) -> End {
+        self.each(space, limit as u64, |space, address, chunk| {
+            let got = read_some(space, address, chunk);
+            sink(&chunk[..got]);
+            (got, End::Fault)
+        })
+    }
+
+    /// What the call comes to: the bytes that were moved, or another portion. As in Linux, a fault shows
+    /// only when nothing was moved.
+    fn finish(self, personality: &mut Personality, end: End) -> Outcome {
+        match end {
+            End::Portion => Ok(personality.park(Parked::Transfer(self))),
+            End::Fault if self.done == 0 => Err(Errno::EFAULT),
+            End::Fault | End::Reached => Ok(Answer::value(self.done)),
         }
-        (limit as u64 - left, false)
+    }
+}
+
+impl Personality {
+    /// The buffers of a call: those that are kept while it is parked, or new ones.
+    fn buffers(&mut self, make: impl FnOnce() -> Result<Buffers, Errno>) -> Result<Buffers, Errno> {
+        match self.take_parked() {
+            Parked::Transfer(buffers) => Ok(buffers),
+            _ => make(),
+        }
     }
 }
 
@@ -166,23 +195,29 @@ fn read_into(
         return Err(Errno::EBADF);
     }
     let files = &mut personality.files;
-    let count = match description.object {
+    let before = buffers.done;
+    let end = match description.object {
         Object::Directory(_) => return Err(Errno::EISDIR),
         Object::Output(_) | Object::PipeWriter(_) => return Err(Errno::EBADF),
         Object::Input | Object::PipeReader(_) if position.is_some() => return Err(Errno::ESPIPE),
         Object::File(node) => {
-            buffers.truncate(FILE_READ_MAX);
-            let start = position.unwrap_or(description.offset);
-            let count = read_file(files, space, &buffers, node, start)?;
+            // An own position moves with every portion.
+            let start = position.map_or(description.offset, |start| start.saturating_add(before));
+            let system = &files.system;
+            let end = buffers.fill(space, |_, done, out| match start.checked_add(done) {
+                Some(offset) => system.read(node, offset, out),
+                None => 0,
+            });
             if position.is_none() {
-                files.description_mut(descriptor)?.offset = start.saturating_add(count);
+                let moved = buffers.done - before;
+                files.description_mut(descriptor)?.offset = start.saturating_add(moved);
             }
-            count
+            end
         }
         Object::Device(device, _) => {
-            buffers.truncate(DEVICE_READ_MAX);
+            buffers.truncate(DEVICE_READ_MAX.saturating_sub(before));
             let random = &mut personality.random;
-            buffers.fill(space, |_, out| match device {
+            buffers.fill(space, |space, _, out| match device {
                 Device::Null => 0,
                 Device::Zero | Device::Full => {
                     out.fill(0);
@@ -190,37 +225,41 @@ fn read_into(
                 }
                 Device::Random => {
                     random.fill(out);
+                    space.charge_bytes(RANDOM_PRICE * out.len() as u64);
                     out.len()
                 }
-            })?
+            })
         }
         Object::Input => {
-            if buffers.total == 0 {
+            if buffers.total() == 0 {
                 return Ok(Answer::ZERO);
             }
-            if files.input.is_empty() && !files.input_ended {
-                return Ok(Answer::NeedInput { wanted: to_usize(buffers.total) });
+            if files.input.is_empty() && !files.input_ended && before == 0 {
+                return Ok(Answer::NeedInput { wanted: to_usize(buffers.left) });
             }
-            let input = &mut files.input;
-            let count = buffers.fill(space, |done, out| peek(input, done, out))?;
-            input.drain(..to_usize(count));
-            count
+            drain(&mut files.input, &mut buffers, space)
         }
         Object::PipeReader(index) => {
             let pipe = files.pipe(index)?;
-            if pipe.buffer.is_empty() && pipe.has_writer && buffers.total > 0 {
+            if pipe.buffer.is_empty() && pipe.has_writer && buffers.left > 0 && before == 0 {
                 return if description.flags & NONBLOCK != 0 {
                     Err(Errno::EAGAIN)
                 } else {
                     Ok(Answer::Deadlock { waiting_for: "data in a pipe that only it can write to" })
                 };
             }
-            let count = buffers.fill(space, |done, out| peek(&pipe.buffer, done, out))?;
-            pipe.buffer.drain(..to_usize(count));
-            count
+            drain(&mut pipe.buffer, &mut buffers, space)
         }
     };
-    Ok(Answer::value(count))
+    buffers.finish(personality, end)
+}
+
+/// Fills the buffers from a queue, which loses what arrived.
+fn drain(queue: &mut VecDeque<u8>, buffers: &mut Buffers, space: &mut AddressSpace) -> End {
+    let before = buffers.done;
+    let end = buffers.fill(space, |_, done, out| peek(queue, done, out));
+    queue.drain(..to_usize(buffers.done - before));
+    end
 }
 
 /// Copies what stands `from` bytes into the queue.
@@ -234,19 +273,6 @@ fn peek(queue: &VecDeque<u8>, from: u64, out: &mut [u8]) -> usize {
     let second = back_rest.len().min(out.len() - first);
     out[first..first + second].copy_from_slice(&back_rest[..second]);
     first + second
-}
-
-fn read_file(
-    files: &Files,
-    space: &mut AddressSpace,
-    buffers: &Buffers,
-    node: Node,
-    start: u64,
-) -> Result<u64, Errno> {
-    buffers.fill(space, |done, out| match start.checked_add(done) {
-        Some(offset) => files.system.read(node, offset, out),
-        None => 0,
-    })
 }
 
 fn write_from(
@@ -265,10 +291,10 @@ fn write_from(
         Object::Output(stream) => write_output(personality, space, stream, buffers),
         Object::PipeWriter(index) => {
             let nonblocking = description.flags & NONBLOCK != 0;
-            write_pipe(personality, space, index, &buffers, nonblocking)
+            write_pipe(personality, space, index, buffers, nonblocking)
         }
-        Object::Device(Device::Full, _) if buffers.total > 0 => Err(Errno::ENOSPC),
-        Object::Device(..) => Ok(Answer::value(buffers.total)),
+        Object::Device(Device::Full, _) if buffers.left > 0 => Err(Errno::ENOSPC),
+        Object::Device(..) => Ok(Answer::value(buffers.left)),
         // Nothing else can have been opened for writing.
         _ => Err(Errno::EBADF),
     }
@@ -282,28 +308,22 @@ fn write_output(
     stream: OutputStream,
     mut buffers: Buffers,
 ) -> Outcome {
-    let before = personality.thread().parked.written;
-    buffers.skip(before);
     let files = &mut personality.files;
     let room = files.high_water.saturating_sub(files.pending_output());
     let sink = files.output(stream);
-    let (written, faulted) = buffers.gather(space, room, |bytes| sink.extend_from_slice(bytes));
-    let done = before + written;
-    if faulted {
-        return if done == 0 { Err(Errno::EFAULT) } else { Ok(Answer::value(done)) };
-    }
-    if written < buffers.total {
-        personality.thread_mut().parked.written = done;
+    let end = buffers.gather(space, room, |bytes| sink.extend_from_slice(bytes));
+    if end == End::Reached && buffers.left > 0 {
+        personality.thread_mut().parked = Parked::Transfer(buffers);
         return Ok(Answer::OutputFull);
     }
-    Ok(Answer::value(done))
+    buffers.finish(personality, end)
 }
 
 fn write_pipe(
     personality: &mut Personality,
     space: &mut AddressSpace,
     index: usize,
-    buffers: &Buffers,
+    mut buffers: Buffers,
     nonblocking: bool,
 ) -> Outcome {
     let pipe = personality.files.pipe(index)?;
@@ -311,17 +331,19 @@ fn write_pipe(
         let killed = personality.raise(SIGPIPE);
         return killed.ok_or(Errno::EPIPE);
     }
-    let total = to_usize(buffers.total);
+    let left = to_usize(buffers.left);
     let room = pipe.room();
-    if total > room && !nonblocking {
+    if left > room && !nonblocking {
         return Ok(Answer::Deadlock { waiting_for: "room in a pipe that only it can read from" });
     }
-    if total > room && (room == 0 || total <= pipe::PIPE_BUF) {
+    if left > room && (room == 0 || left <= pipe::PIPE_BUF) {
         return Err(Errno::EAGAIN);
     }
+    // Whatever does not fit now is not waited for; another portion finds what fits.
+    buffers.truncate(room as u64);
     let buffer = &mut pipe.buffer;
-    let (written, faulted) = buffers.gather(space, room, |bytes| buffer.extend(bytes));
-    if faulted && written == 0 { Err(Errno::EFAULT) } else { Ok(Answer::value(written)) }
+    let end = buffers.gather(space, room, |bytes| buffer.extend(bytes));
+    buffers.finish(personality, end)
 }
 
 /// The position argument of the `p` calls.
@@ -340,7 +362,7 @@ pub(crate) fn read(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    let buffers = Buffers::one(arguments.get(1), arguments.get(2));
+    let buffers = personality.buffers(|| Ok(Buffers::one(arguments.get(1), arguments.get(2))))?;
     read_into(personality, space, arguments.int(0), buffers, None)
 }
 
@@ -350,7 +372,7 @@ pub(crate) fn pread64(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    let buffers = Buffers::one(arguments.get(1), arguments.get(2));
+    let buffers = personality.buffers(|| Ok(Buffers::one(arguments.get(1), arguments.get(2))))?;
     read_into(personality, space, arguments.int(0), buffers, position(arguments)?)
 }
 
@@ -361,7 +383,8 @@ pub(crate) fn readv(
     arguments: &Arguments,
 ) -> Outcome {
     personality.files.description_of(arguments.int(0))?;
-    let buffers = Buffers::vector(space, arguments.get(1), arguments.get(2))?;
+    let buffers =
+        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
     read_into(personality, space, arguments.int(0), buffers, None)
 }
 
@@ -373,7 +396,8 @@ pub(crate) fn preadv(
 ) -> Outcome {
     personality.files.description_of(arguments.int(0))?;
     let position = position(arguments)?;
-    let buffers = Buffers::vector(space, arguments.get(1), arguments.get(2))?;
+    let buffers =
+        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
     read_into(personality, space, arguments.int(0), buffers, position)
 }
 
@@ -388,7 +412,8 @@ pub(crate) fn preadv2(
         return Err(Errno::EOPNOTSUPP);
     }
     let position = position_or_current(arguments)?;
-    let buffers = Buffers::vector(space, arguments.get(1), arguments.get(2))?;
+    let buffers =
+        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
     read_into(personality, space, arguments.int(0), buffers, position)
 }
 
@@ -398,7 +423,7 @@ pub(crate) fn write(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    let buffers = Buffers::one(arguments.get(1), arguments.get(2));
+    let buffers = personality.buffers(|| Ok(Buffers::one(arguments.get(1), arguments.get(2))))?;
     write_from(personality, space, arguments.int(0), buffers, None)
 }
 
@@ -408,7 +433,7 @@ pub(crate) fn pwrite64(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    let buffers = Buffers::one(arguments.get(1), arguments.get(2));
+    let buffers = personality.buffers(|| Ok(Buffers::one(arguments.get(1), arguments.get(2))))?;
     write_from(personality, space, arguments.int(0), buffers, position(arguments)?)
 }
 
@@ -419,7 +444,8 @@ pub(crate) fn writev(
     arguments: &Arguments,
 ) -> Outcome {
     personality.files.description_of(arguments.int(0))?;
-    let buffers = Buffers::vector(space, arguments.get(1), arguments.get(2))?;
+    let buffers =
+        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
     write_from(personality, space, arguments.int(0), buffers, None)
 }
 
@@ -431,7 +457,8 @@ pub(crate) fn pwritev(
 ) -> Outcome {
     personality.files.description_of(arguments.int(0))?;
     let position = position(arguments)?;
-    let buffers = Buffers::vector(space, arguments.get(1), arguments.get(2))?;
+    let buffers =
+        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
     write_from(personality, space, arguments.int(0), buffers, position)
 }
 
@@ -446,6 +473,7 @@ pub(crate) fn pwritev2(
         return Err(Errno::EOPNOTSUPP);
     }
     let position = position_or_current(arguments)?;
-    let buffers = Buffers::vector(space, arguments.get(1), arguments.get(2))?;
+    let buffers =
+        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
     write_from(personality, space, arguments.int(0), buffers, position)
 }

@@ -22,7 +22,7 @@ macro_rules! entries {
 
 /// The table, sorted by number.
 pub(crate) const ENTRIES: &[Entry] = entries! {
-    0 read answered(transfer::read) "Standard input is fetched from the host when a read finds it empty. One call reads at most 256 MiB of a file and 32 MiB of a device.",
+    0 read answered(transfer::read) "Standard input is fetched from the host when a read finds it empty. One call reads at most 32 MiB of a device.",
     1 write answered(transfer::write) "Standard output and error; never partial, waits while the host drains. `EBADF` for files, which are read-only.",
     2 open answered(descriptor::open) "`EROFS` for writing to or creating a file.",
     3 close answered(descriptor::close) "",
@@ -347,7 +347,7 @@ pub(crate) const ENTRIES: &[Entry] = entries! {
     322 execveat absent() "",
     323 userfaultfd absent() "",
     324 membarrier answered(process::membarrier) "Offers no command.",
-    325 mlock2 answered(memory::mlock) "No effect.",
+    325 mlock2 answered(memory::mlock2) "No effect.",
     326 copy_file_range refused(ENOSYS) "Programs fall back to `read` and `write`.",
     327 preadv2 answered(transfer::preadv2) "`EOPNOTSUPP` for flags.",
     328 pwritev2 answered(transfer::pwritev2) "`EOPNOTSUPP` for flags.",

@@ -3,7 +3,8 @@
 use super::{Guest, SCRATCH, SCRATCH_BYTES};
 use crate::{Answer, OUTPUT_HIGH_WATER, OutputStream, SystemCall};
 use ampoule_abi::layout::{
-    CHANNEL_BASE, MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, PIE_BASE, STACK_TOP, SYSTEM_BASE, USER_END,
+    CHANNEL_BASE, HOST_END, MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, PIE_BASE, STACK_TOP, SYSTEM_BASE,
+    USER_END,
 };
 use ampoule_memory::Protection;
 use proptest::prelude::*;
@@ -22,6 +23,7 @@ pub(super) fn argument() -> impl Strategy<Value = u64> {
         STACK_TOP,
         STACK_TOP - (8 << 20),
         SYSTEM_BASE,
+        HOST_END,
         USER_END,
         1 << 47,
         u64::MAX,
@@ -85,7 +87,7 @@ proptest! {
             guest.space.write(SCRATCH + at + 4096, b"/proc/self/fd/0/../../../etc/file\0").unwrap();
         }
         for call in &calls {
-            let answer = guest.personality.system_call(&mut guest.space, call);
+            let answer = guest.make(call);
             prop_assert!(guest.personality.pending_output() <= OUTPUT_HIGH_WATER);
             match answer {
                 Answer::NeedInput { wanted } => {
@@ -113,6 +115,7 @@ proptest! {
             prop_assert!(guest.space.protection_at(CHANNEL_BASE - 1).is_none());
             prop_assert!(guest.space.protection_at(SYSTEM_BASE - 1).is_none());
             prop_assert!(guest.space.protection_at(STACK_TOP).is_none());
+            prop_assert!(guest.space.protection_at(HOST_END - 1).is_none());
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::{CAPACITY, Guest, NOWHERE, negative};
 use crate::Errno;
 use ampoule_abi::layout::{
-    CHANNEL_BASE, MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, PIE_BASE, STACK_TOP, SYSTEM_BASE, USER_END,
+    CHANNEL_BASE, HOST_END, MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, PIE_BASE, STACK_TOP, SYSTEM_BASE,
+    USER_END,
 };
 use ampoule_memory::Protection;
 
@@ -87,7 +88,7 @@ fn senseless_mappings_are_refused() {
     guest.fails("mmap", [0, 4096, READ, ANONYMOUS, NO_FILE, 0], Errno::EINVAL);
     guest.fails("mmap", [0, 4096, READ, anonymous, NO_FILE, 5], Errno::EINVAL);
     guest.fails("mmap", [0, u64::MAX, READ, anonymous, NO_FILE, 0], Errno::ENOMEM);
-    guest.fails("mmap", [0, 1 << 45, NONE, anonymous, NO_FILE, 0], Errno::ENOMEM);
+    guest.fails("mmap", [0, 1 << 47, NONE, anonymous, NO_FILE, 0], Errno::ENOMEM);
     guest.fails("mmap", [0, 4096, WRITE_EXECUTE, anonymous, NO_FILE, 0], Errno::EACCES);
     guest.fails("mmap", [0, 4096, READ, PRIVATE, NO_FILE, 0], Errno::EBADF);
     guest.fails("mmap", [0, 4096, READ, PRIVATE, 0, 0], Errno::ENODEV);
@@ -181,7 +182,13 @@ fn mappings_shrink_grow_and_move() {
     guest.fails("mremap", [target + 1, 4096, 4096, 0], Errno::EINVAL);
     guest.fails("mremap", [target, 4096, 4096, 4], Errno::EINVAL);
     guest.fails("mremap", [target, 4096, 8192, MAYMOVE | 2, target], Errno::EINVAL);
-    guest.fails("mremap", [target, 8192, 4096, 0], Errno::EFAULT);
+    assert_eq!(
+        guest.ok("mremap", [target, 8192, 4096, 0]),
+        target,
+        "what is cut off may be a hole"
+    );
+    guest.fails("mremap", [target, 8192, 16384, MAYMOVE], Errno::EFAULT);
+    guest.fails("mremap", [target, 4096, 1 << 50, MAYMOVE], Errno::EINVAL);
     guest.fails("mremap", [target, 4096, CAPACITY, MAYMOVE], Errno::ENOMEM);
     guest.fails("mremap", [target, 4096, u64::MAX, MAYMOVE], Errno::EINVAL);
 }
@@ -241,4 +248,130 @@ fn host_pages_are_out_of_reach() {
     // The hole below the stack is its guard.
     let guard = STACK_TOP - (8 << 20) - 4096;
     guest.fails("mmap", [guard, 4096, READ, fixed, NO_FILE, 0], Errno::EPERM);
+}
+
+#[test]
+fn what_a_mapping_replaces_is_free_for_it() {
+    let mut guest = Guest::new();
+    let (length, fixed) = (40 << 20, PRIVATE | ANONYMOUS | FIXED);
+    let at = guest.map(length);
+    for page in (at..at + length).step_by(4096) {
+        guest.space.write(page, &[1]).unwrap();
+    }
+    for _ in 0..3 {
+        assert_eq!(guest.ok("mmap", [at, length, READ_WRITE, fixed, NO_FILE, 0]), at);
+        assert_eq!(guest.bytes(at + length - 4096, 1), [0]);
+        for page in (at..at + length).step_by(4096) {
+            guest.space.write(page, &[1]).unwrap();
+        }
+    }
+    // Only what it has counts, and a refusal takes nothing away.
+    let more = length + (30 << 20);
+    guest.fails("mmap", [at - (1 << 30), more, READ_WRITE, fixed, NO_FILE, 0], Errno::ENOMEM);
+    guest.fails("mmap", [at, CAPACITY, READ_WRITE, fixed, NO_FILE, 0], Errno::EPERM);
+    let below = at - (more - length);
+    guest.fails("mmap", [below, more, READ_WRITE, fixed, NO_FILE, 0], Errno::ENOMEM);
+    assert_eq!(guest.bytes(at, 1), [1]);
+    // The same for what a move lands on.
+    let small = guest.map(4096);
+    let moved = guest.ok("mremap", [small, 4096, length, MAYMOVE | 2, at]);
+    assert_eq!((moved, guest.bytes(at + 8192, 1)), (at, vec![0]));
+}
+
+#[test]
+fn a_break_that_was_lowered_comes_back_clean() {
+    let mut guest = Guest::new();
+    let start = guest.ok("brk", [0]);
+    // Pages, and blocks once the heap is large.
+    for top in [1 << 20, 9 << 20] {
+        for lower in [top - 100, top - 4096, top - 10_000, top - (1 << 19), 0] {
+            guest.ok("brk", [start + top]);
+            guest.space.write(start, &vec![5; usize::try_from(top).unwrap()]).unwrap();
+            guest.ok("brk", [start + lower]);
+            guest.ok("brk", [start + top]);
+            // The page with the break in it stays as it is, as in Linux.
+            let kept = lower.next_multiple_of(PAGE_SIZE);
+            let bytes = guest.bytes(start, top);
+            let (before, after) = bytes.split_at(usize::try_from(kept).unwrap());
+            assert!(before.iter().all(|&byte| byte == 5), "{top} {lower}");
+            assert!(after.iter().all(|&byte| byte == 0), "{top} {lower}");
+        }
+    }
+}
+
+#[test]
+fn a_guest_has_the_addresses_that_linux_gives_it() {
+    let mut guest = Guest::new();
+    let reserved = PRIVATE | ANONYMOUS | NORESERVE;
+    let committed = guest.space.committed_bytes();
+    // As Go and V8 ask for them.
+    for hint in [0xc0_0000_0000, 0x7e5f_0000_0000] {
+        assert_eq!(guest.ok("mmap", [hint, 64 << 20, NONE, reserved, NO_FILE, 0]), hint);
+    }
+    let cage = guest.ok("mmap", [0, 1 << 40, NONE, reserved, NO_FILE, 0]);
+    assert!(cage >= HOST_END, "{cage:#x}");
+    let fixed = reserved | FIXED;
+    let all = 0x6000_0000_0000 - HOST_END;
+    assert_eq!(guest.ok("mmap", [HOST_END, all, NONE, fixed, NO_FILE, 0]), HOST_END);
+    let last = USER_END - 4096;
+    assert_eq!(guest.ok("mmap", [last, 4096, READ_WRITE, fixed, NO_FILE, 0]), last);
+    assert!(guest.space.committed_bytes() < committed + (1 << 20), "reservations cost nothing");
+    guest.space.write(last + 4090, b"at the").unwrap();
+    guest.fails("mmap", [last, 8192, READ, fixed, NO_FILE, 0], Errno::ENOMEM);
+    guest.ok("mprotect", [0x1234_5678_9000, 4096, READ_WRITE]);
+    guest.space.write(0x1234_5678_9000, b"far away").unwrap();
+    guest.ok("munmap", [HOST_END, USER_END - HOST_END]);
+    assert!(!guest.space.is_mapped(last, 1) && !guest.space.is_mapped(HOST_END, 1));
+    // Nothing of it is for what may go anywhere and is small.
+    assert!(guest.map(4096) < MMAP_TOP);
+    // Across the host's part there is no way.
+    guest.fails("mmap", [MMAP_TOP - 4096, 1 << 40, NONE, fixed, NO_FILE, 0], Errno::EPERM);
+    guest.fails("munmap", [MMAP_TOP - 4096, 1 << 40], Errno::EINVAL);
+}
+
+#[test]
+fn a_stack_seems_to_have_what_was_touched_of_it_and_a_little_more() {
+    let mut guest = Guest::new();
+    let mut probes = 0;
+    let mut page = STACK_TOP - 4096;
+    // As musl finds out where the stack of its first thread ends.
+    while guest.call("mremap", [page, 4096, 8192, 0]) == crate::Answer::Return(-12) {
+        page -= 4096;
+        probes += 1;
+    }
+    guest.fails("mremap", [page, 4096, 8192, 0], Errno::EFAULT);
+    assert!((32..40).contains(&probes), "{probes}");
+    // All of it is there, and touching it shows.
+    let deep = STACK_TOP - (4 << 20);
+    guest.space.write(deep, b"deep").unwrap();
+    guest.fails("mremap", [deep, 4096, 8192, 0], Errno::ENOMEM);
+    assert!(guest.space.is_mapped(STACK_TOP - (8 << 20), 8 << 20));
+}
+
+#[test]
+fn holes_end_what_linux_ends_at_them() {
+    let mut guest = Guest::new();
+    let at = guest.map(4 * PAGE_SIZE);
+    guest.ok("munmap", [at + 2 * PAGE_SIZE, 4096]);
+    for page in [0, 1, 3] {
+        guest.space.write(at + page * PAGE_SIZE, &[1]).unwrap();
+    }
+    // What lies before the hole gets the rights, what lies behind it does not.
+    guest.fails("mprotect", [at, 4 * 4096, READ], Errno::ENOMEM);
+    let rights = |guest: &Guest, page| guest.space.protection_at(at + page * PAGE_SIZE);
+    assert_eq!(rights(&guest, 1), Some(Protection::READ));
+    assert_eq!(rights(&guest, 3), Some(Protection::READ_WRITE));
+    guest.fails("mprotect", [at + 2 * PAGE_SIZE, 4096, READ], Errno::ENOMEM);
+    // Both sides of it are forgotten.
+    guest.fails("madvise", [at, 4 * 4096, 4], Errno::ENOMEM);
+    assert_eq!((guest.bytes(at, 1), guest.bytes(at + 3 * PAGE_SIZE, 1)), (vec![0], vec![0]));
+    // Lengths that wrap are empty, and what is wrong is found in the kernel's order.
+    guest.ok("msync", [at, u64::MAX, 4]);
+    guest.ok("mlock", [at + 1, u64::MAX]);
+    guest.fails("mlock2", [at, 4096, 2], Errno::EINVAL);
+    guest.ok("mprotect", [at, 0, 99]);
+    guest.fails("madvise", [at + 1, 0, 99], Errno::EINVAL);
+    guest.fails("mmap", [0, 0, READ, PRIVATE, 77, 0], Errno::EBADF);
+    guest.fails("mmap", [0, 4096, READ, PRIVATE, 77, 1], Errno::EINVAL);
+    guest.ok("mmap", [0, 4096, 0xff08 | READ, PRIVATE | ANONYMOUS, NO_FILE, 0]);
 }

@@ -9,6 +9,7 @@ mod startup;
 mod state;
 mod streams;
 mod time;
+mod work;
 
 use crate::table::ENTRIES;
 use crate::{Answer, Clock, Errno, File, OutputStream, Personality, Start, SystemCall};
@@ -21,6 +22,8 @@ const CAPACITY: u64 = 64 << 20;
 /// A mapped area in which tests place what they pass by pointer.
 const SCRATCH: u64 = 0x20_0000_0000;
 const SCRATCH_BYTES: u64 = 1 << 20;
+/// Most units of work between two looks at whether the guest is to stop: a portion, and the last step of it.
+const WORK_MAX: u64 = 2 * ampoule_memory::PORTION;
 /// Never mapped.
 const NOWHERE: u64 = 0x30_0000_0000;
 
@@ -47,6 +50,10 @@ struct Guest {
     clock: Arc<TestClock>,
     /// First unused byte of the scratch area.
     next: u64,
+    /// The most units of work between two looks at whether the guest is to stop.
+    worst: u64,
+    /// How often a call went on in another portion.
+    portions: u64,
 }
 
 impl Guest {
@@ -70,15 +77,27 @@ impl Guest {
         let start = Start { clock: Arc::<TestClock>::clone(&clock), executable, ..start };
         let (personality, _) = Personality::start(&mut space, start).unwrap();
         space.map(SCRATCH, SCRATCH_BYTES, Protection::READ_WRITE).unwrap();
-        Self { space, personality, clock, next: SCRATCH }
+        Self { space, personality, clock, next: SCRATCH, worst: 0, portions: 0 }
     }
 
     fn call<const N: usize>(&mut self, name: &str, arguments: [u64; N]) -> Answer {
         let number = ENTRIES.iter().find(|entry| entry.name == name).unwrap().number;
         let mut registers = [0; 6];
         registers[..N].copy_from_slice(&arguments);
-        let call = SystemCall { number: number.into(), arguments: registers };
-        self.personality.system_call(&mut self.space, &call)
+        self.make(&SystemCall { number: number.into(), arguments: registers })
+    }
+
+    /// Makes a call, in as many portions as it takes. None is too large, whatever the call is.
+    fn make(&mut self, call: &SystemCall) -> Answer {
+        loop {
+            let answer = self.personality.system_call(&mut self.space, call);
+            self.worst = self.worst.max(self.space.work());
+            assert!(self.worst <= WORK_MAX, "{call:x?} took {} units of work at once", self.worst);
+            if answer != Answer::Again {
+                return answer;
+            }
+            self.portions += 1;
+        }
     }
 
     /// The value of a call that must succeed.

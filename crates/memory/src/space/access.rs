@@ -1,9 +1,9 @@
 //! Reading, writing and repairing: what happens at a guest-virtual address.
 
-use super::{AddressSpace, BLOCK, MapError};
-use crate::address::{PhysicalAddress, page_of, to_usize};
+use super::AddressSpace;
+use crate::address::{PhysicalAddress, to_usize};
 use crate::physical::PhysicalMemory;
-use crate::protection::{Access, Protection};
+use crate::protection::Access;
 use crate::space::area::Backing;
 use ampoule_abi::layout::PAGE_SIZE;
 
@@ -105,6 +105,7 @@ impl AddressSpace {
             let at = address.wrapping_add(done as u64);
             let denied = AccessError { address: at, access: Access::Write };
             let count = to_usize(PAGE_SIZE - at % PAGE_SIZE).min(bytes.len() - done);
+            self.meter.charge_bytes(count as u64);
             let mut entry = self.entry(at);
             if !entry.is_committed() {
                 let (_, area) = self.shape.areas.containing(at).ok_or(denied)?;
@@ -146,23 +147,11 @@ impl AddressSpace {
         allowed.then(|| PhysicalAddress::new(entry.target().get() + address % PAGE_SIZE))
     }
 
-    /// Gives the page at `address` a frame, and its neighbours in the same block: one of 2 MiB where
-    /// frames are plentiful, else a smaller one.
-    fn commit_around(&mut self, address: u64, protection: Protection) -> Result<(), MapError> {
-        let page = page_of(address);
-        let length = (1 << self.committable().ilog2()) * PAGE_SIZE;
-        let block = page & !(length - 1);
-        let (area_start, area_end) = self
-            .shape
-            .areas
-            .containing(address)
-            .map_or((page, page + PAGE_SIZE), |(start, area)| (start, area.end));
-        let (start, end) = (block.max(area_start), (block + length).min(area_end));
-        let whole = end - start == BLOCK && self.committed(start, end).next().is_none();
-        if whole && self.shape.wants_large_leaves() && self.commit_large(block, protection)? {
-            return Ok(());
-        }
-        self.commit(start, end, protection)
+    /// Whether a page of `[start, end)`, which is short, was read or written since the image was made.
+    #[must_use]
+    pub fn was_used(&self, start: u64, end: u64) -> bool {
+        let pages = end.saturating_sub(start) / PAGE_SIZE;
+        (0..pages).any(|index| self.entry(start + index * PAGE_SIZE).was_used())
     }
 
     fn for_each_page(
@@ -177,6 +166,7 @@ impl AddressSpace {
             let at = address.wrapping_add(done as u64);
             let denied = AccessError { address: at, access };
             let count = to_usize(PAGE_SIZE - at % PAGE_SIZE).min(length - done);
+            self.meter.charge_bytes(count as u64);
             let physical = match self.translate(at, access) {
                 Some(physical) => physical,
                 None if self.handle_fault(at, access) == FaultOutcome::Repaired => {

@@ -1,7 +1,6 @@
 //! The list of mapped ranges.
 
 use crate::protection::Protection;
-use ampoule_abi::layout::NULL_GUARD_END;
 use std::collections::BTreeMap;
 
 /// What stands behind an area.
@@ -34,46 +33,89 @@ impl Area {
 /// Mapped ranges by start address.
 ///
 /// Invariant: ranges are not empty and do not overlap.
+///
+/// Cost: what is asked about a range, however many it spans, takes the logarithm of their number;
+/// [`Areas::find_free`] is the exception and works in portions.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Areas(BTreeMap<u64, Area>);
+pub(crate) struct Areas {
+    areas: BTreeMap<u64, Area>,
+    /// What is mapped, whatever its rights: the end of each range by its start. No two touch.
+    extents: BTreeMap<u64, u64>,
+    /// The host's ranges, a handful: the end of each by its start.
+    pinned: BTreeMap<u64, u64>,
+}
+
+/// What a portion of a search for free addresses came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    /// Start of the highest range that is free.
+    Found(u64),
+    /// There is none.
+    Nothing,
+    /// None that ends above this: the search goes on below.
+    Below(u64),
+}
 
 impl Areas {
     pub(crate) const fn new() -> Self {
-        Self(BTreeMap::new())
+        Self { areas: BTreeMap::new(), extents: BTreeMap::new(), pinned: BTreeMap::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.areas.len()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Area)> {
-        self.0.iter().map(|(&start, area)| (start, area))
+        self.areas.iter().map(|(&start, area)| (start, area))
     }
 
     /// Adds a range that overlaps none, merging it with equal neighbours.
     pub(crate) fn insert(&mut self, start: u64, area: Area) {
+        self.extend(start, area.end);
+        if area.backing == Backing::Pinned {
+            self.pinned.insert(start, area.end);
+        }
+        self.join(start, area);
+    }
+
+    /// Adds a range that is mapped already to those with rights.
+    fn join(&mut self, start: u64, area: Area) {
         let Area { mut end, protection, backing } = area;
         let mut start = start;
         if backing == Backing::Zeroed {
-            if let Some((&before, &left)) = self.0.range(..start).next_back()
+            if let Some((&before, &left)) = self.areas.range(..start).next_back()
                 && left == Area::zeroed(start, protection)
             {
-                self.0.remove(&before);
+                self.areas.remove(&before);
                 start = before;
             }
-            if let Some(&right) = self.0.get(&end)
+            if let Some(&right) = self.areas.get(&end)
                 && right == Area::zeroed(right.end, protection)
             {
-                self.0.remove(&end);
+                self.areas.remove(&end);
                 end = right.end;
             }
         }
-        self.0.insert(start, Area { end, protection, backing });
+        self.areas.insert(start, Area { end, protection, backing });
+    }
+
+    /// Adds `[start, end)`, which is not mapped, to the extents.
+    fn extend(&mut self, start: u64, end: u64) {
+        let (mut from, mut to) = (start, end);
+        if let Some((&before, &until)) = self.extents.range(..start).next_back()
+            && until == start
+        {
+            from = before;
+        }
+        if let Some(until) = self.extents.remove(&end) {
+            to = until;
+        }
+        self.extents.insert(from, to);
     }
 
     /// Start and area of the range that holds `address`.
     pub(crate) fn containing(&self, address: u64) -> Option<(u64, Area)> {
-        let (&start, &area) = self.0.range(..=address).next_back()?;
+        let (&start, &area) = self.areas.range(..=address).next_back()?;
         (address < area.end).then_some((start, area))
     }
 
@@ -84,60 +126,137 @@ impl Areas {
     /// Ranges that share an address with `[start, end)`.
     pub(crate) fn within(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, &Area)> {
         let first = self.containing(start).map_or(start, |(first, _)| first);
-        self.0.range(first..end.max(first)).map(|(&start, area)| (start, area))
+        self.areas.range(first..end.max(first)).map(|(&start, area)| (start, area))
     }
 
     pub(crate) fn overlaps(&self, start: u64, end: u64) -> bool {
         self.within(start, end).next().is_some()
     }
 
+    /// Whether something of `[start, end)` is the host's.
+    pub(crate) fn has_pinned(&self, start: u64, end: u64) -> bool {
+        self.pinned.range(..end).next_back().is_some_and(|(_, &until)| until > start)
+    }
+
+    /// Up to where everything from `start` on is mapped; `start` itself when it is not.
+    pub(crate) fn mapped_up_to(&self, start: u64) -> u64 {
+        let extent = self.extents.range(..=start).next_back();
+        extent.map_or(start, |(_, &end)| end.max(start))
+    }
+
     /// Whether every address of `[start, end)` is mapped.
     pub(crate) fn covers(&self, start: u64, end: u64) -> bool {
-        let mut at = start;
-        for (from, area) in self.within(start, end) {
-            if from > at {
-                return false;
-            }
-            at = area.end;
-        }
-        at >= end
+        self.mapped_up_to(start) >= end
     }
 
-    /// Cuts the range that crosses `address` in two.
-    pub(crate) fn split_at(&mut self, address: u64) {
-        if let Some((start, area)) = self.containing(address)
-            && start < address
-        {
-            self.0.insert(start, Area { end: address, ..area });
-            self.0.insert(address, area);
-        }
+    /// How many more ranges there would be if none crossed `start` or `end`.
+    pub(crate) fn splits(&self, start: u64, end: u64) -> usize {
+        let crosses = |at: u64| self.containing(at).is_some_and(|(first, _)| first < at);
+        usize::from(crosses(start)) + usize::from(crosses(end))
     }
 
-    /// Removes and returns the ranges inside `[start, end)`, which none crosses.
-    pub(crate) fn take(&mut self, start: u64, end: u64) -> Vec<(u64, Area)> {
-        let taken: Vec<_> = self.0.range(start..end).map(|(&at, &area)| (at, area)).collect();
-        for (at, _) in &taken {
-            self.0.remove(at);
+    /// Takes `[start, end)`, which lies in one range, out of it, and returns what it was.
+    pub(crate) fn cut(&mut self, start: u64, end: u64) -> Option<Area> {
+        let area = self.carve(start, end)?;
+        let (&from, &until) = self.extents.range(..=start).next_back()?;
+        self.extents.remove(&from);
+        if from < start {
+            self.extents.insert(from, start);
         }
-        taken
+        if end < until {
+            self.extents.insert(end, until);
+        }
+        Some(area)
     }
 
-    /// Gives the ranges inside `[start, end)`, which none crosses, other rights.
-    pub(crate) fn set_protection(&mut self, start: u64, end: u64, protection: Protection) {
-        for (at, area) in self.take(start, end) {
-            self.insert(at, Area { protection, ..area });
+    /// Gives `[start, end)`, which lies in one range, other rights.
+    pub(crate) fn protect(&mut self, start: u64, end: u64, protection: Protection) {
+        if let Some(area) = self.carve(start, end) {
+            self.join(start, Area { end, protection, ..area });
         }
     }
 
-    /// Start of the highest gap of `length` bytes that ends at or below `below`.
-    pub(crate) fn find_free(&self, length: u64, below: u64) -> Option<u64> {
+    fn carve(&mut self, start: u64, end: u64) -> Option<Area> {
+        let (first, area) = self.containing(start)?;
+        self.areas.remove(&first);
+        if first < start {
+            self.areas.insert(first, Area { end: start, ..area });
+        }
+        if end < area.end {
+            self.areas.insert(end, area);
+        }
+        Some(area)
+    }
+
+    /// Searches for the highest gap of `length` bytes in `[from, below)`, past at most `steps` ranges.
+    /// Returns how many there were, too.
+    pub(crate) fn find_free(
+        &self,
+        length: u64,
+        from: u64,
+        below: u64,
+        steps: u64,
+    ) -> (Search, u64) {
         let mut gap_end = below;
-        for (&start, area) in self.0.range(..below).rev() {
-            if area.end <= gap_end && gap_end - area.end >= length {
+        let mut taken = 0;
+        for (&start, &end) in self.extents.range(..below).rev() {
+            if end <= gap_end && gap_end - end >= length || end <= from {
                 break;
             }
             gap_end = gap_end.min(start);
+            taken += 1;
+            if taken >= steps {
+                return (Search::Below(gap_end), taken);
+            }
         }
-        gap_end.checked_sub(length).filter(|&start| start >= NULL_GUARD_END)
+        let start = gap_end.checked_sub(length).filter(|&start| start >= from);
+        (start.map_or(Search::Nothing, Search::Found), taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: u64 = 4096;
+
+    #[test]
+    fn what_is_mapped_is_known_however_many_ranges_it_has() {
+        let mut areas = Areas::new();
+        for page in 0..100 {
+            let rights = if page % 2 == 0 { Protection::READ } else { Protection::NONE };
+            areas.insert(page * PAGE, Area::zeroed((page + 1) * PAGE, rights));
+        }
+        assert_eq!((areas.len(), areas.extents.len()), (100, 1));
+        assert!(areas.covers(0, 100 * PAGE) && !areas.covers(0, 101 * PAGE));
+        assert!(areas.cut(50 * PAGE, 51 * PAGE).is_some());
+        assert_eq!(areas.mapped_up_to(3), 50 * PAGE);
+        assert_eq!(areas.mapped_up_to(50 * PAGE), 50 * PAGE);
+        assert!(areas.covers(51 * PAGE, 100 * PAGE) && !areas.covers(49 * PAGE, 52 * PAGE));
+        areas.insert(50 * PAGE, Area::zeroed(51 * PAGE, Protection::READ));
+        assert_eq!((areas.len(), areas.extents.len()), (100, 1));
+        areas.protect(PAGE, 2 * PAGE, Protection::READ);
+        assert_eq!((areas.len(), areas.extents.len()), (98, 1));
+        assert_eq!(areas.splits(PAGE, 2 * PAGE), 2);
+    }
+
+    #[test]
+    fn a_search_past_many_ranges_goes_on_where_it_stopped() {
+        let mut areas = Areas::new();
+        for page in (100..200).step_by(2) {
+            areas.insert(page * PAGE, Area::zeroed((page + 1) * PAGE, Protection::READ));
+        }
+        let (mut below, mut portions) = (200 * PAGE, 0);
+        let found = loop {
+            match areas.find_free(2 * PAGE, PAGE, below, 8) {
+                (Search::Below(at), 8) if at < below => below = at,
+                (other, _) => break other,
+            }
+            portions += 1;
+        };
+        assert_eq!((found, portions), (Search::Found(98 * PAGE), 6));
+        assert_eq!(areas.find_free(PAGE, PAGE, 200 * PAGE, 8).0, Search::Found(199 * PAGE));
+        assert_eq!(areas.find_free(99 * PAGE, 2 * PAGE, 200 * PAGE, 900).0, Search::Nothing);
+        assert_eq!(areas.find_free(2 * PAGE, 150 * PAGE, 200 * PAGE, 900).0, Search::Nothing);
     }
 }

@@ -174,8 +174,7 @@ impl AddressSpace {
         }
         let large: Vec<u64> = self.shape.large.keys().copied().collect();
         for block in large {
-            self.split_large(block, block + BLOCK);
-            self.take_back(block, block + BLOCK).map_err(io::Error::other)?;
+            self.take_back_all(block, block + BLOCK).map_err(io::Error::other)?;
         }
         let kept = self.shape.frames.in_use().saturating_sub(image.shape.frames.in_use());
         let limit = self.shape.frames.limit();
@@ -207,8 +206,7 @@ impl AddressSpace {
             added.push((at, area.end.max(at)));
         }
         for (start, end) in added.into_iter().filter(|(start, end)| start < end) {
-            self.split_large(start, end);
-            self.take_back(start, end)?;
+            self.take_back_all(start, end)?;
         }
         Ok(())
     }

@@ -134,10 +134,13 @@ fn free_ranges_are_found_from_the_top() {
     let mut space = space();
     let top = START + 8 * MIB;
     space.map(top - MIB, MIB, Protection::READ).unwrap();
-    assert_eq!(space.find_free(PAGE_SIZE, top), Some(top - MIB - PAGE_SIZE));
-    assert_eq!(space.find_free(PAGE_SIZE, top - MIB / 2), Some(top - MIB - PAGE_SIZE));
-    assert_eq!(space.find_free(PAGE_SIZE, top + MIB), Some(top + MIB - PAGE_SIZE));
-    assert_eq!(space.find_free(u64::MAX, top), None);
+    let from = NULL_GUARD_END;
+    let mut found = |length, below| space.search_free(length, from, below);
+    assert_eq!(found(PAGE_SIZE, top), Search::Found(top - MIB - PAGE_SIZE));
+    assert_eq!(found(PAGE_SIZE, top - MIB / 2), Search::Found(top - MIB - PAGE_SIZE));
+    assert_eq!(found(PAGE_SIZE, top + MIB), Search::Found(top + MIB - PAGE_SIZE));
+    assert_eq!(found(u64::MAX, top), Search::Nothing);
+    assert_eq!(space.search_free(PAGE_SIZE, top - MIB, top), Search::Nothing);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Running the guest and answering what it asks.
 
 use super::{Sandbox, State, Step, Wait};
+use crate::executor::Executor;
 use crate::stop::{AbortReport, Stop};
 use crate::symbols::authors_part;
 use ampoule_abi::channel::GuestMessage;
@@ -14,7 +15,8 @@ use ampoule_wire::value::{Limits, validate};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Sleeps below this are slept here: a trip through the driver would take longer.
+/// Sleeps below this are slept here, unless somebody waits for this runner: a trip through the driver would
+/// take longer.
 const SHORT_SLEEP: Duration = Duration::from_millis(1);
 
 /// Major type of an array (RFC 8949, section 3.1): the upper three bits of an item's first byte.
@@ -41,7 +43,22 @@ impl Sandbox {
         step
     }
 
+    /// Drives the guest, on its CPU-time account: what the host does for it meanwhile is its own, too.
     fn drive(&mut self) -> Result<Step, Stop> {
+        let metered = self.call.budget.cpu.is_some() || self.measures_cpu_time;
+        self.call.metered_from = metered.then(thread_cpu_time);
+        let driven = self.drive_on();
+        self.account_cpu();
+        self.call.metered_from = None;
+        if std::mem::take(&mut self.call.cpu_check_is_armed) {
+            self.control.arm_cpu_check(None);
+        }
+        driven
+    }
+
+    /// Everything that a guest can ask for is done in this loop, in portions of less than a millisecond:
+    /// between any two of them it looks whether the guest may go on.
+    fn drive_on(&mut self) -> Result<Step, Stop> {
         loop {
             if let Some(stop) = self.control.take_stop() {
                 return Err(stop);
@@ -56,6 +73,7 @@ impl Sandbox {
                     _ => Err(Stop::Killed),
                 };
             }
+            self.check_cpu()?;
             let step = match self.parked.take() {
                 Some(call) => self.system_call(call)?,
                 None => match self.enter_guest()? {
@@ -76,6 +94,8 @@ impl Sandbox {
                     }
                     Trap::Kicked => {
                         self.statistics.interruptions += 1;
+                        // Perhaps the check of the CPU time, which is over then.
+                        self.call.cpu_check_is_armed = false;
                         None
                     }
                 },
@@ -86,29 +106,39 @@ impl Sandbox {
         }
     }
 
-    /// Lets the guest run until its next trap, on its CPU-time account.
-    fn enter_guest(&mut self) -> Result<Trap, Stop> {
-        let limit = self.call.budget.cpu;
-        if let Some(limit) = limit {
-            let remaining = limit.saturating_sub(self.call.cpu);
-            if remaining.is_zero() {
-                return Err(Stop::CpuTime { limit });
-            }
+    /// Ends a call that has used up its CPU time, and makes sure that the guest is kicked when it may have.
+    ///
+    /// Cost: nothing without a limit, else a look at the thread's clock.
+    fn check_cpu(&mut self) -> Result<(), Stop> {
+        let Some(limit) = self.call.budget.cpu else { return Ok(()) };
+        self.account_cpu();
+        let remaining = limit.saturating_sub(self.call.cpu);
+        if remaining.is_zero() {
+            return Err(Stop::CpuTime { limit });
+        }
+        if !std::mem::replace(&mut self.call.cpu_check_is_armed, true) {
             self.control.arm_cpu_check(Some(remaining));
         }
-        let meter = (limit.is_some() || self.measures_cpu_time).then(thread_cpu_time);
+        Ok(())
+    }
+
+    /// Accounts the CPU time since the last time, if that is measured.
+    fn account_cpu(&mut self) {
+        if let Some(before) = self.call.metered_from {
+            let now = thread_cpu_time();
+            let used = now.saturating_sub(before);
+            self.call.cpu += used;
+            self.statistics.cpu_time += used;
+            self.call.metered_from = Some(now);
+        }
+    }
+
+    /// Lets the guest run until its next trap.
+    fn enter_guest(&mut self) -> Result<Trap, Stop> {
         let entered = Instant::now();
         let trap = self.machine.run(&self.space);
         self.statistics.guest_time += entered.elapsed();
         self.statistics.exits += 1;
-        if let Some(before) = meter {
-            let used = thread_cpu_time().saturating_sub(before);
-            self.call.cpu += used;
-            self.statistics.cpu_time += used;
-        }
-        if limit.is_some() {
-            self.control.arm_cpu_check(None);
-        }
         trap.map_err(|error| Stop::Hypervisor { message: error.to_string() })
     }
 
@@ -203,6 +233,8 @@ impl Sandbox {
                 return self.exit(128 + i32::from(signal), Some(signal)).map(Some);
             }
             Answer::Deadlock { waiting_for } => return Err(Stop::Deadlock { waiting_for }),
+            // The next round makes the call again.
+            Answer::Again => {}
             Answer::NeedInput { wanted } => {
                 return Ok(Some(self.wait(Wait::Input, Step::Input { wanted })));
             }
@@ -211,6 +243,9 @@ impl Sandbox {
                 let duration = Duration::from_nanos(nanoseconds);
                 if duration >= SHORT_SLEEP {
                     return Ok(Some(self.wait(Wait::Driver, Step::Sleep { duration })));
+                }
+                if Executor::is_contended() {
+                    return Ok(Some(Step::Preempted));
                 }
                 std::thread::sleep(duration);
             }

@@ -2,7 +2,7 @@
 
 use super::Sandbox;
 use crate::stop::{Fault, Location, Stop};
-use ampoule_abi::layout::{NULL_GUARD_END, STACK_TOP, SYSTEM_BASE};
+use ampoule_abi::layout::{HOST_END, NULL_GUARD_END, STACK_TOP, SYSTEM_BASE};
 use ampoule_hypervisor::ring3::{Exception, Violation};
 use ampoule_memory::{Access, FaultOutcome};
 
@@ -13,6 +13,7 @@ impl Sandbox {
     /// Gives the guest the memory that it faulted for, where it has a right to it.
     pub(super) fn repair(&mut self, exception: &Exception) -> Result<(), Stop> {
         if let Some((address, access)) = exception.fault {
+            self.space.begin_portion();
             match self.space.handle_fault(address, access) {
                 FaultOutcome::Repaired => {
                     self.statistics.page_faults += 1;
@@ -62,7 +63,7 @@ impl Sandbox {
         let mapped = self.space.protection_at(address).is_some();
         match access {
             _ if address < NULL_GUARD_END => "null access",
-            _ if address >= SYSTEM_BASE => "access to the host's pages",
+            _ if (SYSTEM_BASE..HOST_END).contains(&address) => "access to the host's pages",
             _ if (stack_bottom - STACK_GUARD..stack_bottom).contains(&address) => "stack overflow",
             Access::Execute if mapped => "execution of data",
             Access::Write if mapped => "write to read-only memory",

@@ -1,0 +1,123 @@
+//! What a guest says and asks about memory that it has.
+
+use super::job::{Job, Task};
+use super::{length_of, whole_pages};
+use crate::answer::{Answer, Outcome};
+use crate::errno::Errno;
+use crate::guest::{Arguments, CHUNK, to_usize};
+use crate::personality::{Parked, Personality};
+use ampoule_abi::layout::PAGE_SIZE;
+use ampoule_memory::AddressSpace;
+use std::ops::Range;
+
+/// `madvise(void *start, size_t length, int advice)`: does what it can around holes, as Linux.
+pub(crate) fn madvise(
+    personality: &mut Personality,
+    space: &mut AddressSpace,
+    arguments: &Arguments,
+) -> Outcome {
+    const DONTNEED: u32 = 4;
+    const FREE: u32 = 8;
+    const DONTNEED_LOCKED: u32 = 24;
+    if let Some(job) = personality.parked_job() {
+        return job.run(personality, space);
+    }
+    let advice = arguments.uint(2);
+    // NORMAL, RANDOM, SEQUENTIAL, WILLNEED; DONTFORK, DOFORK; MERGEABLE, UNMERGEABLE, HUGEPAGE,
+    // NOHUGEPAGE, DONTDUMP, DODUMP, WIPEONFORK, KEEPONFORK, COLD, PAGEOUT, POPULATE_READ,
+    // POPULATE_WRITE: hints about things that do not exist here.
+    let is_hint = matches!(advice, 0..=3 | 10..=23);
+    if !is_hint && ![DONTNEED, FREE, DONTNEED_LOCKED].contains(&advice) {
+        return Err(Errno::EINVAL);
+    }
+    let range = whole_pages(arguments.get(0), arguments.get(1)).map_err(|_| Errno::EINVAL)?;
+    if is_hint || range.is_empty() {
+        return check_mapped(space, &range);
+    }
+    personality.check_owned(&range)?;
+    let outcome = check_mapped(space, &range).map(|_| 0);
+    // The kernel may throw pages under MADV_FREE away at any time; doing it at once gives the
+    // memory back to the guest.
+    Job::new([Some(Task::Discard(range))], outcome).run(personality, space)
+}
+
+fn check_mapped(space: &AddressSpace, range: &Range<u64>) -> Outcome {
+    if range.is_empty() || space.is_mapped(range.start, length_of(range)) {
+        Ok(Answer::ZERO)
+    } else {
+        Err(Errno::ENOMEM)
+    }
+}
+
+/// `mincore(void *start, size_t length, unsigned char *out)`: every page is in memory.
+pub(crate) fn mincore(
+    personality: &mut Personality,
+    space: &mut AddressSpace,
+    arguments: &Arguments,
+) -> Outcome {
+    let range = whole_pages(arguments.get(0), arguments.get(1))?;
+    let answer = check_mapped(space, &range)?;
+    let pages = length_of(&range) / PAGE_SIZE;
+    let mut done = personality.take_done();
+    let resident = [1; CHUNK];
+    while done < pages {
+        if space.portion_is_over() {
+            return Ok(personality.park(Parked::Done(done)));
+        }
+        let count = (pages - done).min(CHUNK as u64);
+        let at = arguments.get(2).checked_add(done).ok_or(Errno::EFAULT)?;
+        space.write(at, &resident[..to_usize(count)])?;
+        done += count;
+    }
+    Ok(answer)
+}
+
+/// `msync(void *start, size_t length, int flags)`: nothing stands behind memory.
+pub(crate) fn msync(
+    _: &mut Personality,
+    space: &mut AddressSpace,
+    arguments: &Arguments,
+) -> Outcome {
+    const ASYNC: u32 = 1;
+    const SYNC: u32 = 4;
+    let flags = arguments.uint(2);
+    if flags & !7 != 0 || flags & (ASYNC | SYNC) == ASYNC | SYNC {
+        return Err(Errno::EINVAL);
+    }
+    let start = arguments.get(0);
+    if !start.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL);
+    }
+    check_mapped(space, &wrapping_pages(start, arguments.get(1)).ok_or(Errno::ENOMEM)?)
+}
+
+/// `mlock` and `munlock`: guest memory is never swapped by the guest's "kernel".
+pub(crate) fn mlock(
+    _: &mut Personality,
+    space: &mut AddressSpace,
+    arguments: &Arguments,
+) -> Outcome {
+    let inside = arguments.get(0) % PAGE_SIZE;
+    let length = arguments.get(1).wrapping_add(inside);
+    let range = wrapping_pages(arguments.get(0) - inside, length).ok_or(Errno::EINVAL)?;
+    check_mapped(space, &range)
+}
+
+/// `mlock2(const void *start, size_t length, unsigned flags)`
+pub(crate) fn mlock2(
+    personality: &mut Personality,
+    space: &mut AddressSpace,
+    arguments: &Arguments,
+) -> Outcome {
+    const ON_FAULT: u32 = 1;
+    if arguments.uint(2) & !ON_FAULT != 0 {
+        return Err(Errno::EINVAL);
+    }
+    mlock(personality, space, arguments)
+}
+
+/// A range in whole pages, whose length wraps to nothing when it is rounded up, as in the kernel.
+fn wrapping_pages(start: u64, length: u64) -> Option<Range<u64>> {
+    let length = length.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
+    Some(start..start.checked_add(length)?)
+}
