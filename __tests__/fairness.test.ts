@@ -47,6 +47,59 @@ const CODE = `
   console.log(JSON.stringify({ runners, events }));
 `;
 
+/** Calls of the sandbox beside those that keep the host busy. */
+const INNOCENT_CALLS = 1000;
+
+/** Prints how the calls of one sandbox ended while two others did what its arguments say, over and over. */
+const BESIDE_HOSTILE = `
+  import { Sandbox } from ${JSON.stringify(AMPOULE)};
+  const names = ["fetch_number", "fetch_user", "log_line", "transform", "describe_values"];
+  const innocent = await Sandbox.create({
+    guest: ${JSON.stringify(rustGuest("testing"))},
+    hostFunctions: Object.fromEntries(names.map((name) => [name, () => null])),
+  });
+  let done = false;
+  const ends = new Set();
+  const hostile = process.argv.slice(1).map(async (act) => {
+    const sandbox = await Sandbox.create({
+      guest: ${JSON.stringify(rustGuest("hostile"))},
+      memory: "256MiB",
+      hostFunctions: { touch: () => {} },
+      limits: { timeoutMs: ${DEADLINE_MS} },
+    });
+    while (!done) {
+      await sandbox.call[act]().catch((error) => ends.add(error.code));
+      await sandbox.restore();
+    }
+    await sandbox.close();
+  });
+  let right = 0;
+  for (let round = 1; round <= ${INNOCENT_CALLS}; round++) {
+    if ((await innocent.call.add(round, 1)) === round + 1) right++;
+  }
+  done = true;
+  await Promise.all(hostile);
+  await innocent.close();
+  console.log(JSON.stringify({ right, ends: [...ends] }));
+`;
+
+describeWithKvm("a sandbox that shares its runners with two hostile ones", () => {
+  test.each([
+    ["move_pieces", "fill_pieces"],
+    ["draw_for_ever", "sleep_briefly"],
+  ])(`finishes ${INNOCENT_CALLS} calls beside %s and %s`, (...acts) => {
+    requireBuild();
+    const env = { ...process.env, AMPOULE_RUNNERS: String(RUNNERS) };
+    const { stdout, stderr, status } = spawnSync(
+      process.execPath,
+      ["--input-type=module", "-e", BESIDE_HOSTILE, ...acts],
+      { encoding: "utf8", env, timeout: 300_000 },
+    );
+    expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
+    expect(JSON.parse(stdout)).toEqual({ right: INNOCENT_CALLS, ends: ["ERR_AMPOULE_TIMEOUT"] });
+  });
+});
+
 describeWithKvm(`${SANDBOXES} sandboxes on ${RUNNERS} runner threads`, () => {
   // As many endless loops as runners would hold them all if nobody took turns.
   test.each([1, RUNNERS])("complete their calls while %i loop endlessly", (hogs) => {

@@ -225,7 +225,9 @@ fn describe(entry: &Entry, step: Step) -> f64 {
             Step::Return | Step::GuestError | Step::HostCall { .. } => {
                 broken = condition_of(sandbox, kind::RETURN) << FUNCTION_SHIFT;
                 put(sandbox.message());
-                sandbox.message().len()
+                let length = sandbox.message().len();
+                sandbox.forget_message();
+                length
             }
             _ => 0,
         }

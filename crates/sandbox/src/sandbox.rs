@@ -28,6 +28,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Room for messages that a sandbox keeps: the copies of larger ones are given back when they were read.
+const MESSAGE_KEPT: usize = 64 << 10;
+
 /// A guest in a VM of its own.
 ///
 /// ```text
@@ -81,8 +84,17 @@ pub struct Sandbox {
     damage: Option<Failure>,
     /// Whether the guest has read standard input, which no other guest has.
     has_read_input: bool,
-    /// Exits before the last restore.
-    exits_before: u64,
+    /// What was done since the last restore, by which it is judged what the next one costs.
+    since_restore: Activity,
+}
+
+/// What a guest has been doing, as far as it tells how much memory it can have written.
+#[derive(Debug, Clone, Copy, Default)]
+struct Activity {
+    /// Exits, and portions of work that the host did for it.
+    turns: u64,
+    /// Time inside the guest.
+    time: Duration,
 }
 
 /// What a sandbox is doing.
@@ -246,7 +258,7 @@ impl Sandbox {
             last_stop: None,
             damage: None,
             has_read_input: false,
-            exits_before: 0,
+            since_restore: Activity::default(),
         })
     }
 
@@ -339,6 +351,14 @@ impl Sandbox {
     #[must_use]
     pub fn message(&self) -> &[u8] {
         &self.message
+    }
+
+    /// Says that the message was read: what a large one took is given back, and [`Self::message`] is empty
+    /// then.
+    pub fn forget_message(&mut self) {
+        if self.message.capacity() > MESSAGE_KEPT {
+            self.message = Vec::new();
+        }
     }
 
     /// What the guest exports and imports; known once it is ready.

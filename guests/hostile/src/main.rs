@@ -19,6 +19,7 @@ mod ports;
 mod raw;
 mod system_calls;
 mod trace;
+mod work;
 
 use ampoule_guest::guest_function;
 

@@ -8,15 +8,15 @@ use std::hint::black_box;
 // Numbers of the x86-64 table (arch/x86/entry/syscalls/syscall_64.tbl).
 const READ: u64 = 0;
 const WRITE: u64 = 1;
-const MMAP: u64 = 9;
+pub(crate) const MMAP: u64 = 9;
 const MPROTECT: u64 = 10;
 const MUNMAP: u64 = 11;
 const BRK: u64 = 12;
 const RT_SIGRETURN: u64 = 15;
-const MREMAP: u64 = 25;
-const MADVISE: u64 = 28;
+pub(crate) const MREMAP: u64 = 25;
+pub(crate) const MADVISE: u64 = 28;
 const PAUSE: u64 = 34;
-const NANOSLEEP: u64 = 35;
+pub(crate) const NANOSLEEP: u64 = 35;
 const GETPID: u64 = 39;
 const CLONE: u64 = 56;
 const EXECVE: u64 = 59;
@@ -27,13 +27,13 @@ const FUTEX: u64 = 202;
 const EXIT_GROUP: u64 = 231;
 
 const EXECUTE: u64 = 4;
-const READ_WRITE: u64 = 3;
+pub(crate) const READ_WRITE: u64 = 3;
 const ALL: u64 = 7;
-const PRIVATE_ANONYMOUS: u64 = 0x22;
-const FIXED: u64 = 0x10;
-const NO_FILE: u64 = u64::MAX;
+pub(crate) const PRIVATE_ANONYMOUS: u64 = 0x22;
+pub(crate) const FIXED: u64 = 0x10;
+pub(crate) const NO_FILE: u64 = u64::MAX;
 
-fn call(number: u64, arguments: &[u64]) -> i64 {
+pub(crate) fn call(number: u64, arguments: &[u64]) -> i64 {
     let mut all = [0; 6];
     all[..arguments.len()].copy_from_slice(arguments);
     system_call(number, all)

@@ -37,6 +37,9 @@ impl Sandbox {
                 Step::Stopped
             }
         };
+        if step == Step::Stopped {
+            self.forget_message();
+        }
         if matches!(step, Step::Return | Step::GuestError | Step::Stopped) {
             self.restore_after_call();
         }
@@ -137,8 +140,11 @@ impl Sandbox {
     fn enter_guest(&mut self) -> Result<Trap, Stop> {
         let entered = Instant::now();
         let trap = self.machine.run(&self.space);
-        self.statistics.guest_time += entered.elapsed();
+        let elapsed = entered.elapsed();
+        self.statistics.guest_time += elapsed;
         self.statistics.exits += 1;
+        self.since_restore.time += elapsed;
+        self.since_restore.turns += 1;
         trap.map_err(|error| Stop::Hypervisor { message: error.to_string() })
     }
 
@@ -234,7 +240,7 @@ impl Sandbox {
             }
             Answer::Deadlock { waiting_for } => return Err(Stop::Deadlock { waiting_for }),
             // The next round makes the call again.
-            Answer::Again => {}
+            Answer::Again => self.since_restore.turns += 1,
             Answer::NeedInput { wanted } => {
                 return Ok(Some(self.wait(Wait::Input, Step::Input { wanted })));
             }

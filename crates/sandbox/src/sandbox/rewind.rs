@@ -1,15 +1,18 @@
 //! Going back at the owner's wish, and after each call.
 
-use super::{Sandbox, Snapshot, SnapshotError, State, Step};
+use super::{Activity, Sandbox, Snapshot, SnapshotError, State, Step};
 use crate::channel::Channel;
 use crate::config::Limits;
 use crate::error::CallError;
 use crate::stop::Stop;
 use ampoule_memory::Restored;
+use std::time::Duration;
 
-/// Exits since the last restore up to which going back costs microseconds: a guest that hardly ever
-/// left the processor changed no mappings and touched little fresh memory.
-const CHEAP_EXITS: u64 = 16;
+/// Exits since the last restore, and portions of the host's work, up to which going back costs
+/// microseconds: a guest that asked for so little changed no mappings and touched little fresh memory.
+const CHEAP_TURNS: u64 = 16;
+/// The same for the time inside the guest, in which it can write to memory that it has.
+const CHEAP_TIME: Duration = Duration::from_millis(5);
 
 impl Sandbox {
     /// Goes back to `snapshot` from wherever the guest is, also when it is poisoned or broken; nothing
@@ -49,9 +52,11 @@ impl Sandbox {
     /// Whether [`Self::rewind`] would take microseconds only.
     #[must_use]
     pub fn rewinds_cheaply(&self, snapshot: Option<&Snapshot>) -> bool {
-        let exits = self.statistics.exits - self.exits_before;
+        let Activity { turns, time } = self.since_restore;
         let target = snapshot.or(self.origin.as_ref());
-        exits <= CHEAP_EXITS && target.is_some_and(|target| self.is_view_of(target))
+        turns <= CHEAP_TURNS
+            && time <= CHEAP_TIME
+            && target.is_some_and(|target| self.is_view_of(target))
     }
 
     /// What [`Self::rewind`] goes back to by default.

@@ -1,6 +1,6 @@
 //! Taking a sandbox's state, going back to it, and starting others from it.
 
-use super::{CallAccount, Sandbox, State, random_seed};
+use super::{Activity, CallAccount, Sandbox, State, random_seed};
 use crate::channel::Channel;
 use crate::config::Limits;
 use crate::control::Control;
@@ -187,7 +187,7 @@ impl Sandbox {
         self.interface = Some(Arc::clone(&from.interface));
         self.parked = None;
         self.call = CallAccount::default();
-        self.exits_before = self.statistics.exits;
+        self.since_restore = Activity::default();
         self.state = State::Ready;
     }
 
@@ -228,7 +228,7 @@ impl Sandbox {
             last_stop: None,
             damage: None,
             has_read_input: false,
-            exits_before: 0,
+            since_restore: Activity::default(),
         })
     }
 }
