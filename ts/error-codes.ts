@@ -124,6 +124,14 @@ export const ERROR_CODES = {
       "A plain program without the guest SDK is run by `run()`. Otherwise create a new sandbox.",
     sandbox: "poisoned",
   },
+  ERR_AMPOULE_GUEST_SIGNAL: {
+    summary: "the guest was sent a signal for which it has a handler",
+    cause:
+      "Signal handlers are not delivered, and a program that went on as if its handler had run would be wrong in silence. It sent the signal itself (`raise`, `kill`, `abort`, a write to a pipe that nobody reads), or its timer did (`alarm`); `details.signal` names it.",
+    remedy:
+      "Let the guest ignore or block the signal, take it with `sigwait`, or do without it: default actions, ignored and blocked signals work as in Linux. Restore the sandbox, or create a new one.",
+    sandbox: "poisoned",
+  },
   ERR_AMPOULE_PROTOCOL: {
     summary: "the guest broke the rules of the channel",
     cause:

@@ -37,10 +37,6 @@ impl Clock for Ticks {
     fn monotonic(&self) -> u64 {
         self.tick()
     }
-
-    fn processor(&self) -> u64 {
-        self.tick()
-    }
 }
 
 /// No sequence of calls panics, and none gets more memory or output than there is.
@@ -84,7 +80,9 @@ fn make(personality: &mut Personality, space: &mut AddressSpace, call: &SystemCa
                 assert!((0..=255).contains(&code), "exit code {code}");
                 return false;
             }
-            Answer::Killed { .. } | Answer::Deadlock { .. } => return false,
+            Answer::Killed { .. } | Answer::Handler { .. } | Answer::Deadlock { .. } => {
+                return false;
+            }
             Answer::NeedInput { .. } if repeat == 0 => personality.provide_input(b"x\n".to_vec()),
             Answer::NeedInput { .. } => personality.end_input(),
             Answer::OutputFull => {

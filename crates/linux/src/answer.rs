@@ -5,8 +5,8 @@ use crate::errno::Errno;
 /// What the driver of the guest has to do after a system call.
 ///
 /// The answers fall in three groups. *Finished*: [`Answer::Return`] and [`Answer::SetFsBase`]; the
-/// guest goes on. *Over*: [`Answer::Exit`], [`Answer::Killed`] and [`Answer::Deadlock`]; it never
-/// runs again. *Parked*: [`Answer::Again`], [`Answer::NeedInput`], [`Answer::OutputFull`] and
+/// guest goes on. *Over*: [`Answer::Exit`], [`Answer::Killed`], [`Answer::Handler`] and
+/// [`Answer::Deadlock`]; it never runs again. *Parked*: [`Answer::Again`], [`Answer::NeedInput`], [`Answer::OutputFull`] and
 /// [`Answer::Sleep`]; the driver does what is asked and then makes the same call again with unchanged
 /// registers. What was already done of a parked call (pages unmapped, bytes written, the end of a sleep)
 /// is remembered, so the repeated call goes on where it stopped, and a host thread is never blocked, nor
@@ -24,6 +24,11 @@ pub enum Answer {
     },
     /// The program raised a signal whose default action ends it.
     Killed {
+        /// The signal's number.
+        signal: u8,
+    },
+    /// A signal came for which the program installed a handler, and handlers are not delivered.
+    Handler {
         /// The signal's number.
         signal: u8,
     },

@@ -10,12 +10,10 @@ pub trait Clock: Debug + Send + Sync {
     fn realtime(&self) -> u64;
     /// Since some fixed moment; never goes backwards.
     fn monotonic(&self) -> u64;
-    /// Processor time that the guest has used.
-    fn processor(&self) -> u64;
 }
 
 /// The host's clocks. The monotonic one starts with the value, so that a guest learns nothing about
-/// the host's uptime; processor time is taken to be all time since then.
+/// the host's uptime.
 #[derive(Debug, Clone)]
 pub struct HostClock {
     started: Instant,
@@ -65,9 +63,5 @@ impl Clock for HostClock {
 
     fn monotonic(&self) -> u64 {
         MONOTONIC_ORIGIN.saturating_add(self.elapsed())
-    }
-
-    fn processor(&self) -> u64 {
-        self.elapsed()
     }
 }

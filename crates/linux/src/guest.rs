@@ -126,9 +126,19 @@ impl<const N: usize> From<[u8; N]> for Record<N> {
     }
 }
 
+impl<const N: usize> From<Record<N>> for [u8; N] {
+    fn from(record: Record<N>) -> Self {
+        record.0
+    }
+}
+
 impl<const N: usize> Record<N> {
     pub(crate) const fn new() -> Self {
         Self([0; N])
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// Places `bytes` at `offset`; offsets are constants of the calling code.

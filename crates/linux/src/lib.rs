@@ -13,17 +13,22 @@
 
 mod answer;
 mod clock;
+mod control;
 mod errno;
 mod files;
+mod futex;
 mod guest;
+mod limits;
 mod memory;
 mod personality;
 mod process;
+mod scheduling;
 mod signals;
 mod startup;
 mod state;
 mod table;
 mod time;
+mod timers;
 
 pub use answer::Answer;
 pub use clock::{Clock, HostClock, MONOTONIC_ORIGIN};
@@ -37,7 +42,7 @@ pub use startup::{
     ARGUMENT_MAX, ARGUMENTS_MAX, InitialStack, STACK_MAX, STACK_MIN, Start, StartError, StringList,
 };
 pub use state::{PersonalityState, StateError};
-pub use table::{SystemCallCount, documentation};
+pub use table::{SystemCallCount, answered, documentation};
 
 #[cfg(test)]
 mod tests;

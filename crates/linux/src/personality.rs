@@ -128,6 +128,9 @@ impl Personality {
         }
         let number = low_half(call.number);
         let arguments = Arguments(call.arguments);
+        if let Some(answer) = self.tick() {
+            return answer;
+        }
         let entry = table::lookup(number);
         let outcome = match entry.map(|entry| entry.treatment) {
             Some(Treatment::Answered(handler)) => handler(self, space, &arguments),
@@ -135,12 +138,29 @@ impl Personality {
             Some(Treatment::Absent) | None => Err(crate::Errno::ENOSYS),
         };
         let answer = outcome.unwrap_or_else(|errno| Answer::Return(errno.as_result()));
+        let answer = self.until_the_timer(answer);
         let thread = self.thread_mut();
         thread.parked_call = answer.is_parked().then_some(*call);
         if thread.parked_call.is_none() {
             self.counts.add(number);
         }
         answer
+    }
+
+    /// A call that waits is looked at again when the real timer is due, also one that nothing else can end.
+    fn until_the_timer(&self, answer: Answer) -> Answer {
+        match (answer, self.real_timer_rest()) {
+            (Answer::Sleep { nanoseconds }, Some(rest)) => {
+                Answer::Sleep { nanoseconds: nanoseconds.min(rest) }
+            }
+            (Answer::Deadlock { .. }, Some(nanoseconds)) => Answer::Sleep { nanoseconds },
+            _ => answer,
+        }
+    }
+
+    /// Adds to the time that the guest computed, in nanoseconds: what its processor clocks show.
+    pub const fn add_computed(&mut self, nanoseconds: u64) {
+        self.process.computed = self.process.computed.saturating_add(nanoseconds);
     }
 
     /// Appends bytes to standard input.

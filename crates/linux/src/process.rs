@@ -1,4 +1,4 @@
-//! The process: identity, limits, scheduling, `futex`, random bytes, its end.
+//! The process: identity, random bytes, its end.
 //!
 //! There is one process with one thread, owned by root of a machine without anybody else.
 
@@ -8,10 +8,11 @@ use crate::errno::Errno;
 use crate::files::path::{Found, Last, path_argument};
 use crate::files::system::Kind;
 use crate::files::transfer::DEVICE_READ_MAX;
-use crate::guest::{Arguments, CHUNK, Record, read_pair, read_u32, to_usize, write_some};
+use crate::guest::{Arguments, CHUNK, Record, to_usize, write_some};
+use crate::limits::Limits;
 use crate::personality::{Parked, Personality};
-use crate::time;
-use ampoule_abi::layout::USER_END;
+use crate::state::{StateError, ensure};
+use crate::timers::{TIMERS, Timer};
 use ampoule_memory::AddressSpace;
 use serde::{Deserialize, Serialize};
 
@@ -22,33 +23,46 @@ pub(crate) const RANDOM_PRICE: u64 = 3;
 pub(crate) const PROCESS_ID: u32 = 2;
 /// What `getppid` says.
 const PARENT_ID: u64 = 1;
-const RESOURCES: usize = 16;
-const RLIMIT_NOFILE: usize = 7;
-const UNLIMITED: u64 = u64::MAX;
+/// What `PR_GET_TIMERSLACK` says at first, in nanoseconds.
+pub(crate) const TIMER_SLACK: u64 = 50_000;
 
 /// What a process may read back of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Process {
-    /// Soft and hard limit of each resource; only the one on descriptors has an effect.
-    limits: [(u64, u64); RESOURCES],
+    pub(crate) limits: Limits,
     file_mode_mask: u64,
     persona: u64,
+    /// Nanoseconds that it computed.
+    pub(crate) computed: u64,
+    pub(crate) timers: [Timer; TIMERS],
+    pub(crate) nice: i32,
+    pub(crate) is_dumpable: bool,
+    pub(crate) timer_slack: u64,
+    pub(crate) gets_no_privileges: bool,
+    pub(crate) parent_death_signal: u32,
 }
 
 impl Process {
-    pub(crate) const fn new(stack_bytes: u64) -> Self {
-        let mut limits = [(UNLIMITED, UNLIMITED); RESOURCES];
-        limits[3] = (stack_bytes, stack_bytes);
-        limits[4] = (0, 0); // core files
-        limits[6] = (1, 1); // processes
-        limits[RLIMIT_NOFILE] = (1024, 1024);
-        limits[8] = (8 << 20, 8 << 20); // locked memory
-        limits[11] = (64, 64); // pending signals
-        limits[12] = (819_200, 819_200); // message queues
-        limits[13] = (0, 0); // nice
-        limits[14] = (0, 0); // real-time priority
-        Self { limits, file_mode_mask: 0o022, persona: 0 }
+    pub(crate) fn new(stack_bytes: u64) -> Self {
+        Self {
+            limits: Limits::new(stack_bytes),
+            file_mode_mask: 0o022,
+            persona: 0,
+            computed: 0,
+            timers: [Timer::default(); TIMERS],
+            nice: 0,
+            is_dumpable: true,
+            timer_slack: TIMER_SLACK,
+            gets_no_privileges: false,
+            parent_death_signal: 0,
+        }
+    }
+
+    /// Checks what comes from a description.
+    pub(crate) fn check(&self) -> Result<(), StateError> {
+        ensure(self.file_mode_mask <= 0o777 && self.persona <= u32::MAX.into(), "process")?;
+        ensure((-20..20).contains(&self.nice) && self.parent_death_signal <= 64, "process")
     }
 }
 
@@ -72,13 +86,12 @@ pub(crate) fn getppid(_: &mut Personality, _: &mut AddressSpace, _: &Arguments) 
     Ok(Answer::value(PARENT_ID))
 }
 
-/// Whether an argument means this process.
-fn is_self(id: i32) -> bool {
-    id == 0 || u32::try_from(id) == Ok(PROCESS_ID)
-}
-
-fn check_self(id: i32) -> Result<(), Errno> {
-    if is_self(id) { Ok(()) } else { Err(Errno::ESRCH) }
+/// Checks that an argument means this process, by its number or by 0.
+///
+/// # Errors
+/// `ESRCH`.
+pub(crate) fn check_self(id: i32) -> Result<(), Errno> {
+    if id == 0 || u32::try_from(id) == Ok(PROCESS_ID) { Ok(()) } else { Err(Errno::ESRCH) }
 }
 
 /// `getpgid(pid_t)` and `getsid(pid_t)`
@@ -91,22 +104,30 @@ pub(crate) fn own_group(
     Ok(Answer::value(PROCESS_ID.into()))
 }
 
-/// `setpgid(pid_t process, pid_t group)`: it leads its group already.
+/// `setpgid(pid_t process, pid_t group)`, which the leader of a session may not.
 pub(crate) fn setpgid(_: &mut Personality, _: &mut AddressSpace, arguments: &Arguments) -> Outcome {
-    check_self(arguments.int(0))?;
-    if is_self(arguments.int(1)) { Ok(Answer::ZERO) } else { Err(Errno::EPERM) }
+    let (process, group) = (arguments.int(0), arguments.int(1));
+    if group < 0 || process < 0 {
+        return Err(Errno::EINVAL);
+    }
+    check_self(process)?;
+    Err(Errno::EPERM)
 }
 
-/// `setuid(0)` and its relatives: nobody but root exists.
+/// `setuid(uid_t)`, `setgid(gid_t)`: nobody but root exists.
 pub(crate) fn set_one_id(
     _: &mut Personality,
     _: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    check_ids(arguments, 1)
+    match arguments.int(0) {
+        0 => Ok(Answer::ZERO),
+        -1 => Err(Errno::EINVAL),
+        _ => Err(Errno::EPERM),
+    }
 }
 
-/// `setreuid(0, 0)`, `setregid(0, 0)`
+/// `setreuid(uid_t, uid_t)`, `setregid`
 pub(crate) fn set_two_ids(
     _: &mut Personality,
     _: &mut AddressSpace,
@@ -115,7 +136,7 @@ pub(crate) fn set_two_ids(
     check_ids(arguments, 2)
 }
 
-/// `setresuid(0, 0, 0)`, `setresgid(0, 0, 0)`
+/// `setresuid(uid_t, uid_t, uid_t)`, `setresgid`
 pub(crate) fn set_three_ids(
     _: &mut Personality,
     _: &mut AddressSpace,
@@ -124,9 +145,19 @@ pub(crate) fn set_three_ids(
     check_ids(arguments, 3)
 }
 
+/// Each is root's, or -1, which leaves it as it is.
 fn check_ids(arguments: &Arguments, count: usize) -> Outcome {
-    let known = |index| arguments.uint(index) == 0 || count > 1 && arguments.int(index) == -1;
+    let known = |index| matches!(arguments.int(index), 0 | -1);
     if (0..count).all(known) { Ok(Answer::ZERO) } else { Err(Errno::EPERM) }
+}
+
+/// `getgroups(int size, gid_t *list)`: there are none.
+pub(crate) fn getgroups(
+    _: &mut Personality,
+    _: &mut AddressSpace,
+    arguments: &Arguments,
+) -> Outcome {
+    if arguments.int(0) < 0 { Err(Errno::EINVAL) } else { Ok(Answer::ZERO) }
 }
 
 /// `getresuid(uid_t *, uid_t *, uid_t *)`, `getresgid`
@@ -198,7 +229,7 @@ pub(crate) fn getrusage(
     let mut record = Record::<144>::new();
     match arguments.int(0) {
         OWN | THREAD => {
-            let used = personality.clock.processor();
+            let used = personality.process.computed;
             record = record
                 .set_u64(0, used / NANOSECONDS_PER_SECOND)
                 .set_u64(8, used % NANOSECONDS_PER_SECOND / 1000)
@@ -209,143 +240,6 @@ pub(crate) fn getrusage(
     }
     record.store(space, arguments.get(1))?;
     Ok(Answer::ZERO)
-}
-
-fn limit_index(resource: u32) -> Result<usize, Errno> {
-    let index = resource as usize;
-    if index < RESOURCES { Ok(index) } else { Err(Errno::EINVAL) }
-}
-
-fn limits(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    index: usize,
-    new: u64,
-    old: u64,
-) -> Outcome {
-    let before = personality.process.limits[index];
-    let wanted = if new == 0 { None } else { Some(read_pair(space, new)?) };
-    if let Some((soft, hard)) = wanted {
-        if soft > hard {
-            return Err(Errno::EINVAL);
-        }
-        if hard > before.1 {
-            return Err(Errno::EPERM);
-        }
-        personality.process.limits[index] = (soft, hard);
-        if index == RLIMIT_NOFILE {
-            let limit = to_usize(soft).min(crate::files::DESCRIPTORS_MAX);
-            personality.files.descriptor_limit = limit;
-        }
-    }
-    Record::<16>::new().set_u64(0, before.0).set_u64(8, before.1).store_if(space, old)?;
-    Ok(Answer::ZERO)
-}
-
-/// `prlimit64(pid_t, int resource, const struct rlimit *new, struct rlimit *old)`
-pub(crate) fn prlimit64(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    check_self(arguments.int(0))?;
-    let index = limit_index(arguments.uint(1))?;
-    limits(personality, space, index, arguments.get(2), arguments.get(3))
-}
-
-/// `getrlimit(int resource, struct rlimit *)`
-pub(crate) fn getrlimit(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    let index = limit_index(arguments.uint(0))?;
-    let (soft, hard) = personality.process.limits[index];
-    Record::<16>::new().set_u64(0, soft).set_u64(8, hard).store(space, arguments.get(1))?;
-    Ok(Answer::ZERO)
-}
-
-/// `setrlimit(int resource, const struct rlimit *)`
-pub(crate) fn setrlimit(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    let index = limit_index(arguments.uint(0))?;
-    if arguments.get(1) == 0 {
-        return Err(Errno::EFAULT);
-    }
-    limits(personality, space, index, arguments.get(1), 0)
-}
-
-/// `sched_getaffinity(pid_t, size_t size, unsigned long *mask)`: processor 0.
-pub(crate) fn sched_getaffinity(
-    _: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    let size = arguments.uint(1);
-    if size < 8 || !size.is_multiple_of(8) {
-        return Err(Errno::EINVAL);
-    }
-    check_self(arguments.int(0))?;
-    Record::<8>::new().set_u64(0, 1).store(space, arguments.get(2))?;
-    Ok(Answer::value(8))
-}
-
-/// `sched_setaffinity(pid_t, size_t size, const unsigned long *mask)`
-pub(crate) fn sched_setaffinity(
-    _: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    check_self(arguments.int(0))?;
-    let mut first = [0];
-    let size = arguments.get(1).min(1);
-    space.read(arguments.get(2), &mut first[..to_usize(size)])?;
-    if first[0] & 1 == 0 { Err(Errno::EINVAL) } else { Ok(Answer::ZERO) }
-}
-
-/// `sched_getparam(pid_t, struct sched_param *)`
-pub(crate) fn sched_getparam(
-    _: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    check_self(arguments.int(0))?;
-    Record::<4>::new().store(space, arguments.get(1))?;
-    Ok(Answer::ZERO)
-}
-
-/// `sched_get_priority_max(int policy)`
-pub(crate) fn sched_get_priority_max(
-    _: &mut Personality,
-    _: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    priority_bound(arguments, 99)
-}
-
-/// `sched_get_priority_min(int policy)`
-pub(crate) fn sched_get_priority_min(
-    _: &mut Personality,
-    _: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    priority_bound(arguments, 1)
-}
-
-fn priority_bound(arguments: &Arguments, real_time: u64) -> Outcome {
-    match arguments.uint(0) {
-        0 | 3 | 5 | 6 => Ok(Answer::ZERO),
-        1 | 2 => Ok(Answer::value(real_time)),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-/// `getpriority(int which, id_t who)`: nice 0, which the kernel calls 20.
-pub(crate) fn getpriority(_: &mut Personality, _: &mut AddressSpace, _: &Arguments) -> Outcome {
-    Ok(Answer::value(20))
 }
 
 /// `getcpu(unsigned *processor, unsigned *node, void *)`
@@ -371,120 +265,6 @@ pub(crate) fn persona(
         personality.process.persona = arguments.uint(0).into();
     }
     Ok(Answer::value(before))
-}
-
-/// `prctl(int option, ...)`
-pub(crate) fn prctl(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    const GET_DUMPABLE: u32 = 3;
-    const SET_DUMPABLE: u32 = 4;
-    const SET_NAME: u32 = 15;
-    const GET_NAME: u32 = 16;
-    const SET_TIMER_SLACK: u32 = 29;
-    const SET_NO_NEW_PRIVILEGES: u32 = 38;
-    match arguments.uint(0) {
-        SET_NAME => {
-            let mut name = [0; 16];
-            let found = crate::guest::read_some(space, arguments.get(1), &mut name[..15]);
-            let end = name[..found].iter().position(|&byte| byte == 0);
-            if end.is_none() && found < 15 {
-                return Err(Errno::EFAULT);
-            }
-            name[end.unwrap_or(15)..].fill(0);
-            personality.thread_mut().name = name;
-        }
-        GET_NAME => {
-            let name = personality.thread().name;
-            space.write(arguments.get(1), &name)?;
-        }
-        GET_DUMPABLE => return Ok(Answer::value(1)),
-        SET_DUMPABLE | SET_TIMER_SLACK | SET_NO_NEW_PRIVILEGES => {}
-        _ => return Err(Errno::EINVAL),
-    }
-    Ok(Answer::ZERO)
-}
-
-/// `arch_prctl(int code, unsigned long address)`
-pub(crate) fn arch_prctl(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    const SET_FS: u32 = 0x1002;
-    const GET_FS: u32 = 0x1003;
-    let address = arguments.get(1);
-    match arguments.uint(0) {
-        SET_FS if address >= USER_END => Err(Errno::EPERM),
-        SET_FS => {
-            personality.thread_mut().fs_base = address;
-            Ok(Answer::SetFsBase(address))
-        }
-        GET_FS => {
-            let base = personality.thread().fs_base;
-            Record::<8>::new().set_u64(0, base).store(space, address)?;
-            Ok(Answer::ZERO)
-        }
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-/// `futex(uint32_t *word, int operation, uint32_t value, timeout, uint32_t *word2, uint32_t value3)`
-///
-/// With one thread nobody waits, so waking wakes none, and a wait can end by its timeout only.
-pub(crate) fn futex(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    const WAIT: u32 = 0;
-    const WAKE: u32 = 1;
-    const REQUEUE: u32 = 3;
-    const CMP_REQUEUE: u32 = 4;
-    const WAIT_BITSET: u32 = 9;
-    const WAKE_BITSET: u32 = 10;
-    const PRIVATE: u32 = 128;
-    const CLOCK_REALTIME: u32 = 256;
-    let operation = arguments.uint(1);
-    let command = operation & !(PRIVATE | CLOCK_REALTIME);
-    let word = arguments.get(0);
-    if !word.is_multiple_of(4) {
-        return Err(Errno::EINVAL);
-    }
-    match command {
-        WAIT | WAIT_BITSET => {
-            if command == WAIT_BITSET && arguments.uint(5) == 0 {
-                return Err(Errno::EINVAL);
-            }
-            let timeout = time::read_optional_timespec(space, arguments.get(3))?;
-            if read_u32(space, word)? != arguments.uint(2) {
-                return Err(Errno::EAGAIN);
-            }
-            let Some(time) = timeout else {
-                return Ok(Answer::Deadlock { waiting_for: "a futex that nobody else can wake" });
-            };
-            let clock = &personality.clock;
-            let nanoseconds = match (command, operation & CLOCK_REALTIME) {
-                (WAIT, _) => time,
-                (_, 0) => time.saturating_sub(clock.monotonic()),
-                _ => time.saturating_sub(clock.realtime()),
-            };
-            personality.sleep(nanoseconds, Err(Errno::ETIMEDOUT))
-        }
-        WAKE | REQUEUE => Ok(Answer::ZERO),
-        WAKE_BITSET if arguments.uint(5) == 0 => Err(Errno::EINVAL),
-        WAKE_BITSET => Ok(Answer::ZERO),
-        CMP_REQUEUE => {
-            if read_u32(space, word)? == arguments.uint(5) {
-                Ok(Answer::ZERO)
-            } else {
-                Err(Errno::EAGAIN)
-            }
-        }
-        _ => Err(Errno::ENOSYS),
-    }
 }
 
 /// `getrandom(void *out, size_t length, unsigned flags)`
@@ -542,5 +322,6 @@ pub(crate) fn membarrier(
     _: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    if arguments.uint(0) == 0 { Ok(Answer::ZERO) } else { Err(Errno::EINVAL) }
+    let asks = arguments.uint(0) == 0 && arguments.uint(1) == 0;
+    if asks { Ok(Answer::ZERO) } else { Err(Errno::EINVAL) }
 }

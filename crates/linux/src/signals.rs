@@ -1,24 +1,37 @@
-//! Signals that a program sends to itself.
+//! Signals that a program sends to itself, or that its timers send.
 //!
 //! No signal is ever delivered to a handler: that would need the guest's registers, which this crate
-//! does not see. Dispositions and masks are kept, so that what a program reads back is what it
-//! set, and default actions are carried out: a program that calls `abort` ends by `SIGABRT`. A signal
-//! for which a handler is installed is taken without running it, the choice that breaks the fewest
-//! programs: crash reporters raise the signal again with its default action, and that ends them.
+//! does not see. Everything else is as in Linux: dispositions and masks are kept, blocked signals are
+//! pending and can be waited for, ignored ones vanish, and default actions are carried out. A signal
+//! for which a handler is installed ends the guest with [`Answer::Handler`], which names it: a program
+//! that goes on as if its handler had run would be wrong in silence.
+
+mod send;
+mod wait;
+
+pub(crate) use send::{kill, rt_sigqueueinfo, rt_tgsigqueueinfo, tgkill, tkill};
+pub(crate) use wait::{pause, rt_sigsuspend, rt_sigtimedwait};
 
 use crate::answer::{Answer, Outcome};
 use crate::errno::Errno;
 use crate::guest::{Arguments, Record, read_array, read_u64};
 use crate::personality::Personality;
 use crate::process::PROCESS_ID;
-use crate::time;
+use crate::state::bytes::Bytes;
+use crate::state::{StateError, ensure};
 use ampoule_memory::AddressSpace;
 use serde::{Deserialize, Serialize};
 
 const SIGKILL: u32 = 9;
 pub(crate) const SIGPIPE: u32 = 13;
+pub(crate) const SIGALRM: u32 = 14;
+pub(crate) const SIGVTALRM: u32 = 26;
+pub(crate) const SIGPROF: u32 = 27;
 const SIGSEGV: u8 = 11;
+const SIGCONT: u32 = 18;
 const SIGSTOP: u32 = 19;
+/// Real-time signals start here: each that is sent is kept, not only the first.
+const REAL_TIME: u32 = 32;
 const SIGNALS: u32 = 64;
 /// `sizeof(sigset_t)` of the kernel, which every call with a mask passes.
 const MASK_SIZE: u64 = 8;
@@ -26,16 +39,26 @@ const MASK_SIZE: u64 = 8;
 const SIG_DFL: u64 = 0;
 const SIG_IGN: u64 = 1;
 /// `SIGCHLD`, `SIGCONT`, `SIGURG` and `SIGWINCH` do nothing by default.
-const IGNORED_BY_DEFAULT: u64 = bit(17) | bit(18) | bit(23) | bit(28);
+const IGNORED_BY_DEFAULT: u64 = bit(17) | bit(SIGCONT) | bit(23) | bit(28);
 /// The stop signals: there is nobody who could continue the program, so they do nothing either.
 const STOPPING: u64 = bit(SIGSTOP) | bit(20) | bit(21) | bit(22);
 /// Signals that cannot be blocked.
 const UNBLOCKABLE: u64 = bit(SIGKILL) | bit(SIGSTOP);
+/// Those that a fault would raise are taken first: `SIGSEGV`, `SIGBUS`, `SIGILL`, `SIGTRAP`, `SIGFPE`,
+/// `SIGSYS`.
+const SYNCHRONOUS: u64 = bit(11) | bit(7) | bit(4) | bit(5) | bit(8) | bit(31);
+/// Flags of an action that Linux knows; it clears the others (`UAPI_SA_FLAGS` and those of x86).
+const ACTION_FLAGS: u64 = 0xdc00_0807;
 
 const SS_ONSTACK: u32 = 1;
 const SS_DISABLE: u32 = 2;
 const SS_AUTODISARM: u32 = 1 << 31;
 const MINSIGSTKSZ: u64 = 2048;
+
+/// Most signals that wait with what was told with them: `RLIMIT_SIGPENDING`.
+pub(crate) const PENDING_MAX: usize = 64;
+/// Bytes of a `siginfo_t` that mean anything.
+const INFO_SIZE: usize = 48;
 
 /// The bit of a signal in a mask.
 const fn bit(signal: u32) -> u64 {
@@ -79,19 +102,108 @@ impl Dispositions {
     }
 }
 
+/// A signal on its way: its number, and the start of its `siginfo_t`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Signal {
+    number: u32,
+    info: Bytes,
+}
+
+impl Signal {
+    /// `si_code` of `kill`.
+    const BY_KILL: i32 = 0;
+    /// `si_code` of `tgkill`.
+    const BY_THREAD_KILL: i32 = -6;
+    /// `si_code` of what the kernel sends.
+    const BY_KERNEL: i32 = 0x80;
+
+    fn with_info(number: u32, info: &[u8]) -> Self {
+        Self { number, info: Bytes(info.to_vec()) }
+    }
+
+    /// One that the program sends itself.
+    fn by_itself(number: u32, code: i32) -> Self {
+        let record = Record::<INFO_SIZE>::new()
+            .set_u32(0, number)
+            .set_u32(8, code.cast_unsigned())
+            .set_u32(16, PROCESS_ID);
+        Self::with_info(number, record.as_bytes())
+    }
+
+    /// One that a timer sends.
+    pub(crate) fn by_kernel(number: u32) -> Self {
+        let code = Self::BY_KERNEL.cast_unsigned();
+        let record = Record::<INFO_SIZE>::new().set_u32(0, number).set_u32(8, code);
+        Self::with_info(number, record.as_bytes())
+    }
+
+    /// `SIGPIPE`, as a write sends it.
+    pub(crate) fn broken_pipe() -> Self {
+        Self::by_itself(SIGPIPE, Self::BY_KILL)
+    }
+
+    /// `siginfo_t`.
+    fn record(&self) -> Record<128> {
+        Record::new().bytes(0, &self.info.0)
+    }
+}
+
 /// What belongs to one thread.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct SignalState {
     mask: u64,
-    pending: u64,
+    /// In the order in which they came.
+    pending: Vec<Signal>,
     /// Address, flags and size of the alternate stack.
     alternate: (u64, u32, u64),
 }
 
 impl SignalState {
     pub(crate) const fn new() -> Self {
-        Self { mask: 0, pending: 0, alternate: (0, SS_DISABLE, 0) }
+        Self { mask: 0, pending: Vec::new(), alternate: (0, SS_DISABLE, 0) }
+    }
+
+    /// Checks what comes from a description.
+    pub(crate) fn check(&self) -> Result<(), StateError> {
+        let is_sound = |signal: &Signal| {
+            (1..=SIGNALS).contains(&signal.number) && signal.info.0.len() == INFO_SIZE
+        };
+        let count = PENDING_MAX + SIGNALS as usize;
+        ensure(self.pending.len() <= count && self.pending.iter().all(is_sound), "pending signals")
+    }
+
+    fn pending(&self) -> u64 {
+        self.pending.iter().fold(0, |set, signal| set | bit(signal.number))
+    }
+
+    /// Keeps a signal until it is taken. One of a kind is kept, of real-time signals each.
+    fn keep(&mut self, signal: Signal) -> Result<(), Errno> {
+        let is_known = self.pending() & bit(signal.number) != 0;
+        if is_known && signal.number < REAL_TIME {
+            return Ok(());
+        }
+        if is_known && self.pending.len() >= PENDING_MAX {
+            return Err(Errno::EAGAIN);
+        }
+        self.pending.push(signal);
+        Ok(())
+    }
+
+    /// Takes the first of the signals in `set` that wait.
+    fn dequeue(&mut self, set: u64) -> Option<Signal> {
+        let ready = self.pending() & set;
+        let first = if ready & SYNCHRONOUS != 0 { ready & SYNCHRONOUS } else { ready };
+        let at = self
+            .pending
+            .iter()
+            .position(|signal| first != 0 && signal.number == first.trailing_zeros() + 1)?;
+        Some(self.pending.remove(at))
+    }
+
+    fn forget(&mut self, set: u64) {
+        self.pending.retain(|signal| bit(signal.number) & set == 0);
     }
 }
 
@@ -109,122 +221,71 @@ fn check_mask_size(size: u64) -> Result<(), Errno> {
 
 impl Personality {
     /// Sends a signal to the program; the answer when that ends it.
-    pub(crate) fn raise(&mut self, signal: u32) -> Option<Answer> {
-        let handler = self.dispositions.handler(signal);
-        let quiet = (IGNORED_BY_DEFAULT | STOPPING) & bit(signal) != 0;
-        if signal != SIGKILL && (handler == SIG_IGN || handler == SIG_DFL && quiet) {
-            return None;
-        }
+    ///
+    /// # Errors
+    /// `EAGAIN` when too many wait.
+    pub(crate) fn raise(&mut self, signal: Signal) -> Result<Option<Answer>, Errno> {
+        let number = signal.number;
         let state = &mut self.thread_mut().signals;
-        if state.mask & bit(signal) != 0 {
-            state.pending |= bit(signal);
-            return None;
+        // Each undoes the other, also where it waits.
+        if number == SIGCONT {
+            state.forget(STOPPING);
+        } else if STOPPING & bit(number) != 0 {
+            state.forget(bit(SIGCONT));
         }
-        self.take(signal)
+        if state.mask & bit(number) != 0 {
+            // Even one that is ignored now: that can change before it is unblocked.
+            state.keep(signal)?;
+            return Ok(None);
+        }
+        Ok(self.act(number))
     }
 
     /// Acts on an unblocked signal.
-    fn take(&mut self, signal: u32) -> Option<Answer> {
-        let handler = self.dispositions.handler(signal);
+    fn act(&mut self, signal: u32) -> Option<Answer> {
+        let number = u8::try_from(signal).unwrap_or(SIGSEGV);
         let quiet = (IGNORED_BY_DEFAULT | STOPPING) & bit(signal) != 0;
-        self.thread_mut().signals.pending &= !bit(signal);
-        if handler != SIG_DFL || quiet {
-            return None;
+        match self.dispositions.handler(signal) {
+            _ if signal == SIGKILL => Some(Answer::Killed { signal: number }),
+            SIG_IGN => None,
+            SIG_DFL if quiet => None,
+            SIG_DFL => Some(Answer::Killed { signal: number }),
+            _ => Some(Answer::Handler { signal: number }),
         }
-        Some(Answer::Killed { signal: u8::try_from(signal).unwrap_or(SIGSEGV) })
     }
 
     /// Acts on signals that are no longer blocked; the answer when one ends the program.
     fn take_pending(&mut self) -> Option<Answer> {
         loop {
-            let state = &self.thread().signals;
-            let ready = state.pending & !state.mask;
-            if ready == 0 {
-                return None;
-            }
-            if let Some(answer) = self.take(ready.trailing_zeros() + 1) {
+            let state = &mut self.thread_mut().signals;
+            let signal = state.dequeue(!state.mask)?;
+            if let Some(answer) = self.act(signal.number) {
                 return Some(answer);
             }
         }
     }
 
-    fn send(&mut self, signal: u32) -> Outcome {
-        match signal {
-            0 => Ok(Answer::ZERO),
-            _ => Ok(self.raise(signal_number(signal)?).unwrap_or(Answer::ZERO)),
+    /// Acts on signals that `mask` lets through, which stands for the thread's while a call waits. The
+    /// answer when one ends the program.
+    ///
+    /// # Errors
+    /// `EFAULT`, `EINVAL` for a mask of another size.
+    pub(crate) fn take_pending_through(
+        &mut self,
+        space: &mut AddressSpace,
+        address: u64,
+        size: u64,
+    ) -> Result<Option<Answer>, Errno> {
+        if address == 0 {
+            return Ok(None);
         }
+        check_mask_size(size)?;
+        let mask = read_u64(space, address)? & !UNBLOCKABLE;
+        let before = std::mem::replace(&mut self.thread_mut().signals.mask, mask);
+        let ended = self.take_pending();
+        self.thread_mut().signals.mask = before;
+        Ok(ended)
     }
-}
-
-/// Whether `id` is the program's process and only thread.
-///
-/// # Errors
-/// `EINVAL` for impossible numbers, `ESRCH` for others.
-fn check_thread(id: i32) -> Result<(), Errno> {
-    match u32::try_from(id) {
-        Ok(PROCESS_ID) => Ok(()),
-        Ok(0) | Err(_) => Err(Errno::EINVAL),
-        Ok(_) => Err(Errno::ESRCH),
-    }
-}
-
-/// `kill(pid_t process, int signal)`: to itself, by number or as its group.
-pub(crate) fn kill(
-    personality: &mut Personality,
-    _: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    let signal = arguments.uint(1);
-    if signal > SIGNALS {
-        return Err(Errno::EINVAL);
-    }
-    match arguments.int(0) {
-        0 => personality.send(signal),
-        // Every process but the caller: there is none.
-        -1 => Err(Errno::ESRCH),
-        process if process.unsigned_abs() == PROCESS_ID => personality.send(signal),
-        _ => Err(Errno::ESRCH),
-    }
-}
-
-/// `tkill(pid_t thread, int signal)`
-pub(crate) fn tkill(
-    personality: &mut Personality,
-    _: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    check_thread(arguments.int(0))?;
-    personality.send(arguments.uint(1))
-}
-
-/// `tgkill(pid_t group, pid_t thread, int signal)`
-pub(crate) fn tgkill(
-    personality: &mut Personality,
-    _: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    check_thread(arguments.int(0))?;
-    check_thread(arguments.int(1))?;
-    personality.send(arguments.uint(2))
-}
-
-/// `rt_sigqueueinfo(pid_t group, int signal, siginfo_t *info)`
-pub(crate) fn rt_sigqueueinfo(
-    personality: &mut Personality,
-    _: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    check_thread(arguments.int(0))?;
-    personality.send(arguments.uint(1))
-}
-
-/// `rt_tgsigqueueinfo(pid_t group, pid_t thread, int signal, siginfo_t *info)`
-pub(crate) fn rt_tgsigqueueinfo(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    tgkill(personality, space, arguments)
 }
 
 /// `rt_sigaction(int signal, const struct sigaction *new, struct sigaction *old, size_t size)`
@@ -234,22 +295,27 @@ pub(crate) fn rt_sigaction(
     arguments: &Arguments,
 ) -> Outcome {
     check_mask_size(arguments.get(3))?;
-    let signal = signal_number(arguments.uint(0))?;
     let (new, old) = (arguments.get(1), arguments.get(2));
-    if new != 0 && UNBLOCKABLE & bit(signal) != 0 {
+    let action: Option<Action> = if new == 0 { None } else { Some(read_array(space, new)?) };
+    let signal = signal_number(arguments.uint(0))?;
+    if action.is_some() && UNBLOCKABLE & bit(signal) != 0 {
         return Err(Errno::EINVAL);
     }
-    let action = if new == 0 { None } else { Some(read_array(space, new)?) };
-    Record::from(*personality.dispositions.action(signal)).store_if(space, old)?;
+    let before = *personality.dispositions.action(signal);
     if let Some(action) = action {
-        *personality.dispositions.action(signal) = action;
-        let handler = personality.dispositions.handler(signal);
+        let action = Record::<32>::from(action);
+        let (flags, mask) = (action.u64(8) & ACTION_FLAGS, action.u64(24) & !UNBLOCKABLE);
+        let kept = action.set_u64(8, flags).set_u64(24, mask);
+        personality.dispositions.set(signal, kept.into());
         let quiet = IGNORED_BY_DEFAULT & bit(signal) != 0;
+        let handler = kept.u64(0);
         if handler == SIG_IGN || handler == SIG_DFL && quiet {
             // Linux drops what is pending of a signal that becomes ignored.
-            personality.thread_mut().signals.pending &= !bit(signal);
+            personality.thread_mut().signals.forget(bit(signal));
         }
     }
+    // What was asked for stands, even where the answer cannot be stored.
+    Record::from(before).store_if(space, old)?;
     Ok(Answer::ZERO)
 }
 
@@ -265,19 +331,20 @@ pub(crate) fn rt_sigprocmask(
     check_mask_size(arguments.get(3))?;
     let (new, old) = (arguments.get(1), arguments.get(2));
     let before = personality.thread().signals.mask;
-    let mut after = before;
     if new != 0 {
         let set = read_u64(space, new)? & !UNBLOCKABLE;
-        after = match arguments.uint(0) {
+        personality.thread_mut().signals.mask = match arguments.uint(0) {
             BLOCK => before | set,
             UNBLOCK => before & !set,
             SET => set,
             _ => return Err(Errno::EINVAL),
         };
     }
-    Record::<8>::new().set_u64(0, before).store_if(space, old)?;
-    personality.thread_mut().signals.mask = after;
-    Ok(personality.take_pending().unwrap_or(Answer::ZERO))
+    let stored = Record::<8>::new().set_u64(0, before).store_if(space, old);
+    match personality.take_pending() {
+        Some(answer) => Ok(answer),
+        None => stored.map(|()| Answer::ZERO),
+    }
 }
 
 /// `rt_sigpending(sigset_t *out, size_t size)`
@@ -290,57 +357,10 @@ pub(crate) fn rt_sigpending(
         return Err(Errno::EINVAL);
     }
     let state = &personality.thread().signals;
-    let pending = (state.pending & state.mask).to_le_bytes();
+    let pending = (state.pending() & state.mask).to_le_bytes();
     let size = usize::try_from(arguments.get(1)).unwrap_or_default();
     space.write(arguments.get(0), &pending[..size])?;
     Ok(Answer::ZERO)
-}
-
-/// `rt_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout, size)`
-pub(crate) fn rt_sigtimedwait(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    check_mask_size(arguments.get(3))?;
-    let set = read_u64(space, arguments.get(0))? & !UNBLOCKABLE;
-    let timeout = time::read_optional_timespec(space, arguments.get(2))?;
-    let found = personality.thread().signals.pending & set;
-    if found == 0 {
-        return match timeout {
-            Some(nanoseconds) => personality.sleep(nanoseconds, Err(Errno::EAGAIN)),
-            None => Ok(Answer::Deadlock { waiting_for: "a signal that nobody can send" }),
-        };
-    }
-    let signal = found.trailing_zeros() + 1;
-    Record::<128>::new().set_u32(0, signal).store_if(space, arguments.get(1))?;
-    personality.thread_mut().signals.pending &= !bit(signal);
-    Ok(Answer::value(signal.into()))
-}
-
-/// `rt_sigsuspend(const sigset_t *mask, size_t size)`
-pub(crate) fn rt_sigsuspend(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    check_mask_size(arguments.get(1))?;
-    let mask = read_u64(space, arguments.get(0))? & !UNBLOCKABLE;
-    let state = &mut personality.thread_mut().signals;
-    let woken = state.pending & !mask != 0;
-    let before = std::mem::replace(&mut state.mask, mask);
-    let ended = personality.take_pending();
-    personality.thread_mut().signals.mask = before;
-    match ended {
-        Some(answer) => Ok(answer),
-        None if woken => Err(Errno::EINTR),
-        None => pause(personality, space, arguments),
-    }
-}
-
-/// `pause()`
-pub(crate) fn pause(_: &mut Personality, _: &mut AddressSpace, _: &Arguments) -> Outcome {
-    Ok(Answer::Deadlock { waiting_for: "a signal that nobody can send" })
 }
 
 /// `rt_sigreturn()`: no handler was entered, so there is no frame to return from.

@@ -379,7 +379,7 @@ fn file_tree(
         (b"/dev/zero", Device::Zero),
         (b"/dev/full", Device::Full),
         (b"/dev/random", Device::Random),
-        (b"/dev/urandom", Device::Random),
+        (b"/dev/urandom", Device::UnlimitedRandom),
     ];
     for (path, device) in devices {
         tree.add_device(path, device).unwrap_or_default();

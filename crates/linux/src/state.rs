@@ -109,6 +109,8 @@ impl Personality {
         ensure(state.thread.name.0.len() == name.len(), "thread name")?;
         name.copy_from_slice(&state.thread.name.0);
         ensure(state.thread.fs_base < USER_END, "FS base")?;
+        state.thread.signals.check()?;
+        state.process.check()?;
         let thread = Thread::new(name, state.thread.fs_base, state.thread.signals.clone());
 
         let mut dispositions = Dispositions::new();

@@ -59,25 +59,73 @@ pub(crate) fn timespec(nanoseconds: u64) -> Record<16> {
         .set_u64(8, nanoseconds % NANOSECONDS_PER_SECOND)
 }
 
-impl Personality {
-    /// The clock that a `clockid_t` names, in nanoseconds.
-    ///
+/// A `timeval`.
+pub(crate) fn timeval(nanoseconds: u64) -> Record<16> {
+    Record::new()
+        .set_u64(0, nanoseconds / NANOSECONDS_PER_SECOND)
+        .set_u64(8, nanoseconds % NANOSECONDS_PER_SECOND / 1000)
+}
+
+/// What a `clockid_t` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Real,
+    Monotonic,
+    /// A monotonic clock by which nobody can sleep: raw or coarse; or the coarse real one.
+    Coarse {
+        real: bool,
+    },
+    /// Time that the process computed.
+    Process,
+    /// Time that the thread computed, by `CLOCK_THREAD_CPUTIME_ID` or by a number of its own.
+    Thread {
+        by_number: bool,
+    },
+}
+
+impl Named {
     /// # Errors
-    /// `EINVAL` for an unknown one.
-    fn read_clock(&self, id: i32) -> Result<u64, Errno> {
+    /// `EINVAL` for no clock.
+    fn of(id: i32) -> Result<Self, Errno> {
+        Ok(match id {
+            // REALTIME, REALTIME_ALARM; TAI without leap seconds, as Linux until somebody sets them.
+            CLOCK_REALTIME | 8 | 11 => Self::Real,
+            // MONOTONIC, BOOTTIME, BOOTTIME_ALARM.
+            1 | 7 | 9 => Self::Monotonic,
+            // MONOTONIC_RAW, MONOTONIC_COARSE.
+            4 | 6 => Self::Coarse { real: false },
+            // REALTIME_COARSE.
+            5 => Self::Coarse { real: true },
+            2 => Self::Process,
+            3 => Self::Thread { by_number: false },
+            0.. => return Err(Errno::EINVAL),
+            _ => return Self::by_process(id),
+        })
+    }
+
+    /// The clocks that `clock_getcpuclockid` and `pthread_getcpuclockid` make (kernel: `CPUCLOCK_PID`):
+    /// the process's number, one bit for its thread, and two for what is counted, all of which is the
+    /// same here. The fourth kind stands for a device's clock, of which there is none.
+    fn by_process(id: i32) -> Result<Self, Errno> {
+        const THREAD: i32 = 4;
+        const KIND: i32 = 3;
+        let process = u32::try_from(!(id >> 3));
+        let is_own = matches!(process, Ok(0 | crate::process::PROCESS_ID));
         match id {
-            // REALTIME, REALTIME_COARSE, REALTIME_ALARM; TAI without leap seconds, as Linux until
-            // somebody sets them.
-            CLOCK_REALTIME | 5 | 8 | 11 => Ok(self.clock.realtime()),
-            // MONOTONIC, MONOTONIC_RAW, MONOTONIC_COARSE, BOOTTIME, BOOTTIME_ALARM.
-            1 | 4 | 6 | 7 | 9 => Ok(self.clock.monotonic()),
-            // PROCESS_CPUTIME_ID, THREAD_CPUTIME_ID, and those that `clock_getcpuclockid` and
-            // `pthread_getcpuclockid` make for the process itself (kernel: `CPUCLOCK_PID`).
-            2 | 3 | -6 | -2 => Ok(self.clock.processor()),
-            _ if id < 0 && u32::try_from(!(id >> 3)) == Ok(crate::process::PROCESS_ID) => {
-                Ok(self.clock.processor())
-            }
-            _ => Err(Errno::EINVAL),
+            _ if id & KIND == KIND || !is_own => Err(Errno::EINVAL),
+            _ if id & THREAD != 0 => Ok(Self::Thread { by_number: true }),
+            _ => Ok(Self::Process),
+        }
+    }
+}
+
+impl Personality {
+    /// What a clock shows, in nanoseconds.
+    fn read_clock(&self, clock: Named) -> u64 {
+        match clock {
+            Named::Real | Named::Coarse { real: true } => self.clock.realtime(),
+            Named::Monotonic | Named::Coarse { real: false } => self.clock.monotonic(),
+            Named::Process | Named::Thread { .. } => self.process.computed,
         }
     }
 
@@ -95,6 +143,14 @@ impl Personality {
             Some(nanoseconds) => Ok(Answer::Sleep { nanoseconds }),
         }
     }
+
+    /// What is left of `nanoseconds` since the call that is answered was first made.
+    pub(crate) fn rest_of(&self, nanoseconds: u64) -> u64 {
+        match self.thread().parked {
+            Parked::Until(until) => until.saturating_sub(self.clock.monotonic()),
+            _ => nanoseconds,
+        }
+    }
 }
 
 /// `clock_gettime(clockid_t clock, struct timespec *out)`
@@ -103,18 +159,18 @@ pub(crate) fn clock_gettime(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    let now = personality.read_clock(arguments.int(0))?;
+    let now = personality.read_clock(Named::of(arguments.int(0))?);
     timespec(now).store(space, arguments.get(1))?;
     Ok(Answer::ZERO)
 }
 
 /// `clock_getres(clockid_t clock, struct timespec *out)`: a nanosecond.
 pub(crate) fn clock_getres(
-    personality: &mut Personality,
+    _: &mut Personality,
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    personality.read_clock(arguments.int(0))?;
+    Named::of(arguments.int(0))?;
     timespec(1).store_if(space, arguments.get(1))?;
     Ok(Answer::ZERO)
 }
@@ -125,11 +181,7 @@ pub(crate) fn gettimeofday(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    let now = personality.clock.realtime();
-    let value = Record::<16>::new()
-        .set_u64(0, now / NANOSECONDS_PER_SECOND)
-        .set_u64(8, now % NANOSECONDS_PER_SECOND / 1000);
-    value.store_if(space, arguments.get(0))?;
+    timeval(personality.clock.realtime()).store_if(space, arguments.get(0))?;
     Record::<8>::new().store_if(space, arguments.get(1))?;
     Ok(Answer::ZERO)
 }
@@ -161,11 +213,29 @@ pub(crate) fn clock_nanosleep(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    let now = personality.read_clock(arguments.int(0))?;
+    let clock = match Named::of(arguments.int(0)) {
+        Ok(Named::Coarse { .. } | Named::Thread { by_number: false }) => {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        // The clock of a device that is none, which could not be slept by either.
+        Err(_) if arguments.int(0) < 0 && arguments.int(0) & 7 == 3 => {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        clock => clock?,
+    };
     let time = read_timespec(space, arguments.get(2))?;
-    let duration =
-        if arguments.uint(1) & TIMER_ABSTIME != 0 { time.saturating_sub(now) } else { time };
-    personality.sleep(duration, Ok(Answer::ZERO))
+    let duration = if arguments.uint(1) & TIMER_ABSTIME != 0 {
+        time.saturating_sub(personality.read_clock(clock))
+    } else {
+        time
+    };
+    match clock {
+        Named::Thread { .. } => Err(Errno::EINVAL),
+        Named::Process if duration > 0 => {
+            Ok(Answer::Deadlock { waiting_for: "processor time, while it does not compute" })
+        }
+        _ => personality.sleep(duration, Ok(Answer::ZERO)),
+    }
 }
 
 /// `times(struct tms *out)`
@@ -175,41 +245,7 @@ pub(crate) fn times(
     arguments: &Arguments,
 ) -> Outcome {
     const TICK: u64 = NANOSECONDS_PER_SECOND / CLOCK_TICKS;
-    let used = personality.clock.processor() / TICK;
+    let used = personality.process.computed / TICK;
     Record::<32>::new().set_u64(0, used).store_if(space, arguments.get(0))?;
     Ok(Answer::value(personality.clock.monotonic() / TICK))
-}
-
-/// `getitimer(int which, struct itimerval *out)`: no timer is ever running.
-pub(crate) fn getitimer(
-    _: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    check_timer(arguments)?;
-    Record::<32>::new().store(space, arguments.get(1))?;
-    Ok(Answer::ZERO)
-}
-
-/// `setitimer(int which, const struct itimerval *new, struct itimerval *old)`
-pub(crate) fn setitimer(
-    _: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    check_timer(arguments)?;
-    if arguments.get(1) != 0 {
-        space.read(arguments.get(1), &mut [0; 32])?;
-    }
-    Record::<32>::new().store_if(space, arguments.get(2))?;
-    Ok(Answer::ZERO)
-}
-
-fn check_timer(arguments: &Arguments) -> Result<(), Errno> {
-    if arguments.uint(0) > 2 { Err(Errno::EINVAL) } else { Ok(()) }
-}
-
-/// `alarm(unsigned seconds)`: the time left of an earlier one, which is none.
-pub(crate) fn alarm(_: &mut Personality, _: &mut AddressSpace, _: &Arguments) -> Outcome {
-    Ok(Answer::ZERO)
 }

@@ -46,6 +46,8 @@ struct State {
     deadline: Option<(Instant, Duration)>,
     /// When the guest can have used up its CPU time at the earliest.
     cpu_check: Option<Instant>,
+    /// When one of the guest's own timers is due.
+    timer_check: Option<Instant>,
     /// When the runner's time slice ends.
     slice_end: Option<Instant>,
     /// The watchdog's entry for this sandbox.
@@ -132,6 +134,13 @@ impl Control {
         self.watch(&mut state);
     }
 
+    /// Asks for a kick when a timer of the guest's is due; `None` takes that back.
+    pub(crate) fn arm_timer_check(&self, remaining: Option<Duration>) {
+        let mut state = self.0.state.lock();
+        state.timer_check = remaining.and_then(|remaining| Instant::now().checked_add(remaining));
+        self.watch(&mut state);
+    }
+
     /// Starts a time slice: after it, [`Self::slice_is_over`] and the guest is kicked once. `None`
     /// ends the slice without that.
     pub(crate) fn arm_slice(&self, length: Option<Duration>) {
@@ -153,6 +162,7 @@ impl Control {
         let mut state = self.0.state.lock();
         state.deadline = None;
         state.cpu_check = None;
+        state.timer_check = None;
         if matches!(state.stop, Some(Stop::Timeout { .. })) {
             state.stop = None;
             self.0.stop_pending.store(false, Ordering::Release);
@@ -171,7 +181,7 @@ impl Control {
 impl State {
     fn due(&self) -> Option<Instant> {
         let deadline = self.deadline.map(|(at, _)| at);
-        [deadline, self.cpu_check, self.slice_end].into_iter().flatten().min()
+        [deadline, self.cpu_check, self.timer_check, self.slice_end].into_iter().flatten().min()
     }
 }
 
@@ -203,11 +213,12 @@ impl Watched for Inner {
             let mut state = self.state.lock();
             // The runner looks at the CPU clock and arms the next check.
             let check = state.cpu_check.take_if(|at| *at <= now).is_some();
+            let timer = state.timer_check.take_if(|at| *at <= now).is_some();
             let slice = state.slice_end.take_if(|at| *at <= now).is_some();
             if slice {
                 self.slice_over.store(true, Ordering::Release);
             }
-            if let Some(kicker) = state.kicker.as_ref().filter(|_| check || slice) {
+            if let Some(kicker) = state.kicker.as_ref().filter(|_| check || timer || slice) {
                 kicker.kick();
             }
             // Under the same lock as the look at the deadline: the call cannot end in between and

@@ -61,6 +61,11 @@ pub enum Stop {
         /// The signal that ended it, if one did.
         signal: Option<u8>,
     },
+    /// A signal came for which the guest has a handler, and handlers are not delivered.
+    Signal {
+        /// The signal's number.
+        signal: u8,
+    },
     /// The guest waits for something that can never happen.
     Deadlock {
         /// What it waits for.
@@ -200,6 +205,15 @@ impl Stop {
                 Failure::new("ERR_AMPOULE_GUEST_EXITED", message)
                     .with(json!({ "exitCode": code, "signal": signal }))
             }
+            Self::Signal { signal } => Failure::new(
+                "ERR_AMPOULE_GUEST_SIGNAL",
+                format!(
+                    "the guest was sent {} and has a handler for it, but signal handlers are never \
+                     run; let it ignore or block the signal, or not send it",
+                    signal_name(*signal)
+                ),
+            )
+            .with(json!({ "signal": signal_name(*signal) })),
             Self::Deadlock { waiting_for } => Failure::new(
                 "ERR_AMPOULE_GUEST_EXITED",
                 format!("the guest waits for {waiting_for}, which can never happen"),
@@ -278,6 +292,19 @@ impl std::fmt::Display for Location {
             None => write!(formatter, "{:#x}", self.address),
         }
     }
+}
+
+/// The name of a signal, as `signal(7)` has it.
+fn signal_name(signal: u8) -> String {
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
+        "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
+        "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    ];
+    let index = usize::from(signal).checked_sub(1);
+    index
+        .and_then(|index| NAMES.get(index))
+        .map_or_else(|| format!("real-time signal {signal}"), |name| format!("SIG{name}"))
 }
 
 /// Addresses have 64 bits, which a JavaScript number cannot hold.

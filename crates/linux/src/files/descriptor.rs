@@ -1,102 +1,14 @@
-//! Opening, closing, duplicating and asking about descriptors.
+//! Closing, duplicating and asking about descriptors.
 
-use super::path::{Found, Last, path_argument};
-use super::system::{Device, Kind};
-use super::{CLOSE_ON_EXEC, Files, NONBLOCK, Object, PATH_ONLY, READ_ONLY};
+use super::{CLOSE_ON_EXEC, Files, NONBLOCK, Object, PATH_ONLY};
 use crate::answer::{Answer, Outcome};
 use crate::errno::Errno;
 use crate::guest::{Arguments, Record, low_half};
 use crate::personality::Personality;
 use ampoule_memory::AddressSpace;
 
-const CREATE: u32 = 0o100;
-const EXCLUSIVE: u32 = 0o200;
-const TRUNCATE: u32 = 0o1000;
-const DIRECTORY: u32 = 0o20_0000;
-const NO_FOLLOW: u32 = 0o40_0000;
-const TEMPORARY: u32 = 0o2000_0000;
-/// Flags that `open` keeps in the description: access mode, append, non-blocking and the like.
-const KEPT: u32 = !(CREATE | EXCLUSIVE | TRUNCATE | NO_FOLLOW | 0o400);
-/// Status flags that `F_SETFL` can change.
-const SETTABLE: u32 = 0o2000 | NONBLOCK | 0o2_0000 | 0o4_0000 | 0o100_0000;
-
-fn open_at(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-    descriptor: Option<usize>,
-    path_index: usize,
-    flags: u32,
-) -> Outcome {
-    let files = &mut personality.files;
-    let (base, path) = path_argument(files, space, arguments, descriptor, path_index)?;
-    let writes = flags & super::ACCESS_MODE != READ_ONLY || flags & TRUNCATE != 0;
-    if flags & TEMPORARY != 0 {
-        return Err(Errno::EROFS);
-    }
-    let keep_last = flags & NO_FOLLOW != 0 || flags & (CREATE | EXCLUSIVE) == CREATE | EXCLUSIVE;
-    let last = if keep_last { Last::Keep } else { Last::Follow };
-    let found = match files.resolve(base, &path, last) {
-        Ok(_) if flags & (CREATE | EXCLUSIVE) == CREATE | EXCLUSIVE => return Err(Errno::EEXIST),
-        Ok(found) => found,
-        Err(Errno::ENOENT) if flags & CREATE != 0 => {
-            files.resolve_parent(base, &path)?;
-            return Err(Errno::EROFS);
-        }
-        Err(errno) => return Err(errno),
-    };
-    if let Found::Descriptor(number) = found {
-        if flags & DIRECTORY != 0 {
-            return Err(Errno::ENOTDIR);
-        }
-        // The description is shared rather than opened anew; for streams that is the same.
-        let number = files.duplicate(number, 0, flags & CLOSE_ON_EXEC != 0)?;
-        return Ok(Answer::value(number as u64));
-    }
-    if let Found::Node(node) = found {
-        match files.system.status(node).kind {
-            Kind::Link if flags & PATH_ONLY == 0 => return Err(Errno::ELOOP),
-            Kind::Directory | Kind::Descriptors if writes || flags & CREATE != 0 => {
-                return Err(Errno::EISDIR);
-            }
-            Kind::Regular | Kind::Device(_) | Kind::Link if flags & DIRECTORY != 0 => {
-                return Err(Errno::ENOTDIR);
-            }
-            Kind::Regular if writes && flags & PATH_ONLY == 0 => return Err(Errno::EROFS),
-            _ => {}
-        }
-    }
-    let object = files.object_of(found)?;
-    let number = files.open(object, flags & KEPT)?;
-    Ok(Answer::value(number as u64))
-}
-
-/// `open(const char *path, int flags, mode_t mode)`
-pub(crate) fn open(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    open_at(personality, space, arguments, None, 0, arguments.uint(1))
-}
-
-/// `creat(const char *path, mode_t mode)`
-pub(crate) fn creat(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    open_at(personality, space, arguments, None, 0, super::WRITE_ONLY | CREATE | TRUNCATE)
-}
-
-/// `openat(int directory, const char *path, int flags, mode_t mode)`
-pub(crate) fn openat(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-) -> Outcome {
-    open_at(personality, space, arguments, Some(0), 1, arguments.uint(2))
-}
+/// Status flags that `F_SETFL` can change: append, non-blocking, direct, without access times.
+const SETTABLE: u32 = 0o2000 | NONBLOCK | 0o4_0000 | 0o100_0000;
 
 /// `close(int fd)`
 pub(crate) fn close(
@@ -188,17 +100,15 @@ pub(crate) fn fcntl(
     const SET_DESCRIPTOR_FLAGS: u32 = 2;
     const GET_STATUS_FLAGS: u32 = 3;
     const SET_STATUS_FLAGS: u32 = 4;
-    const GET_LOCK: u32 = 5;
-    const SET_LOCK: u32 = 6;
-    const SET_LOCK_WAIT: u32 = 7;
     const SET_OWNER: u32 = 8;
     const GET_OWNER: u32 = 9;
-    const GET_OPEN_LOCK: u32 = 36;
-    const SET_OPEN_LOCK: u32 = 37;
-    const SET_OPEN_LOCK_WAIT: u32 = 38;
+    const GET_SIGNAL: u32 = 11;
+    const GET_LEASE: u32 = 1025;
     const DUPLICATE_CLOSE_ON_EXEC: u32 = 1030;
     const SET_PIPE_SIZE: u32 = 1031;
     const GET_PIPE_SIZE: u32 = 1032;
+    const GET_SEALS: u32 = 1034;
+    const UNLOCKED: u64 = 2;
 
     let files = &mut personality.files;
     let descriptor = arguments.int(0);
@@ -219,25 +129,27 @@ pub(crate) fn fcntl(
             0
         }
         GET_STATUS_FLAGS => u64::from(description.flags & !CLOSE_ON_EXEC),
+        _ if description.flags & PATH_ONLY != 0 => return Err(Errno::EBADF),
         SET_STATUS_FLAGS => {
             let flags = description.flags & !SETTABLE | arguments.uint(2) & SETTABLE;
             files.description_mut(descriptor)?.flags = flags;
             0
         }
-        GET_LOCK | GET_OPEN_LOCK => {
-            // Nobody else exists who could hold a lock: l_type = F_UNLCK.
-            const UNLOCKED: u16 = 2;
-            Record::<2>::new().set_u16(0, UNLOCKED).store(space, arguments.get(2))?;
-            0
-        }
-        SET_LOCK | SET_LOCK_WAIT | SET_OPEN_LOCK | SET_OPEN_LOCK_WAIT | SET_OWNER | GET_OWNER => 0,
+        // Nobody is ever told of anything.
+        SET_OWNER | GET_OWNER | GET_SIGNAL => 0,
+        GET_LEASE => UNLOCKED,
+        GET_SEALS => match description.object {
+            // The set of seals is sealed, as of any file that was not made for them.
+            Object::File(_) => 1,
+            _ => return Err(Errno::EINVAL),
+        },
         SET_PIPE_SIZE | GET_PIPE_SIZE => match description.object {
             Object::PipeReader(_) | Object::PipeWriter(_) | Object::Input | Object::Output(_) => {
                 super::pipe::PIPE_SIZE as u64
             }
             _ => return Err(Errno::EBADF),
         },
-        _ => return Err(Errno::EINVAL),
+        _ => return super::locks::control(&description, space, command, arguments.get(2)),
     };
     Ok(Answer::value(value))
 }
@@ -248,36 +160,49 @@ pub(crate) fn ioctl(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
+    const BLOCK_SIZE: u32 = 2;
     const SET_NONBLOCK: u32 = 0x5421;
     const COUNT_READABLE: u32 = 0x541b;
     const CLEAR_CLOSE_ON_EXEC: u32 = 0x5450;
     const SET_CLOSE_ON_EXEC: u32 = 0x5451;
+    const FILE_SIZE: u32 = 0x5460;
 
     let files = &mut personality.files;
     let descriptor = arguments.int(0);
-    let description = *files.description_of(descriptor)?;
-    match arguments.uint(1) {
-        COUNT_READABLE => {
-            let count = match description.object {
-                Object::Input => files.input.len() as u64,
+    let description = *files.usable(descriptor)?;
+    let out = arguments.get(2);
+    match (arguments.uint(1), description.object) {
+        (COUNT_READABLE, Object::File(node)) => {
+            // Negative beyond the end, as in Linux.
+            let size = files.system.status(node).size;
+            let count = low_half(size.wrapping_sub(description.offset));
+            Record::<4>::new().set_u32(0, count).store(space, out)?;
+        }
+        (COUNT_READABLE, object) => {
+            let count = match object {
+                Object::Input => files.input.len(),
                 Object::PipeReader(index) | Object::PipeWriter(index) => {
-                    files.pipe(index)?.buffer.len() as u64
-                }
-                Object::File(node) => {
-                    files.system.status(node).size.saturating_sub(description.offset)
+                    files.pipe(index)?.buffer.len()
                 }
                 _ => return Err(Errno::ENOTTY),
             };
-            let count = low_half(count.min(i32::MAX.unsigned_abs().into()));
-            Record::<4>::new().set_u32(0, count).store(space, arguments.get(2))?;
+            let count = u32::try_from(count).unwrap_or(i32::MAX.unsigned_abs());
+            Record::<4>::new().set_u32(0, count).store(space, out)?;
         }
-        SET_NONBLOCK => {
-            let on = crate::guest::read_u32(space, arguments.get(2))? != 0;
+        (SET_NONBLOCK, _) => {
+            let on = crate::guest::read_u32(space, out)? != 0;
             let flags = &mut files.description_mut(descriptor)?.flags;
             *flags = if on { *flags | NONBLOCK } else { *flags & !NONBLOCK };
         }
-        SET_CLOSE_ON_EXEC => files.set_close_on_exec(descriptor, true)?,
-        CLEAR_CLOSE_ON_EXEC => files.set_close_on_exec(descriptor, false)?,
+        (SET_CLOSE_ON_EXEC, _) => files.set_close_on_exec(descriptor, true)?,
+        (CLEAR_CLOSE_ON_EXEC, _) => files.set_close_on_exec(descriptor, false)?,
+        (BLOCK_SIZE, _) => {
+            let size = low_half(super::status::BLOCK_SIZE);
+            Record::<4>::new().set_u32(0, size).store(space, out)?;
+        }
+        (FILE_SIZE, Object::File(node) | Object::Directory(node)) => {
+            Record::<8>::new().set_u64(0, files.system.status(node).size).store(space, out)?;
+        }
         // Terminals above all: nothing is one.
         _ => return Err(Errno::ENOTTY),
     }
@@ -298,27 +223,27 @@ pub(crate) fn lseek(
 
     let files = &mut personality.files;
     let descriptor = arguments.int(0);
-    let description = *files.description_of(descriptor)?;
+    let description = *files.usable(descriptor)?;
+    let whence = arguments.uint(2);
+    if whence > HOLE {
+        return Err(Errno::EINVAL);
+    }
     let size = match description.object {
-        _ if description.flags & PATH_ONLY != 0 => return Err(Errno::EBADF),
         Object::File(node) => files.system.status(node).size,
         Object::Directory(_) => i64::MAX.unsigned_abs(),
-        Object::Device(Device::Null | Device::Zero | Device::Full | Device::Random, _) => {
-            return Ok(Answer::ZERO);
-        }
+        Object::Device(..) => return Ok(Answer::ZERO),
         _ => return Err(Errno::ESPIPE),
     };
     let offset = arguments.long(1);
-    let position = match arguments.uint(2) {
+    let position = match whence {
         SET => u64::try_from(offset).ok(),
         CURRENT => description.offset.checked_add_signed(offset),
         END => size.checked_add_signed(offset),
-        DATA | HOLE => {
+        _ => {
             let start = u64::try_from(offset).ok().filter(|&start| start < size);
             let start = start.ok_or(Errno::ENXIO)?;
-            Some(if arguments.uint(2) == DATA { start } else { size })
+            Some(if whence == DATA { start } else { size })
         }
-        _ => None,
     };
     let position = position.filter(|&position| i64::try_from(position).is_ok());
     let position = position.ok_or(Errno::EINVAL)?;
@@ -326,14 +251,13 @@ pub(crate) fn lseek(
     Ok(Answer::value(position))
 }
 
-/// Calls whose success changes nothing that the guest could see: `flock`, `fsync`, `fdatasync`,
-/// `syncfs`, `readahead`. Nothing is buffered and nobody else holds locks.
-pub(crate) fn no_effect(
+/// `syncfs(int fd)`: nothing is buffered.
+pub(crate) fn syncfs(
     personality: &mut Personality,
     _: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    personality.files.description_of(arguments.int(0))?;
+    personality.files.usable(arguments.int(0))?;
     Ok(Answer::ZERO)
 }
 
@@ -343,8 +267,41 @@ pub(crate) fn fsync(
     _: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    match personality.files.description_of(arguments.int(0))?.object {
+    match personality.files.usable(arguments.int(0))?.object {
         Object::File(_) | Object::Directory(_) => Ok(Answer::ZERO),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// `sync_file_range(int fd, off_t offset, off_t length, unsigned flags)`
+pub(crate) fn sync_file_range(
+    personality: &mut Personality,
+    _: &mut AddressSpace,
+    arguments: &Arguments,
+) -> Outcome {
+    const KNOWN: u32 = 7;
+    let object = personality.files.usable(arguments.int(0))?.object;
+    let (offset, length) = (arguments.long(1), arguments.long(2));
+    let is_range = offset >= 0 && offset.checked_add(length).is_some_and(|end| end >= offset);
+    if arguments.uint(3) & !KNOWN != 0 || !is_range {
+        return Err(Errno::EINVAL);
+    }
+    match object {
+        Object::File(_) | Object::Directory(_) => Ok(Answer::ZERO),
+        _ => Err(Errno::ESPIPE),
+    }
+}
+
+/// `readahead(int fd, off_t offset, size_t count)`: everything is in memory.
+pub(crate) fn readahead(
+    personality: &mut Personality,
+    _: &mut AddressSpace,
+    arguments: &Arguments,
+) -> Outcome {
+    let description = personality.files.usable(arguments.int(0))?;
+    match description.object {
+        _ if !description.is_readable() => Err(Errno::EBADF),
+        Object::File(_) => Ok(Answer::ZERO),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -355,11 +312,11 @@ pub(crate) fn fadvise64(
     _: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    match personality.files.description_of(arguments.int(0))?.object {
+    match personality.files.usable(arguments.int(0))?.object {
         Object::Input | Object::Output(_) | Object::PipeReader(_) | Object::PipeWriter(_) => {
             Err(Errno::ESPIPE)
         }
-        _ if arguments.uint(3) > 5 => Err(Errno::EINVAL),
+        _ if arguments.long(2) < 0 || arguments.uint(3) > 5 => Err(Errno::EINVAL),
         _ => Ok(Answer::ZERO),
     }
 }

@@ -1,12 +1,14 @@
 //! Directories and links: `getdents64`, `getcwd`, `chdir`, `readlink`.
 
-use super::path::{Found, Last, path_argument};
+use super::path::{
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, Found, Last, locate, path_argument,
+};
 use super::status::stream_inode;
 use super::system::{FileSystem, Kind, Node};
 use super::{Files, Object};
 use crate::answer::{Answer, Outcome};
 use crate::errno::Errno;
-use crate::guest::{Arguments, CHUNK, to_usize, write_some};
+use crate::guest::{Arguments, CHUNK, read_path, to_usize, write_some};
 use crate::personality::Personality;
 use ampoule_memory::AddressSpace;
 
@@ -28,23 +30,29 @@ fn entry_type(kind: Kind) -> u8 {
     }
 }
 
-/// Entry `index` of a directory: itself, its parent, then what it holds.
-fn listed(files: &Files, directory: Node, index: usize) -> Option<Listed> {
+/// The first entry of a directory at `position` or behind, and the position behind it: the directory
+/// itself, its parent, then what it holds. A descriptor's place is its number, so that closing one while
+/// they are listed hides none of the others.
+fn listed(files: &Files, directory: Node, position: usize) -> Option<(Listed, usize)> {
     let system: &dyn FileSystem = files.system.as_ref();
     let of = |name: &[u8], node: Node| Listed {
         name: name.to_vec(),
         inode: node.inode(),
         kind: entry_type(system.status(node).kind),
     };
-    match index {
-        0 => Some(of(b".", directory)),
-        1 => Some(of(b"..", system.parent(directory))),
+    match position {
+        0 => Some((of(b".", directory), 1)),
+        1 => Some((of(b"..", system.parent(directory)), 2)),
         _ if system.status(directory).kind == Kind::Descriptors => {
-            let number = files.open_from(0).nth(index - 2)?;
+            let number = files.open_from(position - 2).next()?;
             let name = number.to_string().into_bytes();
-            Some(Listed { name, inode: u64::from(u32::MAX) + number as u64, kind: DT_LNK })
+            let inode = u64::from(u32::MAX) + number as u64;
+            Some((Listed { name, inode, kind: DT_LNK }, number + 3))
         }
-        _ => system.entry(directory, index - 2).map(|(name, node)| of(name, node)),
+        _ => {
+            let (name, node) = system.entry(directory, position - 2)?;
+            Some((of(name, node), position + 1))
+        }
     }
 }
 
@@ -57,12 +65,12 @@ pub(crate) fn getdents64(
     /// Bytes before the name in `struct linux_dirent64`.
     const HEADER: usize = 19;
     let files = &personality.files;
-    let description = *files.description_of(arguments.int(0))?;
+    let description = *files.usable(arguments.int(0))?;
     let Object::Directory(directory) = description.object else { return Err(Errno::ENOTDIR) };
     let size = (arguments.uint(2) as usize).min(CHUNK);
     let mut out = Vec::new();
     let mut index = to_usize(description.offset);
-    while let Some(entry) = listed(files, directory, index) {
+    while let Some((entry, next)) = listed(files, directory, index) {
         let length = (HEADER + entry.name.len() + 1).next_multiple_of(8);
         if out.len() + length > size {
             if out.is_empty() {
@@ -70,7 +78,7 @@ pub(crate) fn getdents64(
             }
             break;
         }
-        index += 1;
+        index = next;
         let end = out.len() + length;
         out.extend_from_slice(&entry.inode.to_le_bytes());
         out.extend_from_slice(&(index as u64).to_le_bytes());
@@ -129,17 +137,28 @@ pub(crate) fn fchdir(
     Ok(Answer::ZERO)
 }
 
+/// Where a link leads.
 fn read_link(
     personality: &Personality,
     space: &mut AddressSpace,
-    (base, path): (Node, Vec<u8>),
+    (descriptor, path): (i32, u64),
     (out, size): (u64, i32),
 ) -> Outcome {
     let files = &personality.files;
     let size = usize::try_from(size).ok().filter(|&size| size > 0).ok_or(Errno::EINVAL)?;
-    let target = match files.resolve(base, &path, Last::Keep)? {
-        Found::Node(node) => files.system.target(node).ok_or(Errno::EINVAL)?.to_vec(),
-        Found::Descriptor(_) => return Err(Errno::EINVAL),
+    let flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+    let target = match locate(files, space, descriptor, path, flags)? {
+        Found::Node(node) => match files.system.target(node) {
+            Some(target) => target.to_vec(),
+            // The current directory, by an empty path, is not even named.
+            None if read_path(space, path)?.is_empty() => return Err(Errno::ENOENT),
+            None => return Err(Errno::EINVAL),
+        },
+        // A link that was opened as such, by an empty path.
+        Found::Descriptor(number) => match files.description(number)?.object {
+            Object::File(node) => files.system.target(node).ok_or(Errno::ENOENT)?.to_vec(),
+            _ => return Err(Errno::ENOENT),
+        },
         Found::DescriptorLink(number) => match files.description(number)?.object {
             Object::File(node) | Object::Directory(node) | Object::Device(_, node) => {
                 files.path(node)
@@ -158,7 +177,7 @@ pub(crate) fn readlink(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    let path = path_argument(&personality.files, space, arguments, None, 0)?;
+    let path = (AT_FDCWD, arguments.get(0));
     read_link(personality, space, path, (arguments.get(1), arguments.int(2)))
 }
 
@@ -168,6 +187,6 @@ pub(crate) fn readlinkat(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    let path = path_argument(&personality.files, space, arguments, Some(0), 1)?;
+    let path = (arguments.int(0), arguments.get(1));
     read_link(personality, space, path, (arguments.get(2), arguments.int(3)))
 }

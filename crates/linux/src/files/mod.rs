@@ -8,6 +8,8 @@
 pub(crate) mod change;
 pub(crate) mod descriptor;
 pub(crate) mod directory;
+pub(crate) mod locks;
+pub(crate) mod open;
 pub(crate) mod path;
 pub(crate) mod pipe;
 pub(crate) mod poll;
@@ -203,6 +205,16 @@ impl Files {
         self.description(Self::number(descriptor)?)
     }
 
+    /// As [`Self::description_of`], for calls that do something with the file: one that is only named
+    /// (`O_PATH`) is as good as closed to them.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub(crate) fn usable(&self, descriptor: i32) -> Result<&Description, Errno> {
+        let description = self.description_of(descriptor)?;
+        if description.flags & PATH_ONLY != 0 { Err(Errno::EBADF) } else { Ok(description) }
+    }
+
     /// As [`Self::description_of`], to change it.
     pub(crate) fn description_mut(&mut self, descriptor: i32) -> Result<&mut Description, Errno> {
         let index = self.descriptor(Self::number(descriptor)?)?.description;
@@ -303,7 +315,11 @@ impl Files {
         }
     }
 
-    fn free_number(&self, from: usize) -> Result<usize, Errno> {
+    /// The lowest free number from `from` on.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub(crate) fn free_number(&self, from: usize) -> Result<usize, Errno> {
         let free = (from..self.descriptor_limit).find(|&number| self.descriptor(number).is_err());
         free.ok_or(Errno::EMFILE)
     }

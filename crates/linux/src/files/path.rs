@@ -8,6 +8,8 @@ use ampoule_memory::AddressSpace;
 
 /// `AT_FDCWD`: relative paths start at the current directory.
 pub(crate) const AT_FDCWD: i32 = -100;
+pub(crate) const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
+pub(crate) const AT_EMPTY_PATH: u32 = 0x1000;
 /// Linux' `MAXSYMLINKS`.
 const LINKS_MAX: u32 = 40;
 
@@ -20,6 +22,19 @@ pub(crate) enum Found {
     DescriptorLink(usize),
     /// What `/proc/self/fd/N` leads to: the open descriptor `N`.
     Descriptor(usize),
+}
+
+/// The last component of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LastName<'a> {
+    /// There is none: the path is the root.
+    Root,
+    /// `.`
+    Dot,
+    /// `..`
+    Parent,
+    /// A name, perhaps with a slash behind it.
+    Name { name: &'a [u8], slash: bool },
 }
 
 /// What to do with a symbolic link in the last place.
@@ -89,15 +104,50 @@ impl Files {
         Ok(Found::Node(at))
     }
 
-    /// Finds the directory in which the last component of `path` stands.
-    pub(crate) fn resolve_parent(&self, base: Node, path: &[u8]) -> Result<(), Errno> {
+    /// Finds the directory in which the last component of `path` stands, and what that component is: all
+    /// that Linux looks at before it asks whether the file system may be written.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`], but for the last component.
+    pub(crate) fn resolve_parent<'a>(
+        &self,
+        base: Node,
+        path: &'a [u8],
+    ) -> Result<(Node, LastName<'a>), Errno> {
         if path.is_empty() {
             return Err(Errno::ENOENT);
         }
         let trimmed = without_end_slashes(path);
-        let Some(slash) = trimmed.iter().rposition(|&byte| byte == b'/') else { return Ok(()) };
-        let directory = &trimmed[..=slash];
-        self.resolve(base, directory, Last::Follow).map(drop)
+        let slash = trimmed.iter().rposition(|&byte| byte == b'/');
+        let (directory, name) = trimmed.split_at(slash.map_or(0, |slash| slash + 1));
+        let parent = match directory {
+            [] if trimmed.is_empty() => self.system.root(),
+            [] => base,
+            _ => match self.resolve(base, directory, Last::Follow)? {
+                Found::Node(node) => node,
+                Found::Descriptor(_) | Found::DescriptorLink(_) => return Err(Errno::ENOTDIR),
+            },
+        };
+        let last = match name {
+            b"" => LastName::Root,
+            b"." => LastName::Dot,
+            b".." => LastName::Parent,
+            _ => LastName::Name { name, slash: trimmed.len() < path.len() },
+        };
+        Ok((parent, last))
+    }
+
+    /// Whether there is an entry `name` in `directory`.
+    ///
+    /// # Errors
+    /// `ENAMETOOLONG`, `ENOTDIR`; `ENOENT` where nothing can be made, for it is no entry and never will be.
+    pub(crate) fn has_entry(&self, directory: Node, name: &[u8]) -> Result<bool, Errno> {
+        match self.system.status(directory).kind {
+            _ if name.len() > NAME_MAX => Err(Errno::ENAMETOOLONG),
+            Kind::Directory => Ok(self.system.lookup(directory, name).is_some()),
+            Kind::Descriptors => self.open_number(name).map(|_| true).ok_or(Errno::ENOENT),
+            _ => Err(Errno::ENOTDIR),
+        }
     }
 
     /// Where relative paths start for this descriptor argument.
@@ -158,6 +208,32 @@ fn names(path: &[u8]) -> Vec<Vec<u8>> {
 fn without_end_slashes(path: &[u8]) -> &[u8] {
     let end = path.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
     &path[..end]
+}
+
+/// What the `*at` calls name by descriptor, path and flags, of which `AT_SYMLINK_NOFOLLOW` and
+/// `AT_EMPTY_PATH` are looked at.
+///
+/// # Errors
+/// Those of the path; `EBADF`.
+pub(crate) fn locate(
+    files: &Files,
+    space: &mut AddressSpace,
+    descriptor: i32,
+    path: u64,
+    flags: u32,
+) -> Result<Found, Errno> {
+    // Linux takes a null path for an empty one in some calls since 6.11; no libc relies on it.
+    let path = read_path(space, path)?;
+    if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
+        if descriptor == AT_FDCWD {
+            return Ok(Found::Node(files.directory));
+        }
+        files.description_of(descriptor)?;
+        return Ok(Found::Descriptor(Files::number(descriptor)?));
+    }
+    let base = files.base(descriptor, &path)?;
+    let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { Last::Keep } else { Last::Follow };
+    files.resolve(base, &path, last)
 }
 
 /// Reads the path whose address is argument `index`; relative to the descriptor in argument

@@ -7,7 +7,7 @@
 use super::{Files, Object};
 use crate::answer::{Answer, Outcome};
 use crate::errno::Errno;
-use crate::guest::{Arguments, Record, read_array};
+use crate::guest::{Arguments, Record, read_array, read_pair};
 use crate::personality::Personality;
 use crate::time;
 use ampoule_memory::AddressSpace;
@@ -29,7 +29,7 @@ impl Files {
     fn ready(&mut self, descriptor: i32) -> u16 {
         const READ: u16 = POLLIN | POLLRDNORM;
         const WRITE: u16 = POLLOUT | POLLWRNORM;
-        let Ok(description) = self.description_of(descriptor) else { return POLLNVAL };
+        let Ok(description) = self.usable(descriptor) else { return POLLNVAL };
         match description.object {
             Object::Input if self.input.is_empty() && self.input_ended => READ | POLLHUP,
             Object::Input => READ,
@@ -97,14 +97,31 @@ pub(crate) fn poll(
     poll_with(personality, space, arguments.get(0), arguments.uint(1), timeout)
 }
 
-/// `ppoll(struct pollfd *fds, unsigned count, const struct timespec *timeout, mask, size)`
+/// `ppoll(struct pollfd *fds, unsigned count, struct timespec *timeout, mask, size)`
 pub(crate) fn ppoll(
     personality: &mut Personality,
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
     let timeout = time::read_optional_timespec(space, arguments.get(2))?;
-    poll_with(personality, space, arguments.get(0), arguments.uint(1), timeout)
+    let (mask, size) = (arguments.get(3), arguments.get(4));
+    if let Some(answer) = personality.take_pending_through(space, mask, size)? {
+        return Ok(answer);
+    }
+    let rest = timeout.map(|timeout| personality.rest_of(timeout));
+    let outcome = poll_with(personality, space, arguments.get(0), arguments.uint(1), timeout);
+    if let Some(rest) = rest {
+        store_rest(space, arguments.get(2), time::timespec(rest), &outcome);
+    }
+    outcome
+}
+
+/// Tells a guest whose wait is over how much of its timeout is left. Linux, too, does not mind when that
+/// cannot be stored.
+fn store_rest(space: &mut AddressSpace, address: u64, rest: Record<16>, outcome: &Outcome) {
+    if address != 0 && !matches!(outcome, Ok(answer) if answer.is_parked()) {
+        rest.store(space, address).unwrap_or_default();
+    }
 }
 
 /// An `fd_set` of the guest: up to 1,024 bits.
@@ -194,15 +211,33 @@ pub(crate) fn select(
     arguments: &Arguments,
 ) -> Outcome {
     let timeout = time::read_optional_timeval(space, arguments.get(4))?;
-    select_with(personality, space, arguments, timeout)
+    let rest = timeout.map(|timeout| personality.rest_of(timeout));
+    let outcome = select_with(personality, space, arguments, timeout);
+    if let Some(rest) = rest {
+        store_rest(space, arguments.get(4), time::timeval(rest), &outcome);
+    }
+    outcome
 }
 
-/// `pselect6(int count, read, write, except, const struct timespec *timeout, mask)`
+/// `pselect6(int count, read, write, except, struct timespec *timeout, mask)`
 pub(crate) fn pselect6(
     personality: &mut Personality,
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
+    let (mask, size) = match arguments.get(5) {
+        0 => (0, 0),
+        // A mask and its size, for there are no more registers.
+        pair => read_pair(space, pair)?,
+    };
     let timeout = time::read_optional_timespec(space, arguments.get(4))?;
-    select_with(personality, space, arguments, timeout)
+    if let Some(answer) = personality.take_pending_through(space, mask, size)? {
+        return Ok(answer);
+    }
+    let rest = timeout.map(|timeout| personality.rest_of(timeout));
+    let outcome = select_with(personality, space, arguments, timeout);
+    if let Some(rest) = rest {
+        store_rest(space, arguments.get(4), time::timespec(rest), &outcome);
+    }
+    outcome
 }

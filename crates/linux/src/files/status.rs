@@ -1,20 +1,22 @@
 //! What files are: the `stat` family, `access`, `statfs`.
 
-use super::path::{AT_FDCWD, Found, Last, path_argument};
+use super::path::{
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, Found, Last, locate, path_argument,
+};
 use super::system::{Device, Kind, Node};
 use super::{Files, Object, OutputStream};
 use crate::answer::{Answer, Outcome};
 use crate::errno::Errno;
-use crate::guest::{Arguments, Record, low_half, read_path};
+use crate::guest::{Arguments, Record, low_half};
 use crate::personality::Personality;
 use ampoule_memory::AddressSpace;
 
-const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
 const AT_EACCESS: u32 = 0x200;
 const AT_NO_AUTOMOUNT: u32 = 0x800;
-const AT_EMPTY_PATH: u32 = 0x1000;
 const AT_STATX_SYNC_TYPE: u32 = 0x6000;
 
+/// The bits of a mode that tell the kind.
+const S_IFMT: u32 = 0o17_0000;
 const S_IFIFO: u32 = 0o01_0000;
 const S_IFCHR: u32 = 0o02_0000;
 const S_IFDIR: u32 = 0o04_0000;
@@ -27,7 +29,10 @@ const TREE_DEVICE: u64 = 1;
 const STREAM_DEVICE: u64 = 2;
 /// Inode numbers of pipes start here, past those of the standard streams.
 const FIRST_PIPE_INODE: u64 = 16;
-const BLOCK_SIZE: u64 = 4096;
+/// Bytes of a block of the tree's files.
+pub(super) const BLOCK_SIZE: u64 = 4096;
+/// Bytes of a block of `/proc`, for what they are worth there.
+const PROC_BLOCK_SIZE: u64 = 1024;
 
 /// The fields that the `stat` structures have in common. Times are 0, owners are 0.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +44,7 @@ struct Facts {
     /// Major and minor number of a device node.
     special: (u32, u32),
     size: u64,
+    block_size: u64,
 }
 
 impl Facts {
@@ -52,7 +58,10 @@ impl Facts {
         };
         let mode = kind | status.permissions;
         let links = if kind == S_IFDIR { 2 } else { 1 };
-        Self { device: TREE_DEVICE, inode: node.inode(), mode, links, special, size: status.size }
+        let block_size =
+            if status.kind == Kind::Descriptors { PROC_BLOCK_SIZE } else { BLOCK_SIZE };
+        let (device, inode, size) = (TREE_DEVICE, node.inode(), status.size);
+        Self { device, inode, mode, links, special, size, block_size }
     }
 
     fn of_object(files: &Files, object: Object) -> Self {
@@ -67,6 +76,7 @@ impl Facts {
                 links: 1,
                 special: (0, 0),
                 size: 0,
+                block_size: BLOCK_SIZE,
             },
         }
     }
@@ -77,19 +87,31 @@ impl Facts {
             Found::Descriptor(number) => {
                 Ok(Self::of_object(files, files.description(number)?.object))
             }
-            Found::DescriptorLink(number) => Ok(Self {
-                device: TREE_DEVICE,
-                inode: u64::from(u32::MAX) + number as u64,
-                mode: S_IFLNK | 0o700,
-                links: 1,
-                special: (0, 0),
-                size: 64,
-            }),
+            Found::DescriptorLink(number) => {
+                // What the description may do stands in the rights of its name.
+                let description = files.description(number)?;
+                let read = if description.is_readable() { 0o500 } else { 0 };
+                let write = if description.is_writable() { 0o300 } else { 0 };
+                Ok(Self {
+                    device: TREE_DEVICE,
+                    inode: u64::from(u32::MAX) + number as u64,
+                    mode: S_IFLNK | read | write,
+                    links: 1,
+                    special: (0, 0),
+                    size: 64,
+                    block_size: PROC_BLOCK_SIZE,
+                })
+            }
         }
     }
 
+    /// Units of 512 bytes, of the whole pages that a file takes.
     const fn blocks(&self) -> u64 {
-        self.size.div_ceil(512)
+        if self.mode & S_IFMT == S_IFREG {
+            self.size.div_ceil(BLOCK_SIZE) * (BLOCK_SIZE / 512)
+        } else {
+            0
+        }
     }
 
     /// `struct stat` of x86-64 (`asm/stat.h`).
@@ -102,7 +124,7 @@ impl Facts {
             .set_u32(24, self.mode)
             .set_u64(40, u64::from(major) << 8 | u64::from(minor))
             .set_u64(48, self.size)
-            .set_u64(56, BLOCK_SIZE)
+            .set_u64(56, self.block_size)
             .set_u64(64, self.blocks())
     }
 
@@ -111,7 +133,7 @@ impl Facts {
         const BASIC_STATS: u32 = 0x7ff;
         Record::new()
             .set_u32(0, BASIC_STATS)
-            .set_u32(4, low_half(BLOCK_SIZE))
+            .set_u32(4, low_half(self.block_size))
             .set_u32(16, self.links)
             .set_u16(28, u16::try_from(self.mode).unwrap_or_default())
             .set_u64(32, self.inode)
@@ -129,7 +151,8 @@ const fn device_minor(device: Device) -> u32 {
         Device::Null => 3,
         Device::Zero => 5,
         Device::Full => 7,
-        Device::Random => 9,
+        Device::Random => 8,
+        Device::UnlimitedRandom => 9,
     }
 }
 
@@ -153,18 +176,7 @@ fn facts_at(
     flags: u32,
 ) -> Result<Facts, Errno> {
     let files = &personality.files;
-    // Linux takes a null path for an empty one here since 6.11; glibc relies on neither.
-    let path = read_path(space, path)?;
-    if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
-        return if descriptor == AT_FDCWD {
-            Ok(Facts::of_node(files, files.directory))
-        } else {
-            Ok(Facts::of_object(files, files.description_of(descriptor)?.object))
-        };
-    }
-    let base = files.base(descriptor, &path)?;
-    let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { Last::Keep } else { Last::Follow };
-    Facts::of_found(files, files.resolve(base, &path, last)?)
+    Facts::of_found(files, locate(files, space, descriptor, path, flags)?)
 }
 
 /// `stat(const char *path, struct stat *out)`
@@ -209,7 +221,8 @@ pub(crate) fn newfstatat(
     arguments: &Arguments,
 ) -> Outcome {
     let flags = arguments.uint(3);
-    if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH) != 0 {
+    let known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
+    if flags & !known != 0 {
         return Err(Errno::EINVAL);
     }
     let facts = facts_at(personality, space, arguments.int(0), arguments.get(1), flags)?;
@@ -254,7 +267,8 @@ fn check_access(
         return Err(Errno::EINVAL);
     }
     let facts = facts_at(personality, space, descriptor, path, flags)?;
-    let on_tree = matches!(facts.mode & 0o17_0000, S_IFREG | S_IFDIR);
+    let on_tree = facts.block_size == BLOCK_SIZE
+        && matches!(facts.mode & S_IFMT, S_IFREG | S_IFDIR | S_IFLNK);
     if mode & WRITE != 0 && on_tree {
         return Err(Errno::EROFS);
     }
@@ -294,17 +308,30 @@ pub(crate) fn faccessat2(
     check_access(personality, space, descriptor, arguments.get(1), mode, arguments.uint(3))
 }
 
-/// `struct statfs` of x86-64: a full, read-only `tmpfs`.
-fn file_system_facts() -> Record<120> {
+/// `struct statfs` of x86-64: a full, read-only `tmpfs`; streams have a file system of their own, and
+/// `/proc/self/fd`.
+fn file_system_facts(files: &Files, found: Found) -> Result<Record<120>, Errno> {
     const TMPFS_MAGIC: u64 = 0x0102_1994;
+    const PIPEFS_MAGIC: u64 = 0x5049_5045;
+    const PROC_MAGIC: u64 = 0x9fa0;
     const ST_RDONLY: u64 = 1;
     const ST_VALID: u64 = 0x20;
-    Record::new()
-        .set_u64(0, TMPFS_MAGIC)
+    let magic = match (found, files.object_of(found)?) {
+        (Found::DescriptorLink(_), _) => PROC_MAGIC,
+        (_, Object::File(_) | Object::Device(..)) => TMPFS_MAGIC,
+        (_, Object::Directory(node)) if files.system.status(node).kind == Kind::Descriptors => {
+            PROC_MAGIC
+        }
+        (_, Object::Directory(_)) => TMPFS_MAGIC,
+        _ => PIPEFS_MAGIC,
+    };
+    let flags = if magic == TMPFS_MAGIC { ST_RDONLY | ST_VALID } else { ST_VALID };
+    Ok(Record::new()
+        .set_u64(0, magic)
         .set_u64(8, BLOCK_SIZE)
         .set_u64(64, 255)
         .set_u64(72, BLOCK_SIZE)
-        .set_u64(80, ST_RDONLY | ST_VALID)
+        .set_u64(80, flags))
 }
 
 /// `statfs(const char *path, struct statfs *out)`
@@ -315,8 +342,8 @@ pub(crate) fn statfs(
 ) -> Outcome {
     let files = &personality.files;
     let (base, path) = path_argument(files, space, arguments, None, 0)?;
-    files.resolve(base, &path, Last::Follow)?;
-    file_system_facts().store(space, arguments.get(1))?;
+    let found = files.resolve(base, &path, Last::Follow)?;
+    file_system_facts(files, found)?.store(space, arguments.get(1))?;
     Ok(Answer::ZERO)
 }
 
@@ -326,7 +353,9 @@ pub(crate) fn fstatfs(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    personality.files.description_of(arguments.int(0))?;
-    file_system_facts().store(space, arguments.get(1))?;
+    let files = &personality.files;
+    files.description_of(arguments.int(0))?;
+    let found = Found::Descriptor(Files::number(arguments.int(0))?);
+    file_system_facts(files, found)?.store(space, arguments.get(1))?;
     Ok(Answer::ZERO)
 }

@@ -32,8 +32,10 @@ pub enum Device {
     Zero,
     /// `/dev/full`: endless zeros, refuses writes with `ENOSPC`.
     Full,
-    /// `/dev/random` and `/dev/urandom`: the sandbox's own generator.
+    /// `/dev/random`: the sandbox's own generator.
     Random,
+    /// `/dev/urandom`: the same.
+    UnlimitedRandom,
 }
 
 /// What a node is.

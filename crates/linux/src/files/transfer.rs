@@ -9,7 +9,7 @@ use crate::guest::{
 };
 use crate::personality::{Parked, Personality};
 use crate::process::RANDOM_PRICE;
-use crate::signals::SIGPIPE;
+use crate::signals::Signal;
 use ampoule_memory::AddressSpace;
 use std::collections::VecDeque;
 
@@ -223,7 +223,7 @@ fn read_into(
                     out.fill(0);
                     out.len()
                 }
-                Device::Random => {
+                Device::Random | Device::UnlimitedRandom => {
                     random.fill(out);
                     space.charge_bytes(RANDOM_PRICE * out.len() as u64);
                     out.len()
@@ -328,8 +328,7 @@ fn write_pipe(
 ) -> Outcome {
     let pipe = personality.files.pipe(index)?;
     if !pipe.has_reader {
-        let killed = personality.raise(SIGPIPE);
-        return killed.ok_or(Errno::EPIPE);
+        return personality.raise(Signal::broken_pipe())?.ok_or(Errno::EPIPE);
     }
     let left = to_usize(buffers.left);
     let room = pipe.room();

@@ -105,6 +105,12 @@ impl Counts {
     }
 }
 
+/// Names of the calls that a handler answers, in order of their numbers.
+pub fn answered() -> impl Iterator<Item = &'static str> {
+    let is_answered = |entry: &&Entry| matches!(entry.treatment, Treatment::Answered(_));
+    ENTRIES.iter().filter(is_answered).map(|entry| entry.name)
+}
+
 /// The page `docs/system-calls.md`: every call with its treatment.
 #[must_use]
 pub fn documentation() -> String {

@@ -38,9 +38,6 @@ impl Clock for TestClock {
     fn monotonic(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
-    fn processor(&self) -> u64 {
-        self.monotonic() / 2
-    }
 }
 
 /// A guest without a processor: the tests make its system calls.

@@ -45,6 +45,7 @@ fn the_machine_introduces_itself() {
     assert_eq!(guest.u64_at(out), 1);
     guest.fails("sched_getaffinity", [0, 4, out], Errno::EINVAL);
     guest.fails("sched_getaffinity", [99, 8, out], Errno::ESRCH);
+    guest.personality.add_computed(50 * SECOND);
     guest.ok("getrusage", [0, out]);
     assert_eq!(guest.u64_at(out), 50);
     guest.fails("getrusage", [5, out], Errno::EINVAL);

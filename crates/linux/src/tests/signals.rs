@@ -6,6 +6,8 @@ use crate::{Answer, Errno};
 const SIGHUP: u64 = 1;
 const SIGABRT: u64 = 6;
 const SIGKILL: u64 = 9;
+const SIGUSR1: u64 = 10;
+const SIGPIPE: u64 = 13;
 const SIGCHLD: u64 = 17;
 const BLOCK: u64 = 0;
 const UNBLOCK: u64 = 1;
@@ -37,16 +39,80 @@ fn default_actions_are_carried_out() {
 }
 
 #[test]
-fn ignored_and_handled_signals_do_nothing() {
+fn ignored_signals_do_nothing_and_handled_ones_are_named() {
     let mut guest = Guest::new();
     let own = guest.ok("getpid", []);
     guest.handle(SIGHUP, 1);
     assert_eq!(guest.ok("kill", [own, SIGHUP]), 0);
     guest.handle(SIGABRT, 0x1234);
-    assert_eq!(guest.ok("kill", [own, SIGABRT]), 0);
+    let handler = Answer::Handler { signal: 6 };
+    assert_eq!(guest.call("kill", [own, SIGABRT]), handler);
+    assert_eq!(guest.call("tkill", [own, SIGABRT]), handler);
+    assert_eq!(guest.call("tgkill", [own, own, SIGABRT]), handler);
+    let info = guest.words(&[0, u64::from(u32::MAX), 0, 0, 0, 0]);
+    assert_eq!(guest.call("rt_sigqueueinfo", [own, SIGABRT, info]), handler);
+    assert_eq!(guest.call("rt_tgsigqueueinfo", [own, own, SIGABRT, info]), handler);
     // What abort() does then.
     guest.handle(SIGABRT, 0);
     assert_eq!(guest.call("kill", [own, SIGABRT]), Answer::Killed { signal: 6 });
+}
+
+#[test]
+fn a_handled_signal_is_named_when_it_is_no_longer_blocked() {
+    let mut guest = Guest::new();
+    let own = guest.ok("getpid", []);
+    let (all, none) = (guest.words(&[u64::MAX]), guest.words(&[0]));
+    let pending = |guest: &mut Guest| {
+        guest.handle(SIGUSR1, 0x1234);
+        guest.ok("rt_sigprocmask", [SET, all, 0, 8]);
+        assert_eq!(guest.ok("tgkill", [own, own, SIGUSR1]), 0);
+    };
+    let handler = Answer::Handler { signal: 10 };
+    pending(&mut guest);
+    assert_eq!(guest.call("rt_sigprocmask", [UNBLOCK, all, 0, 8]), handler);
+    pending(&mut guest);
+    assert_eq!(guest.call("rt_sigsuspend", [none, 8]), handler);
+    pending(&mut guest);
+    let at_once = guest.words(&[0, 0]);
+    assert_eq!(guest.call("ppoll", [0, 0, at_once, none, 8]), handler);
+    pending(&mut guest);
+    let pair = guest.words(&[none, 8]);
+    assert_eq!(guest.call("pselect6", [0, 0, 0, 0, at_once, pair]), handler);
+    // Taken, it needs no handler.
+    pending(&mut guest);
+    assert_eq!(guest.ok("rt_sigtimedwait", [all, 0, 0, 8]), SIGUSR1);
+    assert_eq!(guest.ok("rt_sigprocmask", [UNBLOCK, all, 0, 8]), 0);
+}
+
+#[test]
+fn a_handler_of_a_broken_pipe_is_named() {
+    let mut guest = Guest::new();
+    let ends = guest.room(8);
+    guest.ok("pipe", [ends]);
+    let (reader, writer) = (guest.u32_at(ends).into(), guest.u32_at(ends + 4).into());
+    guest.ok("close", [reader]);
+    guest.handle(SIGPIPE, 0x1234);
+    assert_eq!(guest.call("write", [writer, ends, 1]), Answer::Handler { signal: 13 });
+}
+
+#[test]
+fn no_more_signals_wait_than_the_limit_says() {
+    let mut guest = Guest::new();
+    let own = guest.ok("getpid", []);
+    let all = guest.words(&[u64::MAX]);
+    guest.ok("rt_sigprocmask", [SET, all, 0, 8]);
+    let info = guest.words(&[0, u64::from(u32::MAX), 0, 0, 0, 0]);
+    let sent = (0..1000)
+        .filter(|_| guest.call("rt_sigqueueinfo", [own, 40, info]) == Answer::Return(0))
+        .count();
+    assert_eq!(sent, 64);
+    guest.fails("rt_sigqueueinfo", [own, 40, info], Errno::EAGAIN);
+    guest.fails("tgkill", [own, own, 40], Errno::EAGAIN);
+    assert_eq!(guest.ok("kill", [own, 40]), 0, "kill does not say so");
+    for _ in 0..64 {
+        assert_eq!(guest.ok("rt_sigtimedwait", [all, 0, 0, 8]), 40);
+    }
+    assert!(matches!(guest.call("rt_sigtimedwait", [all, 0, 0, 8]), Answer::Deadlock { .. }));
 }
 
 #[test]

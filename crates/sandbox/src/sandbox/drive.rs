@@ -99,7 +99,10 @@ impl Sandbox {
                         self.statistics.interruptions += 1;
                         // Perhaps the check of the CPU time, which is over then.
                         self.call.cpu_check_is_armed = false;
-                        None
+                        match self.personality.tick() {
+                            Some(answer) => self.end_of_program(answer)?,
+                            None => None,
+                        }
                     }
                 },
             };
@@ -138,10 +141,18 @@ impl Sandbox {
 
     /// Lets the guest run until its next trap.
     fn enter_guest(&mut self) -> Result<Trap, Stop> {
+        let timer = self.personality.timer_due().map(Duration::from_nanos);
+        if timer.is_some() {
+            self.control.arm_timer_check(timer);
+        }
         let entered = Instant::now();
         let trap = self.machine.run(&self.space);
         let elapsed = entered.elapsed();
         self.statistics.guest_time += elapsed;
+        self.personality.add_computed(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+        if timer.is_some() {
+            self.control.arm_timer_check(None);
+        }
         self.statistics.exits += 1;
         self.since_restore.time += elapsed;
         self.since_restore.turns += 1;
@@ -234,11 +245,10 @@ impl Sandbox {
                 self.machine.set_fs_base(base);
                 self.machine.return_from_system_call(0);
             }
-            Answer::Exit { code } => return self.exit(code, None).map(Some),
-            Answer::Killed { signal } => {
-                return self.exit(128 + i32::from(signal), Some(signal)).map(Some);
-            }
-            Answer::Deadlock { waiting_for } => return Err(Stop::Deadlock { waiting_for }),
+            Answer::Exit { .. }
+            | Answer::Killed { .. }
+            | Answer::Handler { .. }
+            | Answer::Deadlock { .. } => return self.end_of_program(answer),
             // The next round makes the call again.
             Answer::Again => self.since_restore.turns += 1,
             Answer::NeedInput { wanted } => {
@@ -257,6 +267,17 @@ impl Sandbox {
             }
         }
         Ok(None)
+    }
+
+    /// The step, or the reason to stop, of an answer after which the guest never runs again.
+    fn end_of_program(&mut self, answer: Answer) -> Result<Option<Step>, Stop> {
+        match answer {
+            Answer::Exit { code } => self.exit(code, None).map(Some),
+            Answer::Killed { signal } => self.exit(128 + i32::from(signal), Some(signal)).map(Some),
+            Answer::Handler { signal } => Err(Stop::Signal { signal }),
+            Answer::Deadlock { waiting_for } => Err(Stop::Deadlock { waiting_for }),
+            _ => Ok(None),
+        }
     }
 
     fn account_output(&mut self, pending_before: usize) -> Result<(), Stop> {

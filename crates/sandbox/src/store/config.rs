@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of everything that this module and `pages` define.
-pub(super) const FORMAT: u64 = 2;
+pub(super) const FORMAT: u64 = 3;
 /// Bytes of a configuration.
 pub(super) const CONFIG_MAX: u64 = 32 << 20;
 /// Entries of metadata, and bytes of all keys and values.

@@ -1,0 +1,144 @@
+//! Opening a path: which of the many things that can be wrong is told (kernel: `build_open_flags`,
+//! `open_last_lookups` and `do_open` in `fs/`).
+
+use super::path::{AT_FDCWD, Found, Last, LastName};
+use super::system::{Kind, Node};
+use super::{ACCESS_MODE, CLOSE_ON_EXEC, Files, PATH_ONLY, READ_ONLY, WRITE_ONLY};
+use crate::answer::{Answer, Outcome};
+use crate::errno::Errno;
+use crate::guest::{Arguments, read_path};
+use crate::personality::Personality;
+use ampoule_memory::AddressSpace;
+
+const CREATE: u32 = 0o100;
+const EXCLUSIVE: u32 = 0o200;
+const NO_TERMINAL: u32 = 0o400;
+const TRUNCATE: u32 = 0o1000;
+const LARGE_FILE: u32 = 0o10_0000;
+const DIRECTORY: u32 = 0o20_0000;
+const NO_FOLLOW: u32 = 0o40_0000;
+const TEMPORARY: u32 = 0o2000_0000;
+/// Flags that have a meaning; `open` does not look at the others.
+const KNOWN: u32 = 0o3777_7703;
+/// Flags that the description keeps, as `F_GETFL` tells them.
+const KEPT: u32 = !(CREATE | EXCLUSIVE | NO_TERMINAL | TRUNCATE);
+
+/// The flags that count, of those that were given.
+///
+/// # Errors
+/// `EINVAL` for those that exclude each other.
+fn checked(flags: u32) -> Result<u32, Errno> {
+    let mut flags = flags & KNOWN | LARGE_FILE;
+    if flags & PATH_ONLY != 0 {
+        flags &= DIRECTORY | NO_FOLLOW | PATH_ONLY | CLOSE_ON_EXEC;
+    }
+    let creates_directory = flags & (CREATE | DIRECTORY) == CREATE | DIRECTORY;
+    let odd_temporary =
+        flags & TEMPORARY != 0 && (flags & DIRECTORY == 0 || flags & ACCESS_MODE == READ_ONLY);
+    if creates_directory || odd_temporary { Err(Errno::EINVAL) } else { Ok(flags) }
+}
+
+const fn is_directory(kind: Kind) -> bool {
+    matches!(kind, Kind::Directory | Kind::Descriptors)
+}
+
+/// What the path leads to. Nothing is ever created.
+fn find(files: &Files, base: Node, path: &[u8], flags: u32) -> Result<Found, Errno> {
+    let exclusive = flags & (CREATE | EXCLUSIVE) == CREATE | EXCLUSIVE;
+    let keeps_link = flags & NO_FOLLOW != 0 || exclusive;
+    let last = if keeps_link { Last::Keep } else { Last::Follow };
+    if flags & CREATE == 0 {
+        return files.resolve(base, path, last);
+    }
+    let (parent, name) = files.resolve_parent(base, path)?;
+    match name {
+        // A directory would be created as a file.
+        LastName::Name { slash: true, .. } => Err(Errno::EISDIR),
+        LastName::Name { name, .. } => match files.resolve(base, path, last) {
+            Ok(_) if exclusive => Err(Errno::EEXIST),
+            // A link that leads to nothing stays ENOENT.
+            Err(Errno::ENOENT) if !files.has_entry(parent, name)? => Err(Errno::EROFS),
+            found => found,
+        },
+        _ if exclusive => Err(Errno::EEXIST),
+        _ => Err(Errno::EISDIR),
+    }
+}
+
+/// Whether what was found may be opened so.
+fn check(files: &Files, found: Found, flags: u32) -> Result<(), Errno> {
+    let only_names = flags & PATH_ONLY != 0;
+    let Found::Node(node) = found else {
+        // A stream, or the name of one.
+        return match found {
+            _ if flags & DIRECTORY != 0 => Err(Errno::ENOTDIR),
+            Found::DescriptorLink(_) if !only_names => Err(Errno::ELOOP),
+            _ => Ok(()),
+        };
+    };
+    let writes = flags & ACCESS_MODE != READ_ONLY || flags & TRUNCATE != 0;
+    match files.system.status(node).kind {
+        kind if is_directory(kind) && (flags & CREATE != 0 || writes) => Err(Errno::EISDIR),
+        kind if flags & DIRECTORY != 0 && !is_directory(kind) => Err(Errno::ENOTDIR),
+        Kind::Link if !only_names => Err(Errno::ELOOP),
+        Kind::Regular if writes => Err(Errno::EROFS),
+        _ => Ok(()),
+    }
+}
+
+fn open_at(
+    personality: &mut Personality,
+    space: &mut AddressSpace,
+    (descriptor, path): (i32, u64),
+    flags: u32,
+) -> Outcome {
+    let flags = checked(flags)?;
+    let path = read_path(space, path)?;
+    let files = &mut personality.files;
+    if path.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    // The number is taken before the path is looked at.
+    files.free_number(0)?;
+    let base = files.base(descriptor, &path)?;
+    let found = find(files, base, &path, flags)?;
+    if flags & TEMPORARY != 0 {
+        let is_place = matches!(files.object_of(found)?, super::Object::Directory(_));
+        return Err(if is_place { Errno::EROFS } else { Errno::ENOTDIR });
+    }
+    check(files, found, flags)?;
+    let number = match found {
+        // The description is shared rather than opened anew; for streams that is the same.
+        Found::Descriptor(number) => files.duplicate(number, 0, flags & CLOSE_ON_EXEC != 0)?,
+        _ => files.open(files.object_of(found)?, flags & KEPT)?,
+    };
+    Ok(Answer::value(number as u64))
+}
+
+/// `open(const char *path, int flags, mode_t mode)`
+pub(crate) fn open(
+    personality: &mut Personality,
+    space: &mut AddressSpace,
+    arguments: &Arguments,
+) -> Outcome {
+    open_at(personality, space, (AT_FDCWD, arguments.get(0)), arguments.uint(1))
+}
+
+/// `creat(const char *path, mode_t mode)`
+pub(crate) fn creat(
+    personality: &mut Personality,
+    space: &mut AddressSpace,
+    arguments: &Arguments,
+) -> Outcome {
+    let flags = WRITE_ONLY | CREATE | TRUNCATE;
+    open_at(personality, space, (AT_FDCWD, arguments.get(0)), flags)
+}
+
+/// `openat(int directory, const char *path, int flags, mode_t mode)`
+pub(crate) fn openat(
+    personality: &mut Personality,
+    space: &mut AddressSpace,
+    arguments: &Arguments,
+) -> Outcome {
+    open_at(personality, space, (arguments.int(0), arguments.get(1)), arguments.uint(2))
+}
