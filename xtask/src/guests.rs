@@ -2,7 +2,8 @@
 //!
 //! Rust guests form the nested workspace `guests/`, whose own cargo configuration makes them static.
 //! C guests are single files; each is linked against glibc and, where `musl-gcc` is installed,
-//! against musl, because the two libcs start up and allocate differently.
+//! against musl, because the two libcs start up and allocate differently. A directory among them is
+//! one program of several files, linked against glibc only.
 
 use crate::{process, repository};
 use anyhow::{Context, Result};
@@ -36,41 +37,47 @@ fn build_c(guests: &Path) -> Result<()> {
             "note: no musl-gcc, so no musl guests are built (Debian: apt-get install musl-tools)"
         );
     }
-    for source in c_sources(&guests.join("c"))? {
-        let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        compile_c("gcc", &source, &output.join(format!("{name}-glibc")))?;
-        if has_musl {
-            compile_c("musl-gcc", &source, &output.join(format!("{name}-musl")))?;
+    for path in entries(&guests.join("c"))? {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let program = output.join(format!("{name}-glibc"));
+        if path.is_dir() {
+            compile_c("gcc", &entries(&path)?, &program)?;
+        } else if has_extension(&path, "c") {
+            let sources = [path];
+            compile_c("gcc", &sources, &program)?;
+            if has_musl {
+                compile_c("musl-gcc", &sources, &output.join(format!("{name}-musl")))?;
+            }
         }
     }
     Ok(())
 }
 
-fn c_sources(directory: &Path) -> Result<Vec<PathBuf>> {
-    if !directory.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut sources = Vec::new();
+/// What stands in a directory, by name.
+fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
     for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "c") {
-            sources.push(path);
-        }
+        paths.push(entry?.path());
     }
-    sources.sort();
-    Ok(sources)
+    paths.sort();
+    Ok(paths)
 }
 
-fn compile_c(compiler: &str, source: &Path, program: &Path) -> Result<()> {
-    if modified(program).is_some_and(|built| modified(source).is_some_and(|edited| edited < built))
-    {
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
+/// Compiles and links the C files among `sources`; the others, headers, only make it necessary.
+fn compile_c(compiler: &str, sources: &[PathBuf], program: &Path) -> Result<()> {
+    let is_older = |source: &PathBuf| modified(source) < modified(program);
+    if program.is_file() && sources.iter().all(is_older) {
         return Ok(());
     }
     process::run(
         Command::new(compiler)
             .args(["-static", "-O2", "-g1", "-Wall", "-Wextra", "-o"])
             .arg(program)
-            .arg(source)
+            .args(sources.iter().filter(|source| has_extension(source, "c")))
             .arg("-lm"),
     )
     .context("is a C compiler installed? (Debian: apt-get install gcc libc6-dev)")

@@ -116,7 +116,11 @@ pub fn read(path: &Path) -> Vec<u8> {
 }
 
 /// Says on standard error that a test is skipped and why; fails it where nothing may be skipped.
-fn skip(reason: &str) {
+///
+/// # Panics
+///
+/// If [`REQUIRE_KVM`] is `1`.
+pub fn skip(reason: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
     assert!(
