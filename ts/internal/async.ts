@@ -49,7 +49,7 @@ export class AsyncHost {
       return;
     }
     const turn = run.turn;
-    const { result: handed, leave } = runInScope(this.#driver, () => this.#outputs.drain(true));
+    const { result: handed, leave } = runInScope(this.#driver, () => this.#outputs.drain());
     if (isThenable(handed)) {
       const fail = (error: unknown): void =>
         this.#driver.breakOff(run, sourceError("output", error));
@@ -74,14 +74,19 @@ export class AsyncHost {
     waits: boolean,
     done: (error: AmpouleError | undefined) => void,
   ): void {
-    const handed = this.#outputs.drain(stepHasOutput(step), true);
+    if (!stepHasOutput(step)) {
+      done(undefined);
+      return;
+    }
+    const { result: handed, leave } = runInScope(this.#driver, () => this.#outputs.drain(true));
     if (!isThenable(handed) || !waits) {
+      leave();
       forget(handed);
       done(isThenable(handed) ? undefined : handed?.error);
       return;
     }
     const fail = (error: unknown): void => done(sourceError("output", error));
-    this.#wait(run, handed, () => done(undefined), fail);
+    this.#wait(run, handed, () => done(undefined), fail, leave);
     const { turn } = run;
     const { timeoutMs } = run.times;
     if (timeoutMs > TIMER_MAX) return;

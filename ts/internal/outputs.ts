@@ -101,8 +101,7 @@ export class Outputs {
   }
 
   /** Hands on what is pending. `isLast`: the run is over. */
-  drain(isPending: boolean, isLast = false): Handed {
-    if (!isPending) return undefined;
+  drain(isLast = false): Handed {
     const waits: Promise<unknown>[] = [];
     let error = this.#late;
     this.#late = undefined;
@@ -124,8 +123,8 @@ export class Outputs {
   }
 
   /** {@link drain} where nothing can wait: a failure that comes later is told with the next output. */
-  drainSync(isPending: boolean): { readonly error: AmpouleError } | undefined {
-    const handed = this.drain(isPending);
+  drainSync(): { readonly error: AmpouleError } | undefined {
+    const handed = this.drain();
     if (!isThenable(handed)) return handed;
     handed.then(undefined, (problem: unknown) => {
       this.#late ??= sourceError("output", problem);

@@ -96,7 +96,7 @@ export class SyncHost {
 
   /** Hands pending output on. */
   drain(step: number): void {
-    const broken = this.#outputs.drainSync(stepHasOutput(step));
+    const broken = stepHasOutput(step) ? this.#outputs.drainSync() : undefined;
     if (broken !== undefined) throw broken.error;
   }
 }

@@ -2,11 +2,16 @@
 
 /** Text without what a terminal takes for commands, for an end of the line or for another order of reading. */
 export function harmless(text: string): string {
-  return text.replaceAll(
+  return wellFormed(text).replaceAll(
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be replaced
     /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
     "\ufffd",
   );
+}
+
+/** `text` with U+FFFD for every half of a character: what UTF-8 makes of it. */
+export function wellFormed(text: string): string {
+  return text.replaceAll(/\p{Surrogate}/gu, "\ufffd");
 }
 
 /** {@link harmless} text with its line breaks as spaces. */
