@@ -67,7 +67,11 @@ const BUSY: Readonly<Record<string, string>> = {
   "a synchronous call": `
     const sandbox = await create();
     parentPort.postMessage("busy");
-    sandbox.callSync.spin_forever({ timeoutMs: 1000 });
+    sandbox.callSync.spin_forever({ timeoutMs: Infinity });
+  `,
+  "a synchronous call behind a host function": `
+    const sandbox = await create(() => { parentPort.postMessage("busy"); return 1; });
+    sandbox.callSync.sum_via_host(1_000_000_000, { timeoutMs: Infinity });
   `,
   "a host function": `
     const sandbox = await create(() => { parentPort.postMessage("busy"); return new Promise(() => {}); });
@@ -214,7 +218,7 @@ describeWithKvm("processes", () => {
   });
 
   test("exit while their workers are in the middle of calls", () => {
-    const inner = `${PRELUDE} const sandbox = await create(); postMessage("busy"); sandbox.callSync.spin_forever();`;
+    const inner = `${PRELUDE} const sandbox = await create(); postMessage("busy"); sandbox.callSync.spin_forever({ timeoutMs: Infinity });`;
     const url = `data:text/javascript,${encodeURIComponent(
       `import { parentPort } from "node:worker_threads"; const postMessage = (m) => parentPort.postMessage(m); ${inner}`,
     )}`;

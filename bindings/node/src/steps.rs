@@ -7,8 +7,9 @@ use crate::config::budget;
 use crate::environment::{self, Entry, entry, put, with_staged};
 use crate::report::NativeFailure;
 use crate::snapshots;
-use ampoule_sandbox::{CallError, Failure, Report, Resumption, Sandbox, State, Step, StopRequest};
-use napi::Result;
+use ampoule_sandbox::{CallError, Caller, Failure, Report, Resumption, Sandbox, State, Step, StopRequest};
+use napi::bindgen_prelude::{JsObjectValue as _, Object};
+use napi::{Env, Result};
 use napi_derive::napi;
 
 mod kind {
@@ -116,9 +117,22 @@ pub fn restores_cheaply(handle: i64, snapshot: i64) -> Result<bool> {
     Ok(entry(handle)?.driven.restores_cheaply(snapshot.as_ref()))
 }
 
+/// The JavaScript of this thread.
+struct JavaScript<'env>(&'env Env);
+
+impl Caller for JavaScript<'_> {
+    /// Whether `worker.terminate()` or the end of the process waits for this thread. Node.js tells nobody
+    /// who is inside native code, but from then on refuses whatever could run JavaScript.
+    fn is_gone(&self) -> bool {
+        let asked = self.0.run_in_scope(|| Object::new(self.0)?.has_named_property("constructor"));
+        asked.is_err()
+    }
+}
+
 /// Calls an export with the staged arguments on this thread, up to the next step.
 #[napi]
 pub fn call_sync(
+    env: &Env,
     handle: i64,
     function_id: u32,
     length: u32,
@@ -129,17 +143,18 @@ pub fn call_sync(
     let budget = budget(timeout_ms, cpu_time_ms);
     let trace = entry.trace.take();
     let step = with_staged(length, |bytes| {
-        entry.driven.call_here(function_id, bytes, budget, trace.as_ref())
+        entry.driven.call_here(function_id, bytes, budget, trace.as_ref(), &JavaScript(env))
     });
     Ok(came_to(&entry, step))
 }
 
 /// Resumes on this thread, with the staged payload, up to the next step.
 #[napi]
-pub fn resume_sync(handle: i64, resumption: u32, length: u32) -> Result<f64> {
+pub fn resume_sync(env: &Env, handle: i64, resumption: u32, length: u32) -> Result<f64> {
     let entry = entry(handle)?;
-    let step =
-        with_staged(length, |bytes| entry.driven.resume_here(resume_with(resumption, bytes)));
+    let step = with_staged(length, |bytes| {
+        entry.driven.resume_here(resume_with(resumption, bytes), &JavaScript(env))
+    });
     Ok(came_to(&entry, step))
 }
 

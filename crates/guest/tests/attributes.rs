@@ -10,7 +10,7 @@
 use ampoule_guest::{HostError, guest_function, host_function};
 
 /// A name that another language wants.
-#[cfg_attr(all(), allow(non_snake_case, reason = "the host's spelling"))]
+#[expect(non_snake_case, reason = "the host's spelling")]
 #[guest_function]
 fn toString(value: i32) -> String {
     value.to_string()

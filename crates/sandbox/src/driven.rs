@@ -1,7 +1,7 @@
 //! Who drives a sandbox: the calling thread, or a few runner threads that share a queue.
 
 use crate::config::{Budget, Config, Limits};
-use crate::control::{Control, StopRequest, Waker};
+use crate::control::{CALLER_SLICE, Control, StopRequest, Waker};
 use crate::error::{CallError, Failure};
 use crate::executor::Executor;
 use crate::ready;
@@ -18,6 +18,19 @@ use std::time::Duration;
 /// How long a guest computes on a runner while others wait. Long against the cost of a kick (tens of
 /// microseconds), short against what a person notices.
 const TIME_SLICE: Duration = Duration::from_millis(10);
+
+/// Whose thread a guest runs on.
+pub trait Caller {
+    /// Whether nobody will ever take the result: the thread is being ended from elsewhere.
+    fn is_gone(&self) -> bool;
+}
+
+/// Calls of a thread that nobody ends.
+impl Caller for () {
+    fn is_gone(&self) -> bool {
+        false
+    }
+}
 
 /// A sandbox with whatever drives it.
 ///
@@ -201,6 +214,7 @@ impl Driven {
         trace: Option<&CallTrace>,
     ) -> Result<(), CallError> {
         self.claim(Phase::Idle, false, "be called")?;
+        self.control.set_on_callers_thread(false);
         let begun =
             self.sandbox(|sandbox| sandbox.begin_traced_call(function, arguments, budget, trace));
         self.submit(begun, Job::Run, Phase::Idle)
@@ -267,9 +281,11 @@ impl Driven {
         arguments: &[u8],
         budget: Budget,
         trace: Option<&CallTrace>,
+        caller: &dyn Caller,
     ) -> Result<Step, CallError> {
         self.claim(Phase::Idle, true, "be called")?;
-        self.run_here(Phase::Idle, |sandbox| {
+        self.control.set_on_callers_thread(true);
+        self.run_here(Phase::Idle, caller, |sandbox| {
             sandbox.begin_traced_call(function, arguments, budget, trace)
         })
     }
@@ -278,9 +294,13 @@ impl Driven {
     ///
     /// # Errors
     /// [`CallError`]; the sandbox is still parked then.
-    pub fn resume_here(&self, resumption: Resumption<'_>) -> Result<Step, CallError> {
+    pub fn resume_here(
+        &self,
+        resumption: Resumption<'_>,
+        caller: &dyn Caller,
+    ) -> Result<Step, CallError> {
         self.claim(Phase::Parked, true, "be resumed")?;
-        self.run_here(Phase::Parked, |sandbox| sandbox.resume(resumption))
+        self.run_here(Phase::Parked, caller, |sandbox| sandbox.resume(resumption))
     }
 
     /// What `on_step` announced, once.
@@ -379,11 +399,22 @@ impl Driven {
     fn run_here(
         &self,
         from: Phase,
+        caller: &dyn Caller,
         begin: impl FnOnce(&mut Sandbox) -> Result<(), CallError>,
     ) -> Result<Step, CallError> {
         let ran = self.sandbox(|sandbox| {
             begin(sandbox)?;
-            Ok((sandbox.run(), Self::phase_after(sandbox)))
+            let step = loop {
+                let step = sandbox.run();
+                if step != Step::Preempted {
+                    break step;
+                }
+                if caller.is_gone() {
+                    self.control.stop(StopRequest::Killed);
+                }
+                self.control.arm_slice(Some(CALLER_SLICE));
+            };
+            Ok((step, Self::phase_after(sandbox)))
         });
         self.release(ran.as_ref().map_or(from, |&(_, phase)| phase));
         ran.map(|(step, _)| step)

@@ -32,7 +32,7 @@ pub use ampoule_linux::{OutputStream, SystemCallCount};
 pub use ampoule_trace::Entry as TraceEntry;
 pub use config::{Budget, Config, ConfigError, File, Limits};
 pub use control::{Control, StopRequest};
-pub use driven::{Driven, Phase, Report};
+pub use driven::{Caller, Driven, Phase, Report};
 pub use elf::{ElfError, ElfKind, Program};
 pub use error::{CallError, CreateError, Failure};
 
