@@ -201,10 +201,16 @@ function expect(printed, promised) {
 }
 
 const SHOWN_LINES = 40;
+/** So that what hangs fails, and does not stop everything. */
+const PATIENCE_MS = 600_000;
 
 /** Runs a program and returns what it prints; throws with the end of that if it fails. */
 export function sh(command, args, options = {}) {
-  const result = spawnSync(command, args, { encoding: "utf8", ...options });
+  const result = spawnSync(command, args, {
+    encoding: "utf8",
+    timeout: PATIENCE_MS,
+    ...options,
+  });
   if (result.status === 0) return result.stdout;
   const end = (text) => text.split("\n").slice(-SHOWN_LINES).join("\n");
   const why = result.error?.message ?? end(result.stdout) + end(result.stderr);

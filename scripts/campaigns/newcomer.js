@@ -1,6 +1,6 @@
 /**
  * The first hour of a newcomer, with all that it has under every version of Node.js, and a guest that is
- * built from nothing. A quarter of an hour on two processors.
+ * built from nothing. Three minutes on two processors.
  */
 import { checkPackages } from "../package.js";
 
