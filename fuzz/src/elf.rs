@@ -1,9 +1,15 @@
 //! The executable file itself.
 
-use ampoule_sandbox::Program;
+use ampoule_sandbox::{Program, report_of};
 
-/// Parsing never panics, and what it accepts is consistent.
+/// Parsing never panics, and what it accepts is consistent; naming addresses never panics, and its names and
+/// its work are bounded.
 pub fn check(input: &[u8]) {
+    let addresses = [0, 0x40_0100, 0x40_0108, u64::MAX];
+    let (named, steps) = report_of(input, &addresses);
+    let longest = named.iter().filter_map(|at| at.symbol.as_ref()).map(|name| name.len()).max();
+    assert!(longest.unwrap_or(0) <= 512, "{named:?}");
+    assert!(steps <= input.len() / 24 + 4096 + addresses.len() * 513 * 1536, "{steps}");
     let Ok(program) = Program::parse(input) else { return };
     assert!(program.entry != 0 && program.break_start != 0, "{program:?}");
 }
@@ -33,6 +39,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         executable(DYN, 0x100, &[Segment { kind: INTERP, ..low(code) }, low(code)]),
         executable(EXEC, 0x40_0100, &[Segment { flags: 7, ..code }]),
         executable(EXEC, 0x40_0100, &[code, Segment { address: code.address + 0x100, ..data }]),
+        with_symbols(executable(EXEC, 0x40_0100, &[code, data])),
     ]
 }
 
@@ -72,14 +79,49 @@ fn executable(kind: u16, entry: u64, segments: &[Segment]) -> Vec<u8> {
     file
 }
 
+/// Puts a table of two functions behind `file`, whose names are mangled.
+fn with_symbols(mut file: Vec<u8>) -> Vec<u8> {
+    let strings = b"\0_RINvC1a1bTyyETB7_B7_EE\0_ZN4core3fmt5write17h0123456789abcdefE\0";
+    let symbols = file.len();
+    for (start, name) in [(0x40_0100_u64, 1_u32), (0x40_0108, 25)] {
+        file.extend(name.to_le_bytes());
+        file.extend([2, 0, 1, 0]);
+        file.extend(start.to_le_bytes());
+        file.extend(8_u64.to_le_bytes());
+    }
+    let text = file.len();
+    file.extend(strings);
+    file.resize(file.len().next_multiple_of(8), 0);
+    let sections = file.len();
+    file.extend([0; 64]);
+    for (kind, at, length, link) in [(2_u64, symbols, 48, 2), (3, text, strings.len(), 0)] {
+        let words = [kind << 32, 0, 0, at as u64, length as u64, link, 1, 24];
+        file.extend(words.into_iter().flat_map(u64::to_le_bytes));
+    }
+    file[40..48].copy_from_slice(&(sections as u64).to_le_bytes());
+    file[58..60].copy_from_slice(&64_u16.to_le_bytes());
+    file[60..62].copy_from_slice(&3_u16.to_le_bytes());
+    file
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Program, seeds};
+    use super::{Program, check, report_of, seeds};
 
     #[test]
     fn the_first_seeds_are_good_executables() {
         for seed in &seeds()[..3] {
             Program::parse(seed).unwrap();
         }
+    }
+
+    #[test]
+    fn the_last_seed_has_names() {
+        let seeds = seeds();
+        let (named, _) = report_of(&seeds[6], &[0x40_0100, 0x40_010f]);
+        let names: Vec<_> = named.iter().map(|at| at.symbol.as_deref()).collect();
+        let doubled = "a::b::<(u64, u64), ((u64, u64), (u64, u64))>";
+        assert_eq!(names, [Some(doubled), Some("core::fmt::write")]);
+        seeds.iter().for_each(|seed| check(seed));
     }
 }

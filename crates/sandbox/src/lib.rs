@@ -39,4 +39,5 @@ pub use error::{CallError, CreateError, Failure};
 pub use sandbox::{Resumption, Sandbox, Snapshot, SnapshotError, State, Step};
 pub use statistics::Statistics;
 pub use stop::{AbortReport, Fault, Location, Stop};
+pub use symbols::report_of;
 pub use tracing::{CallTrace, Directives, DirectivesError, TraceContext, wall_offset};

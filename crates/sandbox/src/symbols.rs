@@ -176,6 +176,16 @@ impl Functions {
     }
 }
 
+/// Entry point for fuzzing: a report of `addresses` in `executable`, and the steps that it took.
+#[doc(hidden)]
+#[must_use]
+pub fn report_of(executable: &[u8], addresses: &[u64]) -> (Vec<Location>, usize) {
+    let symbols = Symbols::new(executable.into(), 0);
+    let mut report = symbols.report();
+    let found = addresses.iter().map(|&address| report.locate(address)).collect();
+    (found, report.steps())
+}
+
 /// The part of a panic's backtrace that is the guest author's: without the panic machinery inside
 /// and the SDK's serve loop outside. All of it when the symbols do not tell.
 pub(crate) fn authors_part(frames: Vec<Location>) -> Vec<Location> {

@@ -1,5 +1,7 @@
 //! The state machine against a scripted guest: no hypervisor is needed.
 
+mod worst;
+
 use super::*;
 use crate::elf::tests::ElfFile;
 use crate::stop::Fault;
@@ -21,10 +23,14 @@ impl GuestChannel {
     const AREA: u64 = (MESSAGE_BYTES + HEADER_SIZE).next_multiple_of(PAGE_SIZE);
 
     fn write(cpu: &FakeCpu, offset: u64, bytes: &[u8]) {
+        Self::write_at(cpu, Self::TO_HOST + offset, bytes);
+    }
+
+    fn write_at(cpu: &FakeCpu, at: u64, bytes: &[u8]) {
         let base = ampoule_abi::layout::CHANNEL_PHYSICAL_BASE;
         let channel = cpu.memory.iter().find(|(at, _)| at.get() == base);
         let (_, channel) = channel.unwrap();
-        channel.write(Self::TO_HOST + offset, bytes).unwrap();
+        channel.write(at, bytes).unwrap();
     }
 
     fn send(cpu: &FakeCpu, sequence: u32, kind: u32, function: u32, length: u64, payload: &[u8]) {
@@ -70,16 +76,23 @@ fn interface() -> Vec<u8> {
 /// A sandbox whose guest is `script`, called with the number of the run from 0.
 fn scripted(
     message_bytes: Option<u64>,
+    script: impl FnMut(u32, &mut FakeCpu) -> Exit + Send + 'static,
+) -> Sandbox {
+    start(&config(message_bytes), script)
+}
+
+/// The same of a sandbox that is configured otherwise.
+fn start(
+    config: &Config,
     mut script: impl FnMut(u32, &mut FakeCpu) -> Exit + Send + 'static,
 ) -> Sandbox {
-    let config = config(message_bytes);
     let image = Image::get(&config.executable, config.memory_bytes).unwrap();
     let mut runs = 0;
     let vm = FakeVm::new(Box::new(move |cpu| {
         runs += 1;
         script(runs - 1, cpu)
     }));
-    let mut sandbox = Sandbox::assemble(&config, Control::new(), image, Box::new(vm)).unwrap();
+    let mut sandbox = Sandbox::assemble(config, Control::new(), image, Box::new(vm)).unwrap();
     sandbox.begin_start(Budget::default()).unwrap();
     sandbox
 }

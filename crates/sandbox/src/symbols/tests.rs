@@ -88,7 +88,7 @@ fn generic(arguments: usize, mut argument: impl FnMut(usize, usize) -> String) -
 }
 
 /// Each argument is a pair of the one before.
-fn doubling() -> String {
+pub(crate) fn doubling() -> String {
     generic(40, |index, before| match index {
         0 => "TyyE".into(),
         _ => format!("TB{0}B{0}E", base_62(before)),
@@ -96,7 +96,7 @@ fn doubling() -> String {
 }
 
 /// A long way without a piece of output, gone again and again.
-fn long_ways() -> String {
+pub(crate) fn long_ways() -> String {
     let deep = format!("{}C1x{}", "Nt".repeat(95), "0".repeat(95));
     generic(16, |index, before| match index {
         0 => deep.clone(),
