@@ -1,14 +1,18 @@
 //! Who drives a sandbox: the calling thread, or a few runner threads that share a queue.
 
+mod slot;
+
 use crate::config::{Budget, Config, Limits};
 use crate::control::{CALLER_SLICE, Control, StopRequest, Waker};
 use crate::error::{CallError, Failure};
 use crate::executor::Executor;
 use crate::ready;
-use crate::sandbox::{Resumption, Sandbox, Snapshot, State, Step};
+use crate::sandbox::{Resumption, Sandbox, Snapshot, Step};
 use crate::stop::Stop;
 use crate::tracing::CallTrace;
 use parking_lot::Mutex;
+pub(crate) use slot::Source;
+use slot::{Made, Slot, phase_after, restore};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -113,27 +117,6 @@ pub enum Report {
     Refused(Failure),
     /// The sandbox is gone.
     Closed,
-}
-
-enum Slot {
-    /// To be made by a runner, then started within the budget.
-    Unmade(Box<Source>, Budget),
-    Made(Box<Made>),
-    /// It could not be made.
-    Failed(Failure),
-    Gone,
-}
-
-/// What a sandbox is made from.
-pub(crate) enum Source {
-    Guest(Config),
-    Snapshot(Snapshot, Limits),
-}
-
-struct Made {
-    sandbox: Sandbox,
-    /// Set while the guest initialises: what it was made from.
-    initialising: Option<Config>,
 }
 
 impl Driven {
@@ -414,7 +397,7 @@ impl Driven {
                 }
                 self.control.arm_slice(Some(CALLER_SLICE));
             };
-            Ok((step, Self::phase_after(sandbox)))
+            Ok((step, phase_after(sandbox)))
         });
         self.release(ran.as_ref().map_or(from, |&(_, phase)| phase));
         ran.map(|(step, _)| step)
@@ -424,13 +407,6 @@ impl Driven {
     fn release(&self, to: Phase) {
         self.phase.lock().phase = to;
         self.wake();
-    }
-
-    const fn phase_after(sandbox: &Sandbox) -> Phase {
-        match sandbox.state() {
-            State::Waiting(_) => Phase::Parked,
-            _ => Phase::Idle,
-        }
     }
 
     fn enqueue(&self) {
@@ -538,35 +514,6 @@ impl Driven {
         }
         (self.on_step)();
         self.wake();
-    }
-}
-
-/// Goes back to `to`, by default to where the sandbox came from.
-fn restore(slot: &mut Slot, to: Option<&Snapshot>) -> (Report, Phase) {
-    match slot {
-        Slot::Made(made) => match made.sandbox.rewind(to) {
-            Ok(()) => (Report::Restored, Phase::Idle),
-            Err(error) => (Report::Refused(error.failure()), Phase::Idle),
-        },
-        _ => slot.refuse("be restored"),
-    }
-}
-
-impl Slot {
-    fn phase(&self) -> Phase {
-        match self {
-            Self::Made(made) => Driven::phase_after(&made.sandbox),
-            _ => Phase::Idle,
-        }
-    }
-
-    /// The report on something that only a sandbox can do.
-    fn refuse(&self, operation: &'static str) -> (Report, Phase) {
-        let failure = match self {
-            Self::Failed(failure) => failure.clone(),
-            _ => CallError::State { state: "not running", operation }.failure(),
-        };
-        (Report::Refused(failure), Phase::Idle)
     }
 }
 
