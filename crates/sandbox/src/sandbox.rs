@@ -26,7 +26,7 @@ use ampoule_memory::AddressSpace;
 use ampoule_wire::interface::Interface;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Room for messages that a sandbox keeps: the copies of larger ones are given back when they were read.
 const MESSAGE_KEPT: usize = 64 << 10;
@@ -190,8 +190,8 @@ struct CallAccount {
     cpu: Duration,
     /// The thread's CPU time up to which `cpu` is accounted, while the guest is driven and that is measured.
     metered_from: Option<Duration>,
-    /// The guest will be kicked when its CPU time may be used up.
-    cpu_check_is_armed: bool,
+    /// When the guest will be kicked, because its CPU time may be used up then.
+    cpu_check: Option<Instant>,
     host_calls: u64,
     output: u64,
     /// Out-of-memory answers before the call, to see whether one was among its own.

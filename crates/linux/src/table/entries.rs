@@ -47,7 +47,7 @@ pub(crate) const ENTRIES: &[Entry] = entries! {
     22 pipe answered(pipe::pipe) "64 KiB each, 64 of them.",
     23 select answered(poll::select) "As `poll`.",
     24 sched_yield answered(process::zero) "",
-    25 mremap answered(memory::mremap) "`EINVAL` for `MREMAP_DONTUNMAP`.",
+    25 mremap answered(memory::mremap) "`EINVAL` for `MREMAP_DONTUNMAP`. Of the stack it finds what was touched and 128 KiB more, as if it grew on demand.",
     26 msync answered(memory::msync) "",
     27 mincore answered(memory::mincore) "Every mapped page is in memory.",
     28 madvise answered(memory::madvise) "`MADV_DONTNEED` and `MADV_FREE` make pages zero, also those of mapped files; other advice has no effect.",

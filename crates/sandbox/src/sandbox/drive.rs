@@ -53,7 +53,7 @@ impl Sandbox {
         let driven = self.drive_on();
         self.account_cpu();
         self.call.metered_from = None;
-        if std::mem::take(&mut self.call.cpu_check_is_armed) {
+        if self.call.cpu_check.take().is_some() {
             self.control.arm_cpu_check(None);
         }
         driven
@@ -97,8 +97,6 @@ impl Sandbox {
                     }
                     Trap::Kicked => {
                         self.statistics.interruptions += 1;
-                        // Perhaps the check of the CPU time, which is over then.
-                        self.call.cpu_check_is_armed = false;
                         match self.personality.tick() {
                             Some(answer) => self.end_of_program(answer)?,
                             None => None,
@@ -114,7 +112,8 @@ impl Sandbox {
 
     /// Ends a call that has used up its CPU time, and makes sure that the guest is kicked when it may have.
     ///
-    /// Cost: nothing without a limit, else a look at the thread's clock.
+    /// Cost: nothing without a limit, else a look at two clocks. A guest whose time is not over yet when it is
+    /// kicked, because it did not run all the while, is given the rest.
     fn check_cpu(&mut self) -> Result<(), Stop> {
         let Some(limit) = self.call.budget.cpu else { return Ok(()) };
         self.account_cpu();
@@ -122,7 +121,9 @@ impl Sandbox {
         if remaining.is_zero() {
             return Err(Stop::CpuTime { limit });
         }
-        if !std::mem::replace(&mut self.call.cpu_check_is_armed, true) {
+        let now = Instant::now();
+        if self.call.cpu_check.is_none_or(|at| at <= now) {
+            self.call.cpu_check = now.checked_add(remaining);
             self.control.arm_cpu_check(Some(remaining));
         }
         Ok(())

@@ -118,6 +118,35 @@ fn a_space_comes_back_from_its_description_and_files() {
 }
 
 #[test]
+fn far_addresses_come_back_too() {
+    let mut space = space();
+    let far = [0x1234_5678_9000, USER_END - PAGE_SIZE];
+    for at in far {
+        space.map(at, PAGE_SIZE, Protection::READ_WRITE).unwrap();
+        space.write(at, b"far away").unwrap();
+    }
+    space.map(USER_END - (1 << 40), 1 << 39, Protection::NONE).unwrap();
+    let image = space.seal().unwrap();
+    let mut description = image.describe();
+    let again = Arc::new(reload(&description, file_of(&image), 8).unwrap());
+    assert_eq!(again.describe(), description);
+    let mut space = again.instantiate().unwrap();
+    for at in far {
+        let mut out = [0; 8];
+        space.read(at, &mut out).unwrap();
+        assert_eq!(&out, b"far away");
+        space.write(at, b"changed!").unwrap();
+    }
+    assert!(!space.restore(&again).unwrap().wholesale);
+    let mut out = [0; 8];
+    space.read(far[1], &mut out).unwrap();
+    assert_eq!(&out, b"far away");
+    description.areas.last_mut().unwrap().end += PAGE_SIZE;
+    let refused = reload(&description, file_of(&image), 8);
+    assert!(matches!(refused, Err(DescriptionError::Area { .. })), "{refused:?}");
+}
+
+#[test]
 fn descriptions_that_no_space_has_are_refused() {
     type Change = fn(&mut SpaceDescription);
     let image = space().seal().unwrap();
