@@ -14,11 +14,11 @@ mod remap;
 
 use crate::answer::{Answer, Outcome};
 use crate::errno::Errno;
-use crate::files::Object;
 use crate::files::system::{Device, Node};
+use crate::files::{Object, PATH_ONLY};
 use crate::guest::Arguments;
 use crate::personality::{Parked, Personality};
-pub(crate) use advice::{madvise, mincore, mlock, mlock2, msync};
+pub(crate) use advice::{madvise, mincore, mlock, mlock2, mlockall, msync};
 use ampoule_abi::layout::{HOST_END, MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, STACK_TOP, USER_END};
 use ampoule_memory::{AddressSpace, MapError, Protection, Search, round_up_to_page};
 pub(crate) use job::Job;
@@ -41,8 +41,9 @@ const MAP_ANONYMOUS: u64 = 0x20;
 const MAP_32BIT: u64 = 0x40;
 const MAP_NORESERVE: u64 = 0x4000;
 const MAP_HUGETLB: u64 = 0x4_0000;
-const MAP_SYNC: u64 = 0x8_0000;
 const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
+/// Flags that a mapping may have which wants unknown ones refused (kernel: `LEGACY_MAP_MASK`).
+const VALIDATED: u64 = MAP_TYPE | 0x7_f9f0;
 
 /// What a large leaf of the address space maps.
 const BLOCK: u64 = 2 << 20;
@@ -123,8 +124,8 @@ impl Personality {
         if self.owns(range) {
             return Ok(());
         }
-        let reserved = range.start < NULL_GUARD_END || range.end > MMAP_TOP;
-        Err(if reserved && range.start < HOST_END { Errno::EPERM } else { Errno::ENOMEM })
+        let is_host_s = range.start < HOST_END && range.end > MMAP_TOP;
+        Err(if is_host_s { Errno::EPERM } else { Errno::ENOMEM })
     }
 
     /// Refuses a request for memory that certainly cannot be filled. What lies in `replaced` is given back
@@ -257,12 +258,20 @@ enum Source {
     File { node: Node, offset: u64 },
 }
 
-fn mmap_source(personality: &Personality, arguments: &Arguments) -> Result<Source, Errno> {
+/// What is mapped, in `length` bytes.
+fn mmap_source(
+    personality: &Personality,
+    arguments: &Arguments,
+    length: u64,
+) -> Result<Source, Errno> {
     let flags = arguments.get(3);
     if flags & MAP_ANONYMOUS != 0 {
         return Ok(Source::Zeros);
     }
     let description = personality.files.description_of(arguments.int(4))?;
+    if flags & MAP_TYPE == MAP_SHARED_VALIDATE && flags & !VALIDATED != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
     if !description.is_readable() {
         return Err(Errno::EACCES);
     }
@@ -273,7 +282,11 @@ fn mmap_source(personality: &Personality, arguments: &Arguments) -> Result<Sourc
             if flags & MAP_TYPE != MAP_PRIVATE && writes {
                 return Err(Errno::EACCES);
             }
-            Ok(Source::File { node, offset: arguments.get(5) })
+            let (offset, end) = (arguments.get(5), i64::MAX.unsigned_abs().checked_sub(length));
+            if end.is_none_or(|end| offset > end) {
+                return Err(Errno::EOVERFLOW);
+            }
+            Ok(Source::File { node, offset })
         }
         Object::Device(Device::Zero, _) => Ok(Source::Zeros),
         _ => Err(Errno::ENODEV),
@@ -293,18 +306,17 @@ pub(crate) fn mmap(
     if !arguments.get(5).is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
-    if flags & MAP_ANONYMOUS == 0 {
-        personality.files.description_of(arguments.int(4))?;
+    let anonymous = flags & MAP_ANONYMOUS != 0;
+    if !anonymous && personality.files.description_of(arguments.int(4))?.flags & PATH_ONLY != 0 {
+        return Err(Errno::EBADF);
     }
-    let kind = flags & MAP_TYPE;
-    if length == 0 || ![MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE].contains(&kind) {
+    let kinds = [MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE];
+    let kinds = if anonymous { &kinds[..2] } else { &kinds[..] };
+    if length == 0 || !kinds.contains(&(flags & MAP_TYPE)) {
         return Err(Errno::EINVAL);
     }
-    if kind == MAP_SHARED_VALIDATE && flags & MAP_SYNC != 0 {
-        return Err(Errno::EOPNOTSUPP);
-    }
     let length = round_up_to_page(length).ok_or(Errno::ENOMEM)?;
-    let source = mmap_source(personality, arguments)?;
+    let source = mmap_source(personality, arguments, length)?;
     let protection = protection(arguments.get(2) & (PROT_READ | PROT_WRITE | PROT_EXEC))?;
     if flags & MAP_HUGETLB != 0 || length > USER_END {
         return Err(Errno::ENOMEM);
@@ -375,7 +387,15 @@ pub(crate) fn munmap(
         return job.run(personality, space);
     }
     let range = whole_pages(arguments.get(0), arguments.get(1)).map_err(|_| Errno::EINVAL)?;
-    if range.is_empty() || !personality.owns(&range) {
+    if range.is_empty() {
+        return Err(Errno::EINVAL);
+    }
+    // Below the first address there is nothing.
+    let range = range.start.max(NULL_GUARD_END)..range.end.max(NULL_GUARD_END);
+    if range.is_empty() {
+        return Ok(Answer::ZERO);
+    }
+    if !personality.owns(&range) {
         return Err(Errno::EINVAL);
     }
     space.check_change(range.start, length_of(&range))?;

@@ -6,7 +6,7 @@ use crate::answer::{Answer, Outcome};
 use crate::errno::Errno;
 use crate::guest::{Arguments, CHUNK, to_usize};
 use crate::personality::{Parked, Personality};
-use ampoule_abi::layout::PAGE_SIZE;
+use ampoule_abi::layout::{PAGE_SIZE, USER_END};
 use ampoule_memory::AddressSpace;
 use std::ops::Range;
 
@@ -56,8 +56,12 @@ pub(crate) fn mincore(
     arguments: &Arguments,
 ) -> Outcome {
     let range = whole_pages(arguments.get(0), arguments.get(1))?;
-    let answer = check_mapped(space, &range)?;
-    let pages = length_of(&range) / PAGE_SIZE;
+    if range.end > USER_END {
+        return Err(Errno::ENOMEM);
+    }
+    // A hole shows when it is reached.
+    let mapped = range.start..space.mapped_up_to(range.start).min(range.end);
+    let pages = length_of(&mapped) / PAGE_SIZE;
     let mut done = personality.take_done();
     let resident = [1; CHUNK];
     while done < pages {
@@ -69,7 +73,7 @@ pub(crate) fn mincore(
         space.write(at, &resident[..to_usize(count)])?;
         done += count;
     }
-    Ok(answer)
+    if mapped == range { Ok(Answer::ZERO) } else { Err(Errno::ENOMEM) }
 }
 
 /// `msync(void *start, size_t length, int flags)`: nothing stands behind memory.
@@ -101,6 +105,19 @@ pub(crate) fn mlock(
     let length = arguments.get(1).wrapping_add(inside);
     let range = wrapping_pages(arguments.get(0) - inside, length).ok_or(Errno::EINVAL)?;
     check_mapped(space, &range)
+}
+
+/// `mlockall(int flags)`
+pub(crate) fn mlockall(
+    _: &mut Personality,
+    _: &mut AddressSpace,
+    arguments: &Arguments,
+) -> Outcome {
+    const ON_FAULT: u32 = 4;
+    match arguments.uint(0) {
+        0 | ON_FAULT | 8.. => Err(Errno::EINVAL),
+        _ => Ok(Answer::ZERO),
+    }
 }
 
 /// `mlock2(const void *start, size_t length, unsigned flags)`

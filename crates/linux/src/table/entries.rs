@@ -173,7 +173,7 @@ pub(crate) const ENTRIES: &[Entry] = entries! {
     148 sched_rr_get_interval absent() "",
     149 mlock answered(memory::mlock) "No effect.",
     150 munlock answered(memory::mlock) "No effect.",
-    151 mlockall answered(process::zero) "No effect.",
+    151 mlockall answered(memory::mlockall) "No effect.",
     152 munlockall answered(process::zero) "No effect.",
     153 vhangup refused(EPERM) "",
     154 modify_ldt absent() "",

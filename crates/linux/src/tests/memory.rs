@@ -375,3 +375,35 @@ fn holes_end_what_linux_ends_at_them() {
     guest.fails("mmap", [0, 4096, READ, PRIVATE, 77, 1], Errno::EINVAL);
     guest.ok("mmap", [0, 4096, 0xff08 | READ, PRIVATE | ANONYMOUS, NO_FILE, 0]);
 }
+
+#[test]
+fn what_is_wrong_with_a_file_or_a_place_is_told_as_linux_does() {
+    let mut guest = Guest::with_files(&[("/f", "contents")]);
+    let file = guest.open("/f");
+    let path = guest.text("/f");
+    let named = guest.ok("open", [path, 0o1000_0000]);
+    let validated = 3;
+    guest.fails("mmap", [0, 4096, READ, PRIVATE, named, 0], Errno::EBADF);
+    guest.ok("mmap", [0, 4096, READ, validated, file, 0]);
+    guest.fails("mmap", [0, 4096, READ, validated | 0x80_0000, file, 0], Errno::EOPNOTSUPP);
+    guest.fails("mmap", [0, 4096, READ, validated | ANONYMOUS, NO_FILE, 0], Errno::EINVAL);
+    let last = (1 << 63) - 4096;
+    guest.fails("mmap", [0, 4096, READ, PRIVATE, file, last], Errno::EOVERFLOW);
+    guest.fails("mmap", [0, 8192, READ, PRIVATE, file, negative(-4096)], Errno::EOVERFLOW);
+    // Nothing is mapped at the lowest addresses, which is no more than that.
+    guest.ok("munmap", [0, 4096]);
+    guest.ok("munmap", [0, NULL_GUARD_END + 4096]);
+    guest.fails("mprotect", [0, 4096, READ], Errno::ENOMEM);
+    guest.fails("madvise", [0, 4096, 4], Errno::ENOMEM);
+    // What lies before a hole is told of.
+    let at = guest.map(2 * PAGE_SIZE);
+    guest.ok("munmap", [at + PAGE_SIZE, 4096]);
+    let out = guest.room(4);
+    guest.space.write(out, &[7; 4]).unwrap();
+    guest.fails("mincore", [at, 8192, out], Errno::ENOMEM);
+    assert_eq!(guest.bytes(out, 2), [1, 7]);
+    guest.fails("mincore", [at, 8192, NOWHERE], Errno::EFAULT);
+    for (flags, right) in [(0, false), (1, true), (3, true), (4, false), (7, true), (8, false)] {
+        assert_eq!(guest.call("mlockall", [flags]) == crate::Answer::Return(0), right, "{flags}");
+    }
+}
