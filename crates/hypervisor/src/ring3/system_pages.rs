@@ -32,10 +32,11 @@ const ENTRY_STATE: u64 = SYSTEM_BASE + 5 * PAGE_SIZE;
 
 /// Where the entry stub lies in the page of the system call stub.
 const ENTRY_STUB_OFFSET: u64 = 32;
-/// Where the bases of FS and GS, RAX, RDX and RIP stand in the page of the entry state, behind the extended
-/// state.
-const ENTRY_FS_BASE: u64 = PAGE_SIZE - 40;
-const ENTRY_GS_BASE: u64 = PAGE_SIZE - 32;
+/// Where the bases of FS and GS, RCX, RAX, RDX and RIP stand in the page of the entry state, behind the
+/// extended state.
+const ENTRY_FS_BASE: u64 = PAGE_SIZE - 48;
+const ENTRY_GS_BASE: u64 = PAGE_SIZE - 40;
+const ENTRY_RCX: u64 = PAGE_SIZE - 32;
 const ENTRY_RAX: u64 = PAGE_SIZE - 24;
 const ENTRY_RDX: u64 = PAGE_SIZE - 16;
 const ENTRY_RIP: u64 = PAGE_SIZE - 8;
@@ -64,6 +65,8 @@ const KERNEL_CODE: u64 = 0x10;
 /// are AMD's).
 const WITH_ERROR_CODE: [u8; 10] = [8, 10, 11, 12, 13, 14, 17, 21, 29, 30];
 const VECTOR_INVALID_OPCODE: u8 = 6;
+/// RF.
+const RESUME_FLAG: u64 = 1 << 16;
 /// The only vector that ring 3 may raise by an instruction: `int3`.
 const VECTOR_BREAKPOINT: u8 = 3;
 
@@ -195,6 +198,7 @@ impl SystemPages {
         let words = [
             (ENTRY_FS_BASE, state.fs_base),
             (ENTRY_GS_BASE, state.gs_base),
+            (ENTRY_RCX, registers.rcx),
             (ENTRY_RAX, registers.rax),
             (ENTRY_RDX, registers.rdx),
             (ENTRY_RIP, registers.rip),
@@ -215,7 +219,9 @@ impl SystemPages {
         space: &AddressSpace,
     ) -> Option<CpuState> {
         let frame = self.exception_frame(VECTOR_INVALID_OPCODE, registers.rsp, space)?;
-        let registers = Registers { rsp: frame.rsp, rflags: frame.rflags, ..*registers };
+        // The processor pushes RF with a fault, so that the instruction can be made again.
+        let rflags = frame.rflags & !RESUME_FLAG;
+        let registers = Registers { rsp: frame.rsp, rflags, ..*registers };
         self.loaded_state(&registers, space)
     }
 
@@ -231,6 +237,7 @@ impl SystemPages {
         let kept = &mut extended[..EXTENDED_MAX];
         space.memory().read(self.entry_state.get(), kept).ok()?;
         let registers = Registers {
+            rcx: word(ENTRY_RCX)?,
             rax: word(ENTRY_RAX)?,
             rdx: word(ENTRY_RDX)?,
             rip: word(ENTRY_RIP)?,
@@ -372,25 +379,30 @@ fn idt() -> Vec<u8> {
 type Step = (&'static [u8], Option<u64>);
 
 /// The entry stub. None of its instructions changes a flag.
-const ENTRY_STUB: [Step; 14] = [
+const ENTRY_STUB: [Step; 19] = [
     // fninit: `xrstor` leaves the x87 pointers of whoever ran before on AMD processors without
     // `XSaveErPtr`, unless an exception is pending (AMD64 APM vol. 3, CPUID 8000_0008 EBX bit 2)
     (&[0xdb, 0xe3], None),
     // xrstor64
     (&[0x48, 0x0f, 0xae, 0x2d], Some(ENTRY_STATE)),
-    // mov $0, %eax; null selectors, as programs have them natively
+    // mov $0, %eax; and then for each of DS, ES, FS and GS: mov to %ecx; jrcxz behind the next; mov from %eax.
+    // Null selectors are what programs have natively, and to load one takes a hundred times a look at it.
     (&[0xb8, 0, 0, 0, 0], None),
-    // mov %eax, %ds; %es; %fs; %gs
+    (&[0x8c, 0xd9, 0xe3, 2], None),
     (&[0x8e, 0xd8], None),
+    (&[0x8c, 0xc1, 0xe3, 2], None),
     (&[0x8e, 0xc0], None),
+    (&[0x8c, 0xe1, 0xe3, 2], None),
     (&[0x8e, 0xe0], None),
+    (&[0x8c, 0xe9, 0xe3, 2], None),
     (&[0x8e, 0xe8], None),
     // wrfsbase %rax; wrgsbase %rax
     (&[0x48, 0x8b, 0x05], Some(ENTRY_STATE + ENTRY_FS_BASE)),
     (&[0xf3, 0x48, 0x0f, 0xae, 0xd0], None),
     (&[0x48, 0x8b, 0x05], Some(ENTRY_STATE + ENTRY_GS_BASE)),
     (&[0xf3, 0x48, 0x0f, 0xae, 0xd8], None),
-    // mov to %rax and %rdx; jmp
+    // mov to %rcx, %rax and %rdx; jmp
+    (&[0x48, 0x8b, 0x0d], Some(ENTRY_STATE + ENTRY_RCX)),
     (&[0x48, 0x8b, 0x05], Some(ENTRY_STATE + ENTRY_RAX)),
     (&[0x48, 0x8b, 0x15], Some(ENTRY_STATE + ENTRY_RDX)),
     (&[0xff, 0x25], Some(ENTRY_STATE + ENTRY_RIP)),
