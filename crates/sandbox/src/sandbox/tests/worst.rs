@@ -2,7 +2,10 @@
 //! which a stop is put into words. The work is counted: one exit, one copy, a bounded number of steps.
 
 use super::*;
+use crate::elf::tests::BASE;
 use crate::symbols::tests::{Table, doubling, long_ways};
+use crate::tracing::{Directives, wall_offset};
+use ampoule_abi::channel::TRACE_BATCH_MAX;
 use ampoule_wire::failure::{
     Abort, BACKTRACE_LIMIT, FILE_LIMIT, GuestError, KIND_LIMIT, MESSAGE_LIMIT,
 };
@@ -222,4 +225,43 @@ fn nothing_else_that_stops_a_guest_looks_at_its_symbols() {
     assert_eq!(sandbox.run(), Step::Stopped);
     check_failure(&sandbox, "ERR_AMPOULE_ABORTED");
     assert_eq!(sandbox.statistics().report_steps, 0);
+}
+
+#[test]
+fn the_largest_batch_of_junk_is_read_once_and_counted() {
+    let batch = usize::try_from(TRACE_BATCH_MAX).unwrap();
+    let area = (LARGE as u64 + HEADER_SIZE).next_multiple_of(PAGE_SIZE);
+    let at = BASE + 0x1000;
+    // Nothing, all ones, lengths that lead nowhere, and as many as can be records of one word.
+    for junk in [[0; 8], [0xff; 8], [0xf0, 0xff, 0x0f, 0, 4, 0, 0, 0], [4, 0, 0, 0, 4, 0, 0, 0]] {
+        let mut file = ElfFile { length: 0x1000 + batch, ..ElfFile::default() };
+        file.headers[1] = (object::elf::PT_LOAD, 6, 0x1000, at, TRACE_BATCH_MAX, TRACE_BATCH_MAX);
+        let mut bytes = file.bytes();
+        bytes[0x1000..].copy_from_slice(&junk.repeat(batch / 8));
+        let config = Config { executable: bytes.into(), ..config(Some(LARGE as u64)) };
+        let mut sandbox = answering(&config, move |cpu| {
+            // The words of a `TraceHeader`: number, address, length, dropped.
+            for (index, word) in [1, at, TRACE_BATCH_MAX, 7].into_iter().enumerate() {
+                let to = PAGE_SIZE + 2 * area + 8 * index as u64;
+                GuestChannel::write_at(cpu, to, &word.to_le_bytes());
+            }
+            send(cpu, 3, GuestMessage::Return, &[0xf6])
+        });
+        let trace = CallTrace {
+            directives: Arc::new(Directives::parse("trace").unwrap()),
+            context: TraceContext::default(),
+            wall_offset: wall_offset(),
+        };
+        let exits = sandbox.statistics().exits;
+        sandbox.begin_traced_call(0, &[0x80], Budget::default(), Some(&trace)).unwrap();
+        assert_eq!(sandbox.run(), Step::Return, "{:?}", sandbox.state());
+        let statistics = sandbox.statistics();
+        assert_eq!(statistics.exits - exits, 1);
+        assert_eq!(statistics.trace_bytes, TRACE_BATCH_MAX);
+        assert!(statistics.trace_records <= TRACE_BATCH_MAX / 8, "{}", statistics.trace_records);
+        assert!(statistics.trace_left_out >= 7, "{}", statistics.trace_left_out);
+        // What is told of junk is that it was junk.
+        let told = sandbox.take_trace();
+        assert!(told.len() <= 2, "{}", told.len());
+    }
 }
