@@ -38,13 +38,20 @@ pub type Script = Box<dyn FnMut(&mut FakeCpu) -> Exit + Send>;
 pub struct FakeVm {
     memory: Vec<(PhysicalAddress, Arc<Mapping>)>,
     script: Option<Script>,
+    xcr0: Option<u64>,
 }
 
 impl FakeVm {
     /// A VM whose CPU is played by `script`.
     #[must_use]
     pub fn new(script: Script) -> Self {
-        Self { memory: Vec::new(), script: Some(script) }
+        Self { memory: Vec::new(), script: Some(script), xcr0: None }
+    }
+
+    /// The same, of a CPU that may have `xrstor`, so that its script begins at the entry stub.
+    #[must_use]
+    pub fn with_xcr0(self, xcr0: u64) -> Self {
+        Self { xcr0: Some(xcr0), ..self }
     }
 }
 
@@ -68,13 +75,14 @@ impl Vm for FakeVm {
             source: std::io::ErrorKind::AlreadyExists.into(),
         })?;
         let cpu = FakeCpu { memory: self.memory.clone(), ..FakeCpu::default() };
-        Ok(Box::new(FakeVcpu { cpu, script }))
+        Ok(Box::new(FakeVcpu { cpu, script, xcr0: self.xcr0 }))
     }
 }
 
 struct FakeVcpu {
     cpu: FakeCpu,
     script: Script,
+    xcr0: Option<u64>,
 }
 
 struct FakeKick(Arc<AtomicBool>);
@@ -130,13 +138,13 @@ impl Vcpu for FakeVcpu {
         Ok(())
     }
 
-    /// A script has no extended state.
+    /// Scripts see none of it.
     fn load_extended(&mut self, _: &[u8]) -> Result<(), HypervisorError> {
         Ok(())
     }
 
     fn xcr0(&self) -> Option<u64> {
-        None
+        self.xcr0
     }
 
     fn tsc_frequency(&self) -> Option<u64> {

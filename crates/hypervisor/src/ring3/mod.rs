@@ -373,3 +373,6 @@ impl std::fmt::Debug for Machine {
         formatter.debug_struct("Machine").field("registers", &self.vcpu.registers()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;
