@@ -2,7 +2,7 @@
 
 use crate::answer::Answer;
 use crate::clock::Clock;
-use crate::files::transfer::Buffers;
+use crate::files::buffers::Buffers;
 use crate::files::{Files, OutputStream};
 use crate::guest::{Arguments, low_half};
 use crate::memory::{Job, Layout};

@@ -1,6 +1,7 @@
 //! Closing, duplicating and asking about descriptors.
 
-use super::{CLOSE_ON_EXEC, Files, NONBLOCK, Object, PATH_ONLY};
+use super::pipe::{PIPE_SIZE, SLOT};
+use super::{CLOSE_ON_EXEC, DIRECT, Files, NONBLOCK, Object, PATH_ONLY};
 use crate::answer::{Answer, Outcome};
 use crate::errno::Errno;
 use crate::guest::{Arguments, Record, low_half};
@@ -8,7 +9,7 @@ use crate::personality::Personality;
 use ampoule_memory::AddressSpace;
 
 /// Status flags that `F_SETFL` can change: append, non-blocking, direct, without access times.
-const SETTABLE: u32 = 0o2000 | NONBLOCK | 0o4_0000 | 0o100_0000;
+const SETTABLE: u32 = 0o2000 | NONBLOCK | DIRECT | 0o100_0000;
 
 /// `close(int fd)`
 pub(crate) fn close(
@@ -144,9 +145,15 @@ pub(crate) fn fcntl(
             _ => return Err(Errno::EINVAL),
         },
         SET_PIPE_SIZE | GET_PIPE_SIZE => match description.object {
-            Object::PipeReader(_) | Object::PipeWriter(_) | Object::Input | Object::Output(_) => {
-                super::pipe::PIPE_SIZE as u64
+            Object::Pipe(index) if command == SET_PIPE_SIZE => {
+                files.resize_pipe(index, arguments.uint(2))?
             }
+            Object::Pipe(index) => (files.pipe(index)?.capacity * SLOT) as u64,
+            // Theirs is the host's to say.
+            Object::Input | Object::Output(_) if command == SET_PIPE_SIZE => {
+                return Err(Errno::EPERM);
+            }
+            Object::Input | Object::Output(_) => PIPE_SIZE as u64,
             _ => return Err(Errno::EBADF),
         },
         _ => return super::locks::control(&description, space, command, arguments.get(2)),
@@ -181,9 +188,7 @@ pub(crate) fn ioctl(
         (COUNT_READABLE, object) => {
             let count = match object {
                 Object::Input => files.input.len(),
-                Object::PipeReader(index) | Object::PipeWriter(index) => {
-                    files.pipe(index)?.buffer.len()
-                }
+                Object::Pipe(index) => files.pipe(index)?.len(),
                 _ => return Err(Errno::ENOTTY),
             };
             let count = u32::try_from(count).unwrap_or(i32::MAX.unsigned_abs());
@@ -313,9 +318,7 @@ pub(crate) fn fadvise64(
     arguments: &Arguments,
 ) -> Outcome {
     match personality.files.usable(arguments.int(0))?.object {
-        Object::Input | Object::Output(_) | Object::PipeReader(_) | Object::PipeWriter(_) => {
-            Err(Errno::ESPIPE)
-        }
+        object if object.is_stream() => Err(Errno::ESPIPE),
         _ if arguments.long(2) < 0 || arguments.uint(3) > 5 => Err(Errno::EINVAL),
         _ => Ok(Answer::ZERO),
     }

@@ -5,6 +5,7 @@
 //! streams, nodes of the read-only [`FileSystem`], devices and pipes of this crate. No host file
 //! stands behind any of them. The calls live in the modules below, a kind each.
 
+pub(crate) mod buffers;
 pub(crate) mod change;
 pub(crate) mod descriptor;
 pub(crate) mod directory;
@@ -34,6 +35,8 @@ pub(crate) const READ_ONLY: u32 = 0;
 pub(crate) const WRITE_ONLY: u32 = 1;
 /// `O_NONBLOCK`.
 pub(crate) const NONBLOCK: u32 = 0o4000;
+/// `O_DIRECT`: a pipe whose writes are packets.
+pub(crate) const DIRECT: u32 = 0o4_0000;
 /// `O_CLOEXEC`.
 pub(crate) const CLOSE_ON_EXEC: u32 = 0o200_0000;
 /// `O_PATH`: the description names a file and cannot be read.
@@ -66,10 +69,15 @@ pub(crate) enum Object {
     Directory(Node),
     /// A device, and the node it was opened by.
     Device(Device, Node),
-    /// The end of a pipe that is read.
-    PipeReader(usize),
-    /// The end of a pipe that is written.
-    PipeWriter(usize),
+    /// A pipe; which end it is stands in the description's access mode.
+    Pipe(usize),
+}
+
+impl Object {
+    /// Whether bytes come and go without a position.
+    pub(crate) const fn is_stream(self) -> bool {
+        matches!(self, Self::Input | Self::Output(_) | Self::Pipe(_))
+    }
 }
 
 /// An open file description.
@@ -86,11 +94,20 @@ pub(crate) struct Description {
 
 impl Description {
     pub(crate) const fn is_readable(&self) -> bool {
-        self.flags & ACCESS_MODE != WRITE_ONLY && self.flags & PATH_ONLY == 0
+        pipe::ends(self.flags).0
     }
 
     pub(crate) const fn is_writable(&self) -> bool {
-        self.flags & ACCESS_MODE != READ_ONLY && self.flags & PATH_ONLY == 0
+        pipe::ends(self.flags).1
+    }
+
+    pub(crate) const fn is_nonblocking(&self) -> bool {
+        self.flags & NONBLOCK != 0
+    }
+
+    /// Whether what is written by one call stays together.
+    pub(crate) const fn writes_packets(&self) -> bool {
+        self.flags & DIRECT != 0
     }
 }
 
@@ -246,6 +263,7 @@ impl Files {
             }
         };
         self.descriptions[index] = Some(description);
+        self.hold_pipe(object, flags);
         self.refer(number, index, flags & CLOSE_ON_EXEC != 0);
         Ok(number)
     }
@@ -297,9 +315,9 @@ impl Files {
         if let Some(description) = self.descriptions.get_mut(index).and_then(Option::as_mut) {
             description.references -= 1;
             if description.references == 0 {
-                let object = description.object;
+                let gone = *description;
                 self.descriptions[index] = None;
-                self.release_pipe(object);
+                self.release_pipe(&gone);
             }
         }
         Ok(())

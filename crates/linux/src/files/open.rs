@@ -107,11 +107,7 @@ fn open_at(
         return Err(if is_place { Errno::EROFS } else { Errno::ENOTDIR });
     }
     check(files, found, flags)?;
-    let number = match found {
-        // The description is shared rather than opened anew; for streams that is the same.
-        Found::Descriptor(number) => files.duplicate(number, 0, flags & CLOSE_ON_EXEC != 0)?,
-        _ => files.open(files.object_of(found)?, flags & KEPT)?,
-    };
+    let number = files.open(files.object_of(found)?, flags & KEPT)?;
     Ok(Answer::value(number as u64))
 }
 

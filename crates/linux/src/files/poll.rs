@@ -35,20 +35,20 @@ impl Files {
             Object::Input => READ,
             Object::Output(_) => WRITE,
             Object::File(_) | Object::Directory(_) | Object::Device(..) => READ | WRITE,
-            Object::PipeReader(index) => match self.pipe(index) {
-                Ok(pipe) => {
-                    let hangup = if pipe.has_writer { 0 } else { POLLHUP };
-                    hangup | if pipe.buffer.is_empty() { 0 } else { READ }
+            Object::Pipe(index) => {
+                let (reads, writes) = (description.is_readable(), description.is_writable());
+                let Ok(pipe) = self.pipe(index) else { return POLLNVAL };
+                let mut events = 0;
+                if reads {
+                    events |= if pipe.slots.is_empty() { 0 } else { READ };
+                    events |= if pipe.writers == 0 { POLLHUP } else { 0 };
                 }
-                Err(_) => POLLNVAL,
-            },
-            Object::PipeWriter(index) => match self.pipe(index) {
-                Ok(pipe) => {
-                    let error = if pipe.has_reader { 0 } else { POLLERR };
-                    error | if pipe.room() >= super::pipe::PIPE_BUF { WRITE } else { 0 }
+                if writes {
+                    events |= if pipe.is_full() { 0 } else { WRITE };
+                    events |= if pipe.readers == 0 { POLLERR } else { 0 };
                 }
-                Err(_) => POLLNVAL,
-            },
+                events
+            }
         }
     }
 }

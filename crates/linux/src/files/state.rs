@@ -1,6 +1,6 @@
 //! Open files as plain data, and the checked way back.
 
-use super::pipe::{PIPE_SIZE, PIPES_MAX, Pipe};
+use super::pipe::{PIPES_MAX, Pipe, SLOT, SLOTS_MAX, Slot};
 use super::system::{self, Device, Kind, Node, NodeState};
 use super::{DESCRIPTORS_MAX, Description, Descriptor, Files, Object, OutputStream};
 use crate::state::bytes::Bytes;
@@ -54,16 +54,23 @@ enum ObjectState {
     File(Node),
     Directory(Node),
     Device(Device, Node),
-    PipeReader(usize),
-    PipeWriter(usize),
+    Pipe(usize),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PipeState {
-    buffer: Bytes,
-    has_reader: bool,
-    has_writer: bool,
+    slots: Vec<SlotState>,
+    capacity: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SlotState {
+    bytes: Bytes,
+    /// How many of them were read.
+    start: usize,
+    is_packet: bool,
 }
 
 impl Files {
@@ -79,10 +86,14 @@ impl Files {
             Some((number, DescriptionState { object: object.into(), offset, flags }))
         };
         let piped = |(number, pipe): (usize, &Option<Pipe>)| {
-            let Pipe { buffer, has_reader, has_writer } = pipe.as_ref()?;
-            let buffer = Bytes(buffer.iter().copied().collect());
-            let (has_reader, has_writer) = (*has_reader, *has_writer);
-            Some((number, PipeState { buffer, has_reader, has_writer }))
+            // How many descriptions each end has is counted again.
+            let Pipe { slots, capacity, readers: _, writers: _ } = pipe.as_ref()?;
+            let slot = |slot: &Slot| {
+                let Slot { bytes, start, is_packet } = slot.clone();
+                SlotState { bytes: Bytes(bytes), start, is_packet }
+            };
+            let slots = slots.iter().map(slot).collect();
+            Some((number, PipeState { slots, capacity: *capacity }))
         };
         let state = FilesState {
             nodes,
@@ -128,8 +139,7 @@ impl Files {
                 }
                 Object::Directory(node) => is_node(node) && is_directory(kind(node)),
                 Object::Device(device, node) => is_node(node) && kind(node) == Kind::Device(device),
-                // A pipe that is gone answers `EBADF`.
-                Object::PipeReader(pipe) | Object::PipeWriter(pipe) => pipe < PIPES_MAX,
+                Object::Pipe(pipe) => state.pipes.contains_key(&pipe),
             };
             ensure(exists && index < DESCRIPTORS_MAX, "open file")?;
             let DescriptionState { offset, flags, .. } = *description;
@@ -148,17 +158,41 @@ impl Files {
         }
         let referred = files.descriptions.iter().flatten().all(|found| found.references > 0);
         ensure(referred, "open file without a descriptor")?;
-        for (&index, pipe) in &state.pipes {
-            let has_end = pipe.has_reader || pipe.has_writer;
-            ensure(index < PIPES_MAX && pipe.buffer.0.len() <= PIPE_SIZE && has_end, "pipe")?;
-            files.pipes.resize(index + 1, None);
-            let PipeState { ref buffer, has_reader, has_writer } = *pipe;
-            let buffer = buffer.0.iter().copied().collect();
-            files.pipes[index] = Some(Pipe { buffer, has_reader, has_writer });
-        }
+        files.add_pipes(&state.pipes)?;
         files.input = state.input.0.iter().copied().collect();
         files.input_ended = state.input_ended;
         Ok(files)
+    }
+
+    fn add_pipes(&mut self, pipes: &BTreeMap<usize, PipeState>) -> Result<(), StateError> {
+        let mut capacities = 0_usize;
+        for (&index, pipe) in pipes {
+            let PipeState { slots, capacity } = pipe;
+            capacities = capacities.saturating_add(*capacity);
+            let is_sound = |slot: &SlotState| {
+                (1..=SLOT).contains(&slot.bytes.0.len()) && slot.start < slot.bytes.0.len()
+            };
+            let sound = slots.len() <= *capacity && slots.iter().all(is_sound);
+            ensure(index < PIPES_MAX && capacities <= SLOTS_MAX && sound, "pipe")?;
+            self.pipes.resize(index + 1, None);
+            let slot = |slot: &SlotState| {
+                let SlotState { bytes, start, is_packet } = slot.clone();
+                Slot { bytes: bytes.0, start, is_packet }
+            };
+            let mut pipe = Pipe::new(*capacity);
+            pipe.slots = slots.iter().map(slot).collect();
+            let ends = self.descriptions.iter().flatten();
+            for description in ends.filter(|description| description.object == Object::Pipe(index))
+            {
+                pipe.readers += usize::from(description.is_readable());
+                pipe.writers += usize::from(description.is_writable());
+            }
+            self.pipes[index] = Some(pipe);
+        }
+        let is_used = |index: &usize| {
+            self.descriptions.iter().flatten().any(|used| used.object == Object::Pipe(*index))
+        };
+        ensure(pipes.keys().all(is_used), "pipe without a descriptor")
     }
 }
 
@@ -171,8 +205,7 @@ impl From<Object> for ObjectState {
             Object::File(node) => Self::File(node),
             Object::Directory(node) => Self::Directory(node),
             Object::Device(device, node) => Self::Device(device, node),
-            Object::PipeReader(pipe) => Self::PipeReader(pipe),
-            Object::PipeWriter(pipe) => Self::PipeWriter(pipe),
+            Object::Pipe(pipe) => Self::Pipe(pipe),
         }
     }
 }
@@ -186,8 +219,7 @@ impl From<&ObjectState> for Object {
             ObjectState::File(node) => Self::File(node),
             ObjectState::Directory(node) => Self::Directory(node),
             ObjectState::Device(device, node) => Self::Device(device, node),
-            ObjectState::PipeReader(pipe) => Self::PipeReader(pipe),
-            ObjectState::PipeWriter(pipe) => Self::PipeWriter(pipe),
+            ObjectState::Pipe(pipe) => Self::Pipe(pipe),
         }
     }
 }

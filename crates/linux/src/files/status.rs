@@ -162,7 +162,7 @@ pub(crate) const fn stream_inode(object: Object) -> u64 {
         Object::Input => 1,
         Object::Output(OutputStream::Stdout) => 2,
         Object::Output(OutputStream::Stderr) => 3,
-        Object::PipeReader(index) | Object::PipeWriter(index) => FIRST_PIPE_INODE + index as u64,
+        Object::Pipe(index) => FIRST_PIPE_INODE + index as u64,
         _ => 0,
     }
 }

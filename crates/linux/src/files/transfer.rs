@@ -1,176 +1,84 @@
 //! Moving bytes: `read`, `write` and their relatives.
 
+use super::buffers::{Buffers, End};
 use super::system::Device;
-use super::{NONBLOCK, Object, OutputStream, pipe};
+use super::{Description, Object, OutputStream, pipe};
 use crate::answer::{Answer, Outcome};
 use crate::errno::Errno;
-use crate::guest::{
-    Arguments, CHUNK, IOV_MAX, MAX_TRANSFER, read_pair, read_some, to_usize, write_some,
-};
+use crate::guest::{Arguments, CHUNK, to_usize};
 use crate::personality::{Parked, Personality};
 use crate::process::RANDOM_PRICE;
-use crate::signals::Signal;
 use ampoule_memory::AddressSpace;
 use std::collections::VecDeque;
 
 /// Most bytes that one call reads from a device: what `/dev/urandom` gives in Linux.
 pub(crate) const DEVICE_READ_MAX: u64 = (1 << 25) - 1;
 
-/// Transfers up to this size pass through a smaller buffer: clearing [`CHUNK`] bytes would cost more
-/// than the rest of a write of one line.
-const SMALL: usize = 512;
-
-/// The guest's buffers, in order, with at most [`MAX_TRANSFER`] bytes altogether, and how far they were
-/// filled or emptied. A call that is parked keeps them: an array that the guest gave is read once.
-#[derive(Debug, Clone)]
-pub(crate) struct Buffers {
-    /// What is still to be moved.
-    segments: VecDeque<(u64, u64)>,
-    /// Bytes of the segments.
-    left: u64,
-    /// Bytes that were moved.
-    done: u64,
+/// Where and how a call moves bytes.
+#[derive(Debug, Clone, Copy)]
+struct Transfer {
+    descriptor: i32,
+    /// A place in the file, instead of the description's own.
+    position: Option<u64>,
+    /// `RWF_NOWAIT`.
+    is_impatient: bool,
 }
 
-/// Why the moving of bytes came to an end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// The buffers are done, or what is on the other side is.
-    Reached,
-    /// The guest's memory ended before.
-    Fault,
-    /// The portion is over.
-    Portion,
+impl Transfer {
+    /// By a call that has no position.
+    fn plain(arguments: &Arguments) -> Self {
+        Self { descriptor: arguments.int(0), position: None, is_impatient: false }
+    }
+
+    /// By a call with a position.
+    ///
+    /// # Errors
+    /// `EINVAL` for a negative one, before anything else is looked at.
+    fn positioned(arguments: &Arguments) -> Result<Self, Errno> {
+        let position = u64::try_from(arguments.long(3)).map_err(|_| Errno::EINVAL)?;
+        Ok(Self { position: Some(position), ..Self::plain(arguments) })
+    }
+
+    /// By `preadv2` and `pwritev2`, where -1 stands for the description's own position.
+    fn extended(arguments: &Arguments) -> Result<Self, Errno> {
+        let own = arguments.long(3) == -1;
+        let transfer = if own { Self::plain(arguments) } else { Self::positioned(arguments)? };
+        Ok(Self { is_impatient: arguments.uint(5) & RWF_NOWAIT != 0, ..transfer })
+    }
+
+    /// The description, if it may be used so: a stream has no positions, which Linux says before it looks
+    /// whether this end may be read or written at all.
+    fn description(
+        &self,
+        personality: &Personality,
+        may: impl Fn(&Description) -> bool,
+    ) -> Result<Description, Errno> {
+        let description = *personality.files.usable(self.descriptor)?;
+        if self.position.is_some() && description.object.is_stream() {
+            return Err(Errno::ESPIPE);
+        }
+        if may(&description) { Ok(description) } else { Err(Errno::EBADF) }
+    }
 }
 
-impl Buffers {
-    fn one(address: u64, length: u64) -> Self {
-        let left = length.min(MAX_TRANSFER);
-        Self { segments: VecDeque::from([(address, left)]), left, done: 0 }
-    }
+const RWF_NOWAIT: u32 = 8;
 
-    /// Reads an array of `iovec`.
-    fn vector(space: &mut AddressSpace, address: u64, count: u64) -> Result<Self, Errno> {
-        if count > IOV_MAX {
-            return Err(Errno::EINVAL);
-        }
-        let mut buffers = Self { segments: VecDeque::new(), left: 0, done: 0 };
-        for index in 0..count {
-            let at = address.checked_add(index * 16).ok_or(Errno::EFAULT)?;
-            let (base, length) = read_pair(space, at)?;
-            if i64::try_from(length).is_err() {
-                return Err(Errno::EINVAL);
-            }
-            let length = length.min(MAX_TRANSFER - buffers.left);
-            buffers.left += length;
-            if length > 0 {
-                buffers.segments.push_back((base, length));
-            }
-        }
-        Ok(buffers)
-    }
+/// Checks the flags of `preadv2` and `pwritev2`, if there is anything to move: high priority and the ways to
+/// synchronise have no effect, and appending is what every file that can be written does anyway.
+fn check_flags(flags: u32, description: &Description) -> Result<(), Errno> {
+    const HIGH_PRIORITY: u32 = 1;
+    const SYNCHRONOUS: u32 = 2 | 4;
+    const APPEND: u32 = 16;
+    let known = HIGH_PRIORITY | SYNCHRONOUS | RWF_NOWAIT | APPEND;
+    // Files in memory do not know how not to wait.
+    let is_refused = flags & RWF_NOWAIT != 0 && matches!(description.object, Object::File(_));
+    if flags & !known != 0 || is_refused { Err(Errno::EOPNOTSUPP) } else { Ok(()) }
+}
 
-    /// Bytes asked for.
-    const fn total(&self) -> u64 {
-        self.left + self.done
-    }
-
-    /// Drops everything beyond the first `limit` bytes of what is left.
-    fn truncate(&mut self, limit: u64) {
-        let mut left = limit;
-        for segment in &mut self.segments {
-            segment.1 = segment.1.min(left);
-            left -= segment.1;
-        }
-        self.left = self.left.min(limit);
-    }
-
-    /// Moves pieces of at most `limit` bytes in all, until the buffers end, or `piece` moves less than it
-    /// was given an address and a chunk of memory for. It tells how much it moved, and why it is not all.
-    fn each(
-        &mut self,
-        space: &mut AddressSpace,
-        limit: u64,
-        mut piece: impl FnMut(&mut AddressSpace, u64, &mut [u8]) -> (usize, End),
-    ) -> End {
-        let mut left = limit;
-        let (mut small, mut large);
-        let chunk: &mut [u8] = if self.left <= SMALL as u64 {
-            small = [0; SMALL];
-            &mut small
-        } else {
-            large = [0; CHUNK];
-            &mut large
-        };
-        while left > 0
-            && let Some(&(base, length)) = self.segments.front()
-        {
-            if space.portion_is_over() {
-                return End::Portion;
-            }
-            let wanted = to_usize(length.min(chunk.len() as u64).min(left));
-            let (moved, end) = piece(space, base, &mut chunk[..wanted]);
-            self.skip(moved as u64);
-            left -= moved as u64;
-            if moved < wanted {
-                return end;
-            }
-        }
-        End::Reached
-    }
-
-    /// Notes that `count` bytes of the first segment were moved.
-    fn skip(&mut self, count: u64) {
-        self.done += count;
-        self.left -= count;
-        if let Some((base, length)) = self.segments.front_mut() {
-            *base = base.wrapping_add(count);
-            *length -= count;
-            if *length == 0 {
-                self.segments.pop_front();
-            }
-        }
-    }
-
-    /// Fills the buffers piece by piece from `source`, which is told how many bytes arrived so far in this
-    /// portion, tells how much of a piece it filled, and ends the transfer by filling less.
-    fn fill(
-        &mut self,
-        space: &mut AddressSpace,
-        mut source: impl FnMut(&mut AddressSpace, u64, &mut [u8]) -> usize,
-    ) -> End {
-        let mut arrived = 0;
-        self.each(space, u64::MAX, |space, address, chunk| {
-            let got = source(space, arrived, chunk);
-            let written = write_some(space, address, &chunk[..got]);
-            arrived += written as u64;
-            (written, if written < got { End::Fault } else { End::Reached })
-        })
-    }
-
-    /// Gives up to `limit` bytes of the buffers to a sink.
-    fn gather(
-        &mut self,
-        space: &mut AddressSpace,
-        limit: usize,
-        mut sink: impl FnMut(&[u8]),
-    ) -> End {
-        self.each(space, limit as u64, |space, address, chunk| {
-            let got = read_some(space, address, chunk);
-            sink(&chunk[..got]);
-            (got, End::Fault)
-        })
-    }
-
-    /// What the call comes to: the bytes that were moved, or another portion. As in Linux, a fault shows
-    /// only when nothing was moved.
-    fn finish(self, personality: &mut Personality, end: End) -> Outcome {
-        match end {
-            End::Portion => Ok(personality.park(Parked::Transfer(self))),
-            End::Fault if self.done == 0 => Err(Errno::EFAULT),
-            End::Fault | End::Reached => Ok(Answer::value(self.done)),
-        }
-    }
+/// Checks that no position beyond the largest would be read.
+fn check_end(buffers: &Buffers, start: u64) -> Result<(), Errno> {
+    let end = start.checked_add(buffers.total());
+    if end.is_some_and(|end| i64::try_from(end).is_ok()) { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
 impl Personality {
@@ -186,31 +94,31 @@ impl Personality {
 fn read_into(
     personality: &mut Personality,
     space: &mut AddressSpace,
-    descriptor: i32,
+    transfer: Transfer,
+    description: Description,
     mut buffers: Buffers,
-    position: Option<u64>,
 ) -> Outcome {
-    let description = *personality.files.description_of(descriptor)?;
-    if !description.is_readable() {
-        return Err(Errno::EBADF);
-    }
     let files = &mut personality.files;
-    let before = buffers.done;
+    let before = buffers.done();
     let end = match description.object {
         Object::Directory(_) => return Err(Errno::EISDIR),
-        Object::Output(_) | Object::PipeWriter(_) => return Err(Errno::EBADF),
-        Object::Input | Object::PipeReader(_) if position.is_some() => return Err(Errno::ESPIPE),
+        // The other end of a stream that only the host reads.
+        Object::Output(_) => return Err(Errno::EBADF),
         Object::File(node) => {
+            let position = transfer.position;
             // An own position moves with every portion.
             let start = position.map_or(description.offset, |start| start.saturating_add(before));
+            if before == 0 {
+                check_end(&buffers, start)?;
+            }
             let system = &files.system;
             let end = buffers.fill(space, |_, done, out| match start.checked_add(done) {
                 Some(offset) => system.read(node, offset, out),
                 None => 0,
             });
             if position.is_none() {
-                let moved = buffers.done - before;
-                files.description_mut(descriptor)?.offset = start.saturating_add(moved);
+                let moved = buffers.done() - before;
+                files.description_mut(transfer.descriptor)?.offset = start.saturating_add(moved);
             }
             end
         }
@@ -235,20 +143,13 @@ fn read_into(
                 return Ok(Answer::ZERO);
             }
             if files.input.is_empty() && !files.input_ended && before == 0 {
-                return Ok(Answer::NeedInput { wanted: to_usize(buffers.left) });
+                return Ok(Answer::NeedInput { wanted: to_usize(buffers.left()) });
             }
             drain(&mut files.input, &mut buffers, space)
         }
-        Object::PipeReader(index) => {
-            let pipe = files.pipe(index)?;
-            if pipe.buffer.is_empty() && pipe.has_writer && buffers.left > 0 && before == 0 {
-                return if description.flags & NONBLOCK != 0 {
-                    Err(Errno::EAGAIN)
-                } else {
-                    Ok(Answer::Deadlock { waiting_for: "data in a pipe that only it can write to" })
-                };
-            }
-            drain(&mut pipe.buffer, &mut buffers, space)
+        Object::Pipe(index) => {
+            let waits = !transfer.is_impatient && !description.is_nonblocking();
+            return pipe::read(personality, space, index, buffers, waits);
         }
     };
     buffers.finish(personality, end)
@@ -256,45 +157,40 @@ fn read_into(
 
 /// Fills the buffers from a queue, which loses what arrived.
 fn drain(queue: &mut VecDeque<u8>, buffers: &mut Buffers, space: &mut AddressSpace) -> End {
-    let before = buffers.done;
-    let end = buffers.fill(space, |_, done, out| peek(queue, done, out));
-    queue.drain(..to_usize(buffers.done - before));
-    end
-}
-
-/// Copies what stands `from` bytes into the queue.
-fn peek(queue: &VecDeque<u8>, from: u64, out: &mut [u8]) -> usize {
-    let (front, back) = queue.as_slices();
-    let from = to_usize(from);
-    let front_rest = front.get(from..).unwrap_or_default();
-    let back_rest = back.get(from.saturating_sub(front.len())..).unwrap_or_default();
-    let first = front_rest.len().min(out.len());
-    out[..first].copy_from_slice(&front_rest[..first]);
-    let second = back_rest.len().min(out.len() - first);
-    out[first..first + second].copy_from_slice(&back_rest[..second]);
-    first + second
+    let mut chunk = [0; CHUNK];
+    while !queue.is_empty() && buffers.left() > 0 {
+        if space.portion_is_over() {
+            return End::Portion;
+        }
+        let found = queue.len().min(chunk.len()).min(to_usize(buffers.left()));
+        for (to, from) in chunk.iter_mut().zip(queue.range(..found)) {
+            *to = *from;
+        }
+        let (moved, end) = buffers.put(space, &chunk[..found]);
+        queue.drain(..moved);
+        if end != End::Reached {
+            return end;
+        }
+    }
+    End::Reached
 }
 
 fn write_from(
     personality: &mut Personality,
     space: &mut AddressSpace,
-    descriptor: i32,
+    transfer: Transfer,
+    description: Description,
     buffers: Buffers,
-    position: Option<u64>,
 ) -> Outcome {
-    let description = *personality.files.description_of(descriptor)?;
-    if !description.is_writable() {
-        return Err(Errno::EBADF);
-    }
     match description.object {
-        Object::Output(_) | Object::PipeWriter(_) if position.is_some() => Err(Errno::ESPIPE),
         Object::Output(stream) => write_output(personality, space, stream, buffers),
-        Object::PipeWriter(index) => {
-            let nonblocking = description.flags & NONBLOCK != 0;
-            write_pipe(personality, space, index, buffers, nonblocking)
+        Object::Pipe(index) => {
+            let waits = !transfer.is_impatient && !description.is_nonblocking();
+            let in_packets = description.writes_packets();
+            pipe::write(personality, space, index, buffers, waits, in_packets)
         }
-        Object::Device(Device::Full, _) if buffers.left > 0 => Err(Errno::ENOSPC),
-        Object::Device(..) => Ok(Answer::value(buffers.left)),
+        Object::Device(Device::Full, _) => Err(Errno::ENOSPC),
+        Object::Device(..) => Ok(Answer::value(buffers.left())),
         // Nothing else can have been opened for writing.
         _ => Err(Errno::EBADF),
     }
@@ -312,47 +208,72 @@ fn write_output(
     let room = files.high_water.saturating_sub(files.pending_output());
     let sink = files.output(stream);
     let end = buffers.gather(space, room, |bytes| sink.extend_from_slice(bytes));
-    if end == End::Reached && buffers.left > 0 {
+    if end == End::Reached && buffers.left() > 0 {
         personality.thread_mut().parked = Parked::Transfer(buffers);
         return Ok(Answer::OutputFull);
     }
     buffers.finish(personality, end)
 }
 
-fn write_pipe(
+/// By one buffer: its address and its length are arguments 1 and 2.
+fn read_one(
     personality: &mut Personality,
     space: &mut AddressSpace,
-    index: usize,
-    mut buffers: Buffers,
-    nonblocking: bool,
+    arguments: &Arguments,
+    transfer: Transfer,
 ) -> Outcome {
-    let pipe = personality.files.pipe(index)?;
-    if !pipe.has_reader {
-        return personality.raise(Signal::broken_pipe())?.ok_or(Errno::EPIPE);
-    }
-    let left = to_usize(buffers.left);
-    let room = pipe.room();
-    if left > room && !nonblocking {
-        return Ok(Answer::Deadlock { waiting_for: "room in a pipe that only it can read from" });
-    }
-    if left > room && (room == 0 || left <= pipe::PIPE_BUF) {
-        return Err(Errno::EAGAIN);
-    }
-    // Whatever does not fit now is not waited for; another portion finds what fits.
-    buffers.truncate(room as u64);
-    let buffer = &mut pipe.buffer;
-    let end = buffers.gather(space, room, |bytes| buffer.extend(bytes));
-    buffers.finish(personality, end)
+    let description = transfer.description(personality, Description::is_readable)?;
+    let buffers = personality.buffers(|| Buffers::one(arguments.get(1), arguments.get(2)))?;
+    read_into(personality, space, transfer, description, buffers)
 }
 
-/// The position argument of the `p` calls.
-fn position(arguments: &Arguments) -> Result<Option<u64>, Errno> {
-    u64::try_from(arguments.long(3)).map(Some).map_err(|_| Errno::EINVAL)
+/// By an array: its address and its length are arguments 1 and 2. `flags` are looked at when there is
+/// anything to move.
+fn read_many(
+    personality: &mut Personality,
+    space: &mut AddressSpace,
+    arguments: &Arguments,
+    transfer: Transfer,
+    flags: u32,
+) -> Outcome {
+    let description = transfer.description(personality, Description::is_readable)?;
+    let buffers =
+        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
+    if buffers.total() == 0 {
+        return Ok(Answer::ZERO);
+    }
+    check_flags(flags, &description)?;
+    read_into(personality, space, transfer, description, buffers)
 }
 
-/// The position of `preadv2` and `pwritev2`, where -1 stands for the description's own.
-fn position_or_current(arguments: &Arguments) -> Result<Option<u64>, Errno> {
-    if arguments.long(3) == -1 { Ok(None) } else { position(arguments) }
+/// As [`read_one`].
+fn write_one(
+    personality: &mut Personality,
+    space: &mut AddressSpace,
+    arguments: &Arguments,
+    transfer: Transfer,
+) -> Outcome {
+    let description = transfer.description(personality, Description::is_writable)?;
+    let buffers = personality.buffers(|| Buffers::one(arguments.get(1), arguments.get(2)))?;
+    write_from(personality, space, transfer, description, buffers)
+}
+
+/// As [`read_many`].
+fn write_many(
+    personality: &mut Personality,
+    space: &mut AddressSpace,
+    arguments: &Arguments,
+    transfer: Transfer,
+    flags: u32,
+) -> Outcome {
+    let description = transfer.description(personality, Description::is_writable)?;
+    let buffers =
+        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
+    if buffers.total() == 0 {
+        return Ok(Answer::ZERO);
+    }
+    check_flags(flags, &description)?;
+    write_from(personality, space, transfer, description, buffers)
 }
 
 /// `read(int fd, void *buffer, size_t count)`
@@ -361,8 +282,7 @@ pub(crate) fn read(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    let buffers = personality.buffers(|| Ok(Buffers::one(arguments.get(1), arguments.get(2))))?;
-    read_into(personality, space, arguments.int(0), buffers, None)
+    read_one(personality, space, arguments, Transfer::plain(arguments))
 }
 
 /// `pread64(int fd, void *buffer, size_t count, off_t position)`
@@ -371,8 +291,7 @@ pub(crate) fn pread64(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    let buffers = personality.buffers(|| Ok(Buffers::one(arguments.get(1), arguments.get(2))))?;
-    read_into(personality, space, arguments.int(0), buffers, position(arguments)?)
+    read_one(personality, space, arguments, Transfer::positioned(arguments)?)
 }
 
 /// `readv(int fd, const struct iovec *vector, int count)`
@@ -381,10 +300,7 @@ pub(crate) fn readv(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    personality.files.description_of(arguments.int(0))?;
-    let buffers =
-        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
-    read_into(personality, space, arguments.int(0), buffers, None)
+    read_many(personality, space, arguments, Transfer::plain(arguments), 0)
 }
 
 /// `preadv(int fd, const struct iovec *vector, int count, off_t position)`
@@ -393,11 +309,7 @@ pub(crate) fn preadv(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    personality.files.description_of(arguments.int(0))?;
-    let position = position(arguments)?;
-    let buffers =
-        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
-    read_into(personality, space, arguments.int(0), buffers, position)
+    read_many(personality, space, arguments, Transfer::positioned(arguments)?, 0)
 }
 
 /// `preadv2(int fd, const struct iovec *vector, int count, off_t position, 0, int flags)`
@@ -406,14 +318,8 @@ pub(crate) fn preadv2(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    personality.files.description_of(arguments.int(0))?;
-    if arguments.int(5) != 0 {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    let position = position_or_current(arguments)?;
-    let buffers =
-        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
-    read_into(personality, space, arguments.int(0), buffers, position)
+    let transfer = Transfer::extended(arguments)?;
+    read_many(personality, space, arguments, transfer, arguments.uint(5))
 }
 
 /// `write(int fd, const void *buffer, size_t count)`
@@ -422,8 +328,7 @@ pub(crate) fn write(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    let buffers = personality.buffers(|| Ok(Buffers::one(arguments.get(1), arguments.get(2))))?;
-    write_from(personality, space, arguments.int(0), buffers, None)
+    write_one(personality, space, arguments, Transfer::plain(arguments))
 }
 
 /// `pwrite64(int fd, const void *buffer, size_t count, off_t position)`
@@ -432,8 +337,7 @@ pub(crate) fn pwrite64(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    let buffers = personality.buffers(|| Ok(Buffers::one(arguments.get(1), arguments.get(2))))?;
-    write_from(personality, space, arguments.int(0), buffers, position(arguments)?)
+    write_one(personality, space, arguments, Transfer::positioned(arguments)?)
 }
 
 /// `writev(int fd, const struct iovec *vector, int count)`
@@ -442,10 +346,7 @@ pub(crate) fn writev(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    personality.files.description_of(arguments.int(0))?;
-    let buffers =
-        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
-    write_from(personality, space, arguments.int(0), buffers, None)
+    write_many(personality, space, arguments, Transfer::plain(arguments), 0)
 }
 
 /// `pwritev(int fd, const struct iovec *vector, int count, off_t position)`
@@ -454,11 +355,7 @@ pub(crate) fn pwritev(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    personality.files.description_of(arguments.int(0))?;
-    let position = position(arguments)?;
-    let buffers =
-        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
-    write_from(personality, space, arguments.int(0), buffers, position)
+    write_many(personality, space, arguments, Transfer::positioned(arguments)?, 0)
 }
 
 /// `pwritev2(int fd, const struct iovec *vector, int count, off_t position, 0, int flags)`
@@ -467,12 +364,6 @@ pub(crate) fn pwritev2(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    personality.files.description_of(arguments.int(0))?;
-    if arguments.int(5) != 0 {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    let position = position_or_current(arguments)?;
-    let buffers =
-        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
-    write_from(personality, space, arguments.int(0), buffers, position)
+    let transfer = Transfer::extended(arguments)?;
+    write_many(personality, space, arguments, transfer, arguments.uint(5))
 }

@@ -38,10 +38,11 @@ fn bad_writes_fail_as_in_linux() {
     let negative_length = guest.words(&[text, u64::MAX]);
     guest.fails("writev", [1, negative_length, 1], Errno::EINVAL);
     assert_eq!(guest.ok("write", [1, NOWHERE, 0]), 0);
-    // What is readable before a fault is written.
+    // Whole pages before a fault are written.
     let edge = SCRATCH + SCRATCH_BYTES - 3;
-    assert_eq!(guest.ok("write", [1, edge, 10]), 3);
-    assert_eq!(guest.personality.take_output(OutputStream::Stdout), [0; 3]);
+    guest.fails("write", [1, edge, 10], Errno::EFAULT);
+    assert_eq!(guest.ok("write", [1, edge - 9000, 10_000]), 8192);
+    assert_eq!(guest.personality.take_output(OutputStream::Stdout), [0; 8192]);
 }
 
 #[test]
@@ -102,12 +103,16 @@ fn a_faulting_read_keeps_what_did_not_arrive() {
     guest.personality.end_input();
     guest.fails("read", [0, NOWHERE, 6], Errno::EFAULT);
     let edge = SCRATCH + SCRATCH_BYTES - 2;
-    assert_eq!(guest.ok("read", [0, edge, 6]), 2);
+    // Streams move whole pages: a part of one does not count, and is not lost.
+    guest.fails("read", [0, edge, 6], Errno::EFAULT);
     let out = guest.room(8);
-    assert_eq!(guest.ok("read", [0, out, 6]), 4);
-    assert_eq!(guest.bytes(out, 4), b"cdef");
+    assert_eq!(guest.ok("read", [0, out, 6]), 6);
+    assert_eq!(guest.bytes(out, 6), b"abcdef");
     guest.fails("read", [1, out, 6], Errno::EBADF);
+    // That a stream has no positions comes before which end it is.
     guest.fails("pread64", [0, out, 6, 0], Errno::ESPIPE);
+    guest.fails("pread64", [1, out, 6, 0], Errno::ESPIPE);
+    guest.fails("pwrite64", [0, out, 6, 0], Errno::ESPIPE);
     guest.fails("lseek", [0, 0, 1], Errno::ESPIPE);
 }
 
@@ -191,6 +196,43 @@ fn pipes_hold_what_the_guest_wrote() {
     guest.fails("write", [writer, text, 1], Errno::EPIPE);
     guest.fails("pipe2", [ends, 1], Errno::EINVAL);
     guest.fails("pipe", [NOWHERE], Errno::EFAULT);
+}
+
+#[test]
+fn a_pipe_is_opened_again_by_its_name() {
+    let mut guest = Guest::new();
+    let ends = guest.room(8);
+    guest.ok("pipe", [ends]);
+    let (reader, writer) = (guest.u32_at(ends).into(), guest.u32_at(ends + 4).into());
+    let name = guest.text(&format!("/proc/self/fd/{writer}"));
+    let text = guest.put("text");
+    assert_eq!(guest.ok("write", [writer, text, 4]), 4);
+    let second_reader = guest.ok("open", [name, 0]);
+    guest.ok("close", [reader]);
+    assert_eq!(guest.ok("read", [second_reader, ends, 2]), 2, "an end of its own");
+    guest.ok("close", [writer]);
+    assert_eq!(guest.ok("read", [second_reader, ends, 8]), 2);
+    assert_eq!(guest.ok("read", [second_reader, ends, 8]), 0);
+    guest.ok("close", [second_reader]);
+    assert!(guest.personality.files.pipes.iter().all(Option::is_none), "the pipe is gone");
+}
+
+#[test]
+fn all_pipes_together_have_a_limit() {
+    const SET_SIZE: u64 = 1031;
+    let mut guest = Guest::new();
+    let ends = guest.room(8);
+    for _ in 0..4 {
+        guest.ok("pipe", [ends]);
+        let writer = guest.u32_at(ends + 4).into();
+        assert_eq!(guest.ok("fcntl", [writer, SET_SIZE, 1 << 20]), 1 << 20);
+    }
+    guest.fails("pipe", [ends], Errno::ENFILE);
+    let writer = guest.u32_at(ends + 4).into();
+    guest.ok("fcntl", [writer, SET_SIZE, 1 << 19]);
+    guest.ok("pipe", [ends]);
+    let writer = guest.u32_at(ends + 4).into();
+    guest.fails("fcntl", [writer, SET_SIZE, 1 << 20], Errno::EPERM);
 }
 
 #[test]

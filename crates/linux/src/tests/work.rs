@@ -114,7 +114,7 @@ const SIZED: &[Worst] = &[
     ("read", 30, |guest| {
         let (zero, large) = (zeros(guest), guest.open("/large"));
         assert_eq!(guest.ok("read", [zero, FRESH + 1, 20 << 20]), 20 << 20);
-        assert_eq!(guest.ok("read", [large, HOLEY, u64::MAX >> 1]), 12 << 20);
+        assert_eq!(guest.ok("read", [large, HOLEY, 1 << 40]), 12 << 20);
         assert_eq!(guest.bytes(HOLEY + (12 << 20) - 1, 2), [7, 0]);
     }),
     ("pread64", 10, |guest| {
@@ -141,7 +141,7 @@ const SIZED: &[Worst] = &[
     ("pwrite64", 0, |guest| {
         let null = guest.text("/dev/null");
         let null = guest.ok("open", [null, 1]);
-        assert_eq!(guest.ok("pwrite64", [null, FRESH, u64::MAX >> 1, 0]), 0x7fff_f000);
+        assert_eq!(guest.ok("pwrite64", [null, FRESH, 1 << 40, 0]), 0x7fff_f000);
     }),
     ("writev", 0, |guest| {
         let vector = vector(guest, 700);
@@ -153,8 +153,8 @@ const SIZED: &[Worst] = &[
         assert_eq!(guest.ok("pwritev", [null, vector, 1024, 0]), 1 << 30);
     }),
     ("pwritev2", 0, |guest| {
-        let vector = vector(guest, 1 << 20);
-        assert_eq!(guest.call("pwritev2", [1, vector, 1024, 0]), Answer::Return(-29));
+        let vector = vector(guest, 700);
+        assert_eq!(written(guest, "pwritev2", [1, vector, 1024, u64::MAX]), 1024 * 700);
     }),
     ("getrandom", 10, |guest| {
         assert_eq!(guest.ok("getrandom", [FRESH + 7, 8 << 20, 0]), 8 << 20);
