@@ -65,6 +65,23 @@ test("help names the commands and the exit codes", () => {
   );
 });
 
+const whenScript = testWithProgram("/usr/bin/script", "Debian: apt-get install bsdutils");
+
+whenScript("help fits into a narrow terminal", () => {
+  const commands = ["doctor", "inspect", "types", "call", "run", "new", "snapshot"];
+  for (const args of [[], ...commands.map((command) => [command])]) {
+    const line = ["stty cols 40;", `"${process.execPath}"`, `"${MAIN}"`, ...args, "--help"].join(
+      " ",
+    );
+    const { stdout } = spawnSync("script", ["-qec", line, "/dev/null"], { encoding: "utf8" });
+    expect(stdout).toContain("Usage: ampoule");
+    const lines = stdout.split(/\r?\n/);
+    // Usage and examples are commands to be copied.
+    const text = lines.filter((each) => !/^Usage:|^ {2}[^ ].*(ampoule|\.\.\.\])/.test(each));
+    expect([args, text.filter((each) => each.length > 40)]).toEqual([args, []]);
+  }
+});
+
 test("a wrong command line is exit code 2", () => {
   for (const args of [
     ["bogus"],
@@ -157,12 +174,12 @@ describeWithKvm("the command line", () => {
       [["echo_string", "plain text"], '"plain text"\n'],
       [["echo_string", '"quoted"'], '"quoted"\n'],
       [["echo_string", "42"], '"42"\n'],
-      [["echo_i64", "-5"], "-5\n"],
+      [["echo_i64", "-5"], '"-5"\n'],
       [["echo_i64", "9007199254740993"], '"9007199254740993"\n'],
       [["echo_bytes", "AQID"], '"AQID"\n'],
       [["echo_option", "null"], "null\n"],
       [["echo_struct", '{"x":1,"y":2}'], '{\n  "x": 1,\n  "y": 2\n}\n'],
-      [["sum_via_host", "4"], "12\n"],
+      [["sum_via_host", "4"], '"12"\n'],
       [["nothing"], "null\n"],
     ];
     for (const [args, stdout] of cases)
@@ -178,6 +195,9 @@ describeWithKvm("the command line", () => {
       [["nope"], 2, "ERR_AMPOULE_UNKNOWN_FUNCTION"],
       [["--timeout", "50", "spin_forever"], 124, "ERR_AMPOULE_TIMEOUT"],
       [["panic", "oh"], 125, "ERR_AMPOULE_GUEST_ABORT"],
+      [["echo_bytes", "!!"], 2, 'parameter "value" must be'],
+      [["add", "1"], 2, "add: takes 2 arguments (left, right), got 1 "],
+      [["--timeout", "50", "spin_forever"], 124, "raise `--timeout`"],
     ];
     for (const [args, status, text] of cases) {
       const result = call(...args);
@@ -188,6 +208,80 @@ describeWithKvm("the command line", () => {
       "ERR_AMPOULE_GUEST_ERROR",
     );
     expect(call("panic", "\u001b[2Jcleared").stderr).not.toContain("\u001b");
+  });
+
+  test("what a guest prints during a call is told from everything else", () => {
+    const forged = "\u001b[2Jgone\nampoule: forged";
+    const { stdout, stderr } = call("print_line", forged);
+    expect([stdout, stderr]).toEqual([
+      "null\n",
+      "testing: \ufffd[2Jgone\ntesting: ampoule: forged\n",
+    ]);
+    const json = call("echo_string", "\u009b\u202e");
+    expect(json.stdout).toBe('"\\u009b\\u202e"\n');
+  });
+
+  whenBusybox(
+    "files that are not there, or are none, tell by their exit codes what they were",
+    () => {
+      const cases: [string[], number, string][] = [
+        [["run", "."], 126, "the file cannot be read: EISDIR"],
+        [["run", "./nowhere"], 127, "the file cannot be read: ENOENT"],
+        [["run", "host.mjs/x"], 127, "ENOTDIR"],
+        [
+          ["run", "-f", "/x=nowhere", BUSYBOX, "true"],
+          2,
+          'the file for "/x" (--file) cannot be read',
+        ],
+        [["run", "-f", "x", BUSYBOX, "true"], 2, "It must have the form guest=host."],
+        [["run", "-e", "x", BUSYBOX, "true"], 2, "It must have the form name=value."],
+        [["call", BUSYBOX, "x"], 125, "a plain program is run by run(), or `ampoule run`"],
+        [["types", rustGuest("testing"), "-o", "no/where"], 2, "--output cannot be written"],
+      ];
+      for (const [args, status, text] of cases) {
+        const result = ampoule(args);
+        expect([args, result.status, result.stdout]).toEqual([args, status, ""]);
+        expect(result.stderr).toContain(text);
+        expect(result.stderr.trim().split("\n").length).toBeLessThan(3);
+      }
+    },
+  );
+
+  whenBusybox("output that cannot be written is an error in one line", () => {
+    for (const args of [["run", BUSYBOX, "echo", "x"], ["--help"], ["run", BUSYBOX, "yes"]]) {
+      const shell = '"$@" >/dev/full';
+      const command = ["-c", shell, "sh", process.execPath, MAIN, ...args];
+      const { status, stderr } = spawnSync("sh", command, { encoding: "utf8", cwd: folder });
+      const text = "ampoule: stdout cannot be written: ENOSPC: no space left on device, write\n";
+      expect([args, status, stderr]).toEqual([args, 125, text]);
+    }
+  });
+
+  whenBusybox("run ends quietly by Ctrl-C", async () => {
+    const args = ["run", BUSYBOX, "sh", "-c", "echo ready; read -r line"];
+    const child = spawn(process.execPath, [MAIN, ...args], { stdio: ["pipe", "pipe", "pipe"] });
+    let stderr = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      stderr += chunk.toString();
+    });
+    child.stdout.once("data", () => child.kill("SIGINT"));
+    const status = await new Promise((resolve) => child.once("close", resolve));
+    child.stdin.destroy();
+    expect([status, stderr]).toEqual([130, ""]);
+  });
+
+  test("types and new report as JSON", () => {
+    const { declarations } = JSON.parse(ampoule(["types", rustGuest("testing"), "--json"]).stdout);
+    expect(declarations).toContain("export interface Testing {");
+    const written = ampoule(["types", rustGuest("testing"), "-o", "json.d.ts", "--json"]);
+    expect(JSON.parse(written.stdout)).toEqual({ output: "json.d.ts" });
+    expect(readFileSync(join(folder, "json.d.ts"), "utf8")).toBe(declarations);
+    expect(JSON.parse(ampoule(["new", "as-json", "--json"]).stdout)).toEqual({
+      directory: join(folder, "as-json"),
+      next: ["cd as-json", "npm install", "npm test"],
+    });
+    const odd = ampoule(["new", "It's Bad!"]);
+    expect(odd.stdout).toContain("  cd 'It'\\''s Bad!'\n");
   });
 
   whenBusybox("run is a filter with the program's exit code", async () => {

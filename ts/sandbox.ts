@@ -19,7 +19,6 @@ import { interfaceOf, type ParsedInterface } from "./internal/interfaces.js";
 import { native, StopReason } from "./internal/native.js";
 import { openSink } from "./internal/outputs.js";
 import { Printer } from "./internal/print.js";
-import type { Ending } from "./internal/run.js";
 import { type Shown, show } from "./internal/show.js";
 import { type Driver, driverOf } from "./internal/steps.js";
 import { findExport, makeTable, rejects, throws } from "./internal/tables.js";
@@ -265,7 +264,7 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
         times,
         signal,
         finish: (ending) => {
-          if (ending.kind === "exited") throw noGuest(ending, printer);
+          if (ending.kind === "exited") throw exited(ending.code, ending.signal, "too early");
           return interfaceOf(native().interfaceJson(driver.handle));
         },
       });
@@ -290,8 +289,9 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
         CONSTRUCT,
       );
     } catch (error) {
-      if (!(error instanceof GuestExitedError)) printer.release();
       await driver.close();
+      if (error instanceof GuestExitedError) throw noGuest(error, printer.held);
+      printer.release();
       throw error;
     }
   }
@@ -529,15 +529,16 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
   }
 }
 
-/** The error for a program that ended where it should have become ready. */
-function noGuest(
-  { code, signal }: Extract<Ending, { kind: "exited" }>,
-  printer: Printer,
-): GuestExitedError {
-  const hint =
-    "before it was ready to be called; if it is a plain program, run it with run() (or `ampoule run`)";
-  const output = printer.held;
-  return exited(code, signal, hint, output === "" ? {} : { output });
+/** The error for a program that ended, as `error` says, where it should have become ready. */
+function noGuest(error: GuestExitedError, output: string): GuestExitedError {
+  const { exitCode, signal, details } = error;
+  const more = { ...details, ...(output === "" ? {} : { output }) };
+  const how = signal === null ? `exited with status ${exitCode}` : `was ended by ${signal}`;
+  const message =
+    exitCode === null && signal === null
+      ? error.message
+      : `the guest ${how} before it was ready to be called; a plain program is run by run(), or \`ampoule run\``;
+  return new GuestExitedError(message, exitCode, signal, more);
 }
 
 /** The name that a sandbox will have, as far as it can be said of options that are not checked. */

@@ -2,10 +2,12 @@
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Command } from "commander";
+import { messageOf } from "../internal/foreign.js";
 import { DEFAULTS, invalid } from "../options.js";
 import { Sandbox, type SandboxOptions } from "../sandbox.js";
 import { fromJson, toJson } from "../values/json.js";
 import { parseSchema, type Shape } from "../values/schema.js";
+import { notes } from "./help.js";
 import { addGuestOptions, type GuestFlags, guestOptions } from "./options.js";
 import { print, printJson } from "./output.js";
 
@@ -27,7 +29,7 @@ export function addCallArguments(command: Command): Command {
 
 /** How arguments are written, for `--help`. */
 export const ARGUMENTS_HELP =
-  "64-bit integers are numbers or strings of digits, bytes are base64 strings.";
+  "64-bit integers are numbers or strings of digits, and strings in results; bytes are base64 strings.";
 
 export function addCall(program: Command): void {
   const command = program
@@ -37,11 +39,11 @@ export function addCall(program: Command): void {
     .option("--json", "report result, time and statistics as JSON")
     .addHelpText(
       "after",
-      `
+      notes(`
 ${ARGUMENTS_HELP}
 
 Example:
-  ampoule call ./greeter greet Ada`,
+  ampoule call ./greeter greet Ada`),
     )
     .action(call);
 }
@@ -68,7 +70,7 @@ export interface Callee extends AsyncDisposable {
 
 /**
  * Makes the sandbox that the options describe, beside the options `more`. What the guest prints goes to
- * stderr.
+ * stderr, since the result has stdout for itself.
  */
 export async function createCallee(
   path: string,
@@ -79,8 +81,6 @@ export async function createCallee(
   const sandbox = await Sandbox.create({
     guest: path,
     hostFunctions: await importFunctions(flags.hostFunctions),
-    // The result has stdout for itself.
-    stdout: (chunk) => void process.stderr.write(chunk),
     ...guestOptions(flags, DEFAULTS),
     ...more,
   });
@@ -135,6 +135,6 @@ export async function importFunctions(module: string | undefined): Promise<Recor
       Object.entries(exported).filter(([, value]) => typeof value === "function"),
     );
   } catch (cause) {
-    throw invalid("--host-functions", `cannot be loaded: ${(cause as Error).message}`, cause);
+    throw invalid("--host-functions", `cannot be loaded: ${messageOf(cause)}`, cause);
   }
 }

@@ -1,6 +1,6 @@
 /** `ampoule doctor`: what this machine offers, what is missing, and how to fix it. */
 import type { Command } from "commander";
-import { AmpouleError } from "../errors.js";
+import { isAmpouleError } from "../errors.js";
 import { probe } from "../inspect.js";
 import { ExitCode } from "./exit-codes.js";
 import { print, printJson } from "./output.js";
@@ -32,12 +32,12 @@ function examine(): Check[] {
   try {
     found = probe();
   } catch (error) {
-    if (!(error instanceof AmpouleError)) throw error;
+    if (!isAmpouleError(error, "ERR_AMPOULE_NO_BINDING")) throw error;
     checks.push({
       name: "native binding",
       ok: false,
-      finding: error.message,
-      remedy: "reinstall with `npm install --include=optional ampoule`",
+      finding: "cannot be loaded",
+      remedy: error.details.remedy,
     });
     return checks;
   }

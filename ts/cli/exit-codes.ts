@@ -1,6 +1,7 @@
 /** Exit codes of the command line, as `timeout`, `env` and container tools use them. */
 import { constants } from "node:os";
 import { AmpouleError, type GuestFaultError } from "../errors.js";
+import { peek } from "../internal/foreign.js";
 
 export const ExitCode = {
   success: 0,
@@ -18,18 +19,22 @@ export const ExitCode = {
   notFound: 127,
 } as const;
 
-/** Text for `--help`. */
-export const EXIT_CODES_HELP = `
-Exit codes:
-  0    success
-  1    the guest's function returned an error, or a check failed
-  2    the command line is wrong
-  124  a time limit was reached
-  125  Ampoule itself failed, or stopped the guest for another reason
-  126  the file is not a static x86-64 Linux executable
-  127  the file, or the snapshot, was not found
-  128+N  (run) signal N ended the program; a processor exception counts as the signal that
-         Linux sends for it, for example 139 for a wild pointer`;
+/** Text for `--help`: codes and what they mean. */
+export const EXIT_CODES_HELP: readonly (readonly [code: string, meaning: string])[] = [
+  ["0", "success"],
+  ["1", "the guest's function returned an error, or a check failed"],
+  ["2", "the command line is wrong, or a file that it names cannot be read"],
+  ["124", "a time limit was reached"],
+  ["125", "Ampoule itself failed, or stopped the guest for another reason"],
+  ["126", "the program or guest is not a static x86-64 Linux executable"],
+  ["127", "the program, guest or snapshot was not found"],
+  ["130", "interrupted by Ctrl-C"],
+  [
+    "128+N",
+    "(run) signal N ended the program; a processor exception counts as the signal that Linux sends " +
+      "for it, for example 139 for a wild pointer",
+  ],
+];
 
 /** The exit code that a signal stands for. */
 export function signalExitCode(name: string): number {
@@ -48,7 +53,7 @@ export function errorExitCode(error: unknown): number {
     case "ERR_AMPOULE_MISSING_HOST_FUNCTION":
       return ExitCode.usage;
     case "ERR_AMPOULE_INVALID_ARGUMENT":
-      return isMissing(error.cause) ? ExitCode.notFound : ExitCode.usage;
+      return error.details["option"] === "guest" ? fileExitCode(error.cause) : ExitCode.usage;
     case "ERR_AMPOULE_SNAPSHOT_NOT_FOUND":
       return ExitCode.notFound;
     case "ERR_AMPOULE_CORRUPT_SNAPSHOT":
@@ -82,6 +87,15 @@ export function faultExitCode(error: GuestFaultError): number {
   }
 }
 
-function isMissing(cause: unknown): boolean {
-  return (cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT";
+/** The exit code for a program that cannot be read. */
+function fileExitCode(cause: unknown): number {
+  switch (peek(cause, "code")) {
+    case undefined:
+      return ExitCode.usage;
+    case "ENOENT":
+    case "ENOTDIR":
+      return ExitCode.notFound;
+    default:
+      return ExitCode.notExecutable;
+  }
 }

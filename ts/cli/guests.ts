@@ -5,12 +5,13 @@ import type { Command } from "commander";
 import { AmpouleError } from "../errors.js";
 import { inspectExecutable } from "../inspect.js";
 import type { FunctionDescription, GuestInterface } from "../interface.js";
+import { messageOf } from "../internal/foreign.js";
 import { invalid } from "../options.js";
 import { Sandbox } from "../sandbox.js";
 import { declareGuest } from "../types.js";
 import { Declarations } from "../values/declare.js";
 import { parseSchema } from "../values/schema.js";
-import { print, printJson } from "./output.js";
+import { printJson, printText } from "./output.js";
 
 export function addGuestCommands(program: Command): void {
   addInspect(program);
@@ -31,8 +32,8 @@ function addInspect(program: Command): void {
         return;
       }
       const { kind, entry, fileBytes } = executable;
-      print(`${path}: static x86-64 executable, ${kind}, entry ${entry}, ${fileBytes} bytes`);
-      print(described === null ? PLAIN : summary(described));
+      printText(`${path}: static x86-64 executable, ${kind}, entry ${entry}, ${fileBytes} bytes`);
+      printText(described === null ? PLAIN : summary(described));
     });
 }
 
@@ -45,13 +46,27 @@ function addTypes(program: Command): void {
     .argument("<guest>", "a guest built with the guest SDK")
     .option("-o, --output <file>", "file to write (default: stdout)")
     .option("--name <name>", "name of the generated interface (default: from the guest's name)")
-    .action(async (path: string, flags: { output?: string; name?: string }) => {
-      const described = await describe(path);
-      if (described === null) throw plainProgram(path);
-      const text = declareGuest(described, { name: flags.name ?? basename(path) });
-      if (flags.output === undefined) print(text);
-      else await writeFile(flags.output, text);
-    });
+    .option("--json", "print the declarations, or where they were written, as JSON")
+    .action(writeTypes);
+}
+
+type TypesFlags = { readonly output?: string; readonly name?: string; readonly json?: boolean };
+
+async function writeTypes(path: string, { output, name, json }: TypesFlags): Promise<void> {
+  const described = await describe(path);
+  if (described === null) throw plainProgram(path);
+  const text = declareGuest(described, { name: name ?? basename(path) });
+  if (output !== undefined) await keep(output, text);
+  if (json) printJson(output === undefined ? { declarations: text } : { output });
+  else if (output === undefined) printText(text);
+}
+
+async function keep(file: string, text: string): Promise<void> {
+  try {
+    await writeFile(file, text);
+  } catch (cause) {
+    throw invalid("--output", `cannot be written: ${messageOf(cause)}`, cause);
+  }
 }
 
 /** Starts the guest far enough to learn its interface; `null` for a plain program. */
@@ -86,7 +101,7 @@ async function load(path: string): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (cause) {
-    throw invalid("guest", `cannot be read: ${(cause as Error).message}`, cause);
+    throw invalid("guest", `cannot be read: ${messageOf(cause)}`, cause);
   }
 }
 

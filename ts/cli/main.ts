@@ -4,8 +4,9 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { addCall } from "./call.js";
 import { addDoctor } from "./doctor.js";
-import { EXIT_CODES_HELP, ExitCode, errorExitCode, signalExitCode } from "./exit-codes.js";
+import { ExitCode, errorExitCode, signalExitCode } from "./exit-codes.js";
 import { addGuestCommands } from "./guests.js";
+import { addExitCodes, HELP } from "./help.js";
 import { addNew } from "./new.js";
 import { printError } from "./output.js";
 import { addRun } from "./run.js";
@@ -21,8 +22,9 @@ const program = new Command("ampoule")
   .version(version)
   .enablePositionalOptions()
   .showHelpAfterError("(ampoule <command> --help tells more)")
-  .addHelpText("after", EXIT_CODES_HELP)
+  .configureHelp(HELP)
   .exitOverride();
+addExitCodes(program);
 addDoctor(program);
 addGuestCommands(program);
 addCall(program);
@@ -31,10 +33,22 @@ addRun(program);
 addSnapshot(program);
 addNew(program);
 
+/** Set when what is to be said can be said nowhere: no other exit code counts then. */
+let lost: number | undefined;
+
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
+  if (lost !== undefined) return;
   // Whoever reads has seen enough, such as `head`.
-  process.exitCode = signalExitCode("SIGPIPE");
+  lost = error.code === "EPIPE" ? signalExitCode("SIGPIPE") : ExitCode.ampoule;
+  process.exitCode = lost;
+  if (error.code !== "EPIPE") {
+    process.stderr.write(`ampoule: stdout cannot be written: ${error.message}\n`);
+  }
+});
+// Without stderr there is nobody to tell.
+process.stderr.on("error", () => {});
+process.on("exit", () => {
+  if (lost !== undefined) process.exitCode = lost;
 });
 
 try {

@@ -5,7 +5,7 @@ import { basename, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { invalid } from "../options.js";
-import { print } from "./output.js";
+import { printJson, printText } from "./output.js";
 
 /** Relative to `dist/cli/`, and to `ts/cli/` in the repository. */
 const TEMPLATE = new URL("../../templates/rust/", import.meta.url);
@@ -22,10 +22,11 @@ export function addNew(program: Command): void {
       "--ampoule <spec>",
       "npm specification of ampoule (default: this release, or this checkout of the repository)",
     )
+    .option("--json", "say what was made as JSON")
     .action(create);
 }
 
-async function create(dir: string, flags: { ampoule?: string }): Promise<void> {
+async function create(dir: string, flags: { ampoule?: string; json?: boolean }): Promise<void> {
   const target = resolve(dir);
   await mkdir(target, { recursive: true });
   if ((await readdir(target)).length > 0) throw invalid("<dir>", `is not empty: ${dir}`);
@@ -38,7 +39,9 @@ async function create(dir: string, flags: { ampoule?: string }): Promise<void> {
     "{{ampoule}}": flags.ampoule ?? (await specification()),
   });
   const where = relative(process.cwd(), target) || ".";
-  print(`Made ${where}. Next:\n\n  cd ${where}\n  npm install\n  npm test`);
+  const next = [`cd ${quoted(where)}`, "npm install", "npm test"];
+  if (flags.json) printJson({ directory: target, next });
+  else printText(`Made ${where}. Next:\n\n${next.map((line) => `  ${line}`).join("\n")}`);
 }
 
 /** Where a project gets this `ampoule` from. */
@@ -56,6 +59,12 @@ async function fill(directory: string, values: Readonly<Record<string, string>>)
     for (const [mark, value] of Object.entries(values)) text = text.replaceAll(mark, value);
     await writeFile(path, text);
   }
+}
+
+/** `word` as a shell takes it. */
+function quoted(word: string): string {
+  const plain = word.startsWith("-") ? `./${word}` : word;
+  return /^[\w./@%+=:,-]+$/.test(plain) ? plain : `'${plain.replaceAll("'", "'\\''")}'`;
 }
 
 function packageName(text: string): string {

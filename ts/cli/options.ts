@@ -1,6 +1,6 @@
 /** Options that several commands share. */
 import { type Command, InvalidArgumentError } from "commander";
-import type { FileSource, GuestOptions } from "../options.js";
+import type { GuestOptions } from "../options.js";
 import { parseSize, type Size } from "../sizes.js";
 
 /** Values of {@link addGuestOptions}. */
@@ -8,8 +8,8 @@ export interface GuestFlags {
   readonly memory?: Size;
   readonly timeout?: number;
   readonly cpuTime?: number;
-  readonly env: Record<string, string>;
-  readonly file: Record<string, string>;
+  readonly env?: Record<string, string>;
+  readonly file?: Record<string, string>;
   readonly name?: string;
 }
 
@@ -19,14 +19,19 @@ export function addGuestOptions(command: Command): Command {
     .option("-m, --memory <size>", "memory of the guest, such as 64MiB (default: 256MiB)", size)
     .option("-t, --timeout <ms>", "wall-clock limit in milliseconds", milliseconds)
     .option("--cpu-time <ms>", "limit of the guest's own computing in milliseconds", milliseconds)
-    .option("-e, --env <name=value>", "environment variable; repeatable", pair("="), {})
-    .option("-f, --file <guest=host>", "read-only file for the guest; repeatable", pair("="), {})
+    .option("-e, --env <name=value>", "environment variable; repeatable", pair("name=value"))
+    .option(
+      "-f, --file <guest=host>",
+      "read-only file for the guest; repeatable",
+      pair("guest=host"),
+      {},
+    )
     .option("--name <name>", "name of the guest, its argv[0]");
 }
 
 /** The API's options for `flags`. */
 export function guestOptions(flags: GuestFlags, times: { timeoutMs: number }): GuestOptions {
-  const files: Record<string, FileSource> = flags.file;
+  const files = Object.entries(flags.file ?? {}).map(([guest, path]) => [guest, { path }] as const);
   return {
     limits: {
       timeoutMs: flags.timeout ?? times.timeoutMs,
@@ -34,8 +39,8 @@ export function guestOptions(flags: GuestFlags, times: { timeoutMs: number }): G
     },
     ...(flags.memory === undefined ? {} : { memory: flags.memory }),
     ...(flags.name === undefined ? {} : { name: flags.name }),
-    env: flags.env,
-    files,
+    env: flags.env ?? {},
+    files: Object.fromEntries(files),
   };
 }
 
@@ -52,10 +57,11 @@ function milliseconds(text: string): number {
   return value;
 }
 
-export function pair(separator: string) {
-  return (text: string, previous: Record<string, string>): Record<string, string> => {
-    const at = text.indexOf(separator);
-    if (at <= 0) throw new InvalidArgumentError(`It must have the form name${separator}value.`);
-    return { ...previous, [text.slice(0, at)]: text.slice(at + separator.length) };
+/** Collects arguments of the form `form`, such as `name=value`, by what stands before the sign. */
+export function pair(form: string) {
+  return (text: string, previous: Record<string, string> = {}): Record<string, string> => {
+    const at = text.indexOf("=");
+    if (at <= 0) throw new InvalidArgumentError(`It must have the form ${form}.`);
+    return { ...previous, [text.slice(0, at)]: text.slice(at + 1) };
   };
 }

@@ -15,8 +15,9 @@ import {
 import { importFunctions } from "./call.js";
 import { ExitCode } from "./exit-codes.js";
 import { ABSENT_FUNCTIONS } from "./guests.js";
+import { notes } from "./help.js";
 import { addGuestOptions, type GuestFlags, guestOptions, pair } from "./options.js";
-import { print, printJson } from "./output.js";
+import { printJson, printText } from "./output.js";
 
 export function addSnapshot(program: Command): void {
   const snapshot = program
@@ -31,7 +32,7 @@ export function addSnapshot(program: Command): void {
 
 type SaveFlags = GuestFlags & {
   readonly tag: string;
-  readonly metadata: Record<string, string>;
+  readonly metadata?: Record<string, string>;
   readonly hostFunctions?: string;
   readonly json?: boolean;
 };
@@ -43,14 +44,14 @@ function addSave(snapshot: Command): void {
     .argument("<guest>", "a guest built with the guest SDK")
     .argument("<store>", "directory of the store; made if it does not exist")
     .option("--tag <tag>", "name to load it by", DEFAULT_TAG)
-    .option("--metadata <name=value>", "kept with the snapshot; repeatable", pair("="), {})
+    .option("--metadata <name=value>", "kept with the snapshot; repeatable", pair("name=value"))
     .option("--host-functions <module>", "ES module whose exports the guest may call at its start")
     .option("--json", "report what was written as JSON")
     .addHelpText(
       "after",
-      `
+      notes(`
 Example:
-  ampoule snapshot save ./greeter store --tag v1 --memory 64MiB`,
+  ampoule snapshot save ./greeter store --tag v1 --memory 64MiB`),
     );
   addGuestOptions(command).action(save);
 }
@@ -62,17 +63,15 @@ async function save(guest: string, store: string, flags: SaveFlags): Promise<voi
       flags.hostFunctions === undefined
         ? ABSENT_FUNCTIONS
         : await importFunctions(flags.hostFunctions),
-    stdout: (chunk) => void process.stderr.write(chunk),
-    stderr: (chunk) => void process.stderr.write(chunk),
     ...guestOptions(flags, DEFAULTS),
   });
   using snapshot = await sandbox.snapshot();
-  const saved = await snapshot.save(store, { tag: flags.tag, metadata: flags.metadata });
+  const saved = await snapshot.save(store, { tag: flags.tag, metadata: flags.metadata ?? {} });
   if (flags.json) {
     printJson(saved);
     return;
   }
-  print(`${saved.tag}: ${saved.digest}, ${roundSize(saved.newBytes)} new in ${store}`);
+  printText(`${saved.tag}: ${saved.digest}, ${roundSize(saved.newBytes)} new in ${store}`);
 }
 
 function addInspect(snapshot: Command): void {
@@ -86,9 +85,9 @@ function addInspect(snapshot: Command): void {
       const found =
         flags.tag === undefined ? await inspectStore(store) : await inspectTag(store, flags.tag);
       if (flags.json) printJson(found);
-      else if (!Array.isArray(found)) print(inFull(found as StoredSnapshot));
-      else if (found.length === 0) print("The store is empty.");
-      else print(found.map(inShort).join("\n"));
+      else if (!Array.isArray(found)) printText(inFull(found as StoredSnapshot));
+      else if (found.length === 0) printText("The store is empty.");
+      else printText(found.map(inShort).join("\n"));
     });
 }
 
@@ -133,7 +132,7 @@ function addVerify(snapshot: Command): void {
           `${problem === null ? "ok  " : "FAIL"}  ${tag}${problem === null ? "" : `  ${problem.message}`}`,
       );
       if (flags.json) printJson(findings);
-      else print(lines.join("\n") || "The store is empty.");
+      else printText(lines.join("\n") || "The store is empty.");
       const sound = findings.every(({ problem }) => problem === null);
       process.exitCode = sound ? ExitCode.success : ExitCode.failure;
     });
@@ -148,6 +147,6 @@ function addPrune(snapshot: Command): void {
     .action(async (store: string, flags: { json?: boolean }) => {
       const pruned = await pruneStore(store);
       if (flags.json) printJson(pruned);
-      else print(`${pruned.blobs} blobs with ${roundSize(pruned.bytes)} removed`);
+      else printText(`${pruned.blobs} blobs with ${roundSize(pruned.bytes)} removed`);
     });
 }

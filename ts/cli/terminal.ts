@@ -2,19 +2,7 @@
 import type { WriteStream } from "node:tty";
 import { styleText } from "node:util";
 
-/** Text of a guest's, without what a terminal would take for commands or for another order of reading. */
-export function harmless(text: string): string {
-  return text.replaceAll(
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be replaced
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
-    "\ufffd",
-  );
-}
-
-/** {@link harmless} text with its line breaks as spaces. */
-export function onOneLine(text: string): string {
-  return harmless(text.replaceAll(/[\s\u0085]+/g, " ").trim());
-}
+export { harmless, onOneLine } from "../internal/text.js";
 
 const PLAIN = /^[\x20-\x7e]*$/;
 const NO_COLUMN = /^[\p{Mark}\p{Default_Ignorable_Code_Point}]+$/u;

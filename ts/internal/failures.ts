@@ -2,7 +2,6 @@
 import { constants } from "node:os";
 import { getSystemErrorMap } from "node:util";
 import type { ErrorCode } from "../error-codes.js";
-import type { ErrorDetails } from "../error-details.js";
 import {
   AmpouleError,
   type AmpouleErrorOptions,
@@ -109,15 +108,9 @@ function isAsyncMistake(value: unknown): value is AmpouleError {
 }
 
 /** The error of a program that ended instead of serving. */
-export function exited(
-  code: number,
-  signal: string | null,
-  when: string,
-  more: ErrorDetails = {},
-): GuestExitedError {
+export function exited(code: number, signal: string | null, when: string): GuestExitedError {
   const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`;
-  const exitCode = signal === null ? code : null;
-  return new GuestExitedError(`the guest ${how} ${when}`, exitCode, signal, more);
+  return new GuestExitedError(`the guest ${how} ${when}`, signal === null ? code : null, signal);
 }
 
 /** Characters of what a host function threw that the guest gets to see: an SDK takes 64 KiB of UTF-8. */

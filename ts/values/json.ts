@@ -1,7 +1,8 @@
 /**
- * Values as JSON and back, for the command line: 64-bit integers are numbers or, beyond what those
- * hold, strings; bytes are base64 strings.
+ * Values as JSON and back, for the command line: 64-bit integers are strings of digits, and as arguments
+ * also numbers; bytes are base64 strings.
  */
+import { isUint8Array } from "node:util/types";
 import type { Shape } from "./schema.js";
 
 /** The value of type `shape` that `json` stands for. What does not fit is left as it is. */
@@ -10,7 +11,9 @@ export function fromJson(shape: Shape, json: unknown): unknown {
     case "integer":
       return shape.big ? toBigInt(json) : json;
     case "bytes":
-      return typeof json === "string" ? new Uint8Array(Buffer.from(json, "base64")) : json;
+      return typeof json === "string" && BASE64.test(json)
+        ? new Uint8Array(Buffer.from(json, "base64"))
+        : json;
     case "array":
       if (!Array.isArray(json)) return json;
       return json.map((item, index) => {
@@ -72,14 +75,20 @@ function toBigInt(json: unknown): unknown {
   return typeof json === "string" && /^-?\d+$/.test(json) ? BigInt(json) : json;
 }
 
-/** Writes any value as JSON. */
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$/;
+
+/** What JSON lets stand as it is, and a terminal takes for commands or for another order of reading. */
+const ACTING = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** Writes any value as JSON that can be printed. */
 export function toJson(value: unknown, indentation = 2): string {
   const replace = (_name: string, item: unknown): unknown => {
-    if (typeof item === "bigint") {
-      const number = Number(item);
-      return Number.isSafeInteger(number) ? number : String(item);
-    }
-    return item instanceof Uint8Array ? Buffer.from(item).toString("base64") : item;
+    if (typeof item === "bigint") return String(item);
+    return isUint8Array(item) ? Buffer.from(item).toString("base64") : item;
   };
-  return JSON.stringify(value, replace, indentation) ?? "null";
+  const json = JSON.stringify(value, replace, indentation) ?? "null";
+  return json.replaceAll(
+    ACTING,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
