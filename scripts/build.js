@@ -3,13 +3,15 @@
  *
  * usage: node scripts/build.js [--debug] [--if-missing] [addon] [typescript] [guests]
  */
-import { chmodSync, copyFileSync, existsSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { install } from "./install.js";
+import { notices } from "./notices.js";
 import { newest, ROOT, run, say, tool } from "./process.js";
 
 const ADDON = "ampoule.linux-x64-gnu.node";
+const BINDING = join(ROOT, "npm/linux-x64-gnu");
 
 /** Builds the native addon and its loader and declarations. */
 export function buildAddon({ debug = false } = {}) {
@@ -23,7 +25,15 @@ export function buildAddon({ debug = false } = {}) {
     ...(debug ? [] : ["--release"]),
     ...["--", "--locked"],
   ]);
-  copyFileSync(join(ROOT, "native", ADDON), join(ROOT, "npm/linux-x64-gnu", ADDON));
+  copyFileSync(join(ROOT, "native", ADDON), join(BINDING, ADDON));
+}
+
+/** Puts beside the addon, in its package, the licences of it and of what it is linked from. */
+export function licenseAddon() {
+  for (const file of ["LICENSE-APACHE", "LICENSE-MIT"]) {
+    copyFileSync(join(ROOT, file), join(BINDING, file));
+  }
+  writeFileSync(join(BINDING, "THIRD-PARTY.md"), notices("bindings/node/Cargo.toml"));
 }
 
 /** Compiles `ts/` to `dist/`. */

@@ -8,7 +8,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { buildGuests, buildMissing } from "./build.js";
+import { buildGuests, buildMissing, licenseAddon } from "./build.js";
 import { checkFirstHour, sh } from "./newcomer.js";
 import { ROOT, say } from "./process.js";
 
@@ -34,9 +34,12 @@ export function checkPackages({ keep, ...options } = {}) {
   };
   try {
     const packages = {};
-    check("both packages pack", () => {
+    check("both packages pack, with the licences of what is in them", () => {
+      licenseAddon();
       packages.main = pack(ROOT, folder);
       packages.binding = pack(BINDING, folder);
+      holds(packages.main, ["LICENSE-APACHE", "LICENSE-MIT", "dist/index.js", "dist/index.cjs"]);
+      holds(packages.binding, ["LICENSE-APACHE", "LICENSE-MIT", "THIRD-PARTY.md"]);
     });
     check("the addon needs no newer glibc than the documentation says", checkGlibc);
     const bin = (name) => join(ROOT, "node_modules/.bin", name);
@@ -67,6 +70,15 @@ function pack(directory, destination) {
   // npm prints a list, or since version 11.19 an object by name.
   const [{ filename }] = Array.isArray(parsed) ? parsed : Object.values(parsed);
   return join(destination, filename.replace("@", "").replace("/", "-"));
+}
+
+/** That a package has those files, and no executable of a guest: their licences are others. */
+function holds(tarball, files) {
+  const names = sh("tar", ["-tzf", tarball]).trim().split("\n");
+  const missing = files.filter((file) => !names.includes(`package/${file}`));
+  if (missing.length > 0) throw new Error(`${tarball} lacks ${missing.join(", ")}`);
+  const guests = names.filter((name) => name.startsWith("package/guests/"));
+  if (guests.length > 0) throw new Error(`${tarball} contains ${guests.join(", ")}`);
 }
 
 /** The addon as built, against the page that says what a machine needs, and the package's own word. */

@@ -5,7 +5,9 @@ import { harmless } from "./internal/text.js";
 
 /** What every error constructor of this file takes after code and message. */
 export interface AmpouleErrorOptions {
+  /** What lies behind the error. */
   readonly cause?: unknown;
+  /** Facts as plain data, which are copied nowhere: change nothing in them. */
   readonly details?: ErrorDetails | undefined;
 }
 

@@ -100,8 +100,9 @@ export type InstanceLimits = Omit<Limits, "message" | "stack">;
 
 /** Options of every sandbox, also of one that is made from a snapshot. */
 export interface InstanceOptions {
+  /** What it may use; what is absent has its default. */
   readonly limits?: InstanceLimits;
-  /** @defaultValue null */
+  /** What the guest reads from its standard input; `null` is the end of it at once. @defaultValue null */
   readonly stdin?: InputOption;
   /** Name for messages. @defaultValue that of the guest */
   readonly name?: string;
@@ -113,6 +114,7 @@ export interface InstanceOptions {
 export interface GuestOptions extends InstanceOptions {
   /** Memory of the guest: everything it loads, allocates and stacks. At most 64GiB. @defaultValue "256MiB" */
   readonly memory?: Size;
+  /** What the guest may use; what is absent has its default. */
   readonly limits?: Limits;
   /** Arguments after the program's name. @defaultValue [] */
   readonly args?: readonly string[];

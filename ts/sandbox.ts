@@ -64,9 +64,9 @@ import { type SandboxStatistics, statisticsOf } from "./statistics.js";
 
 /** Options of every sandbox that do not depend on the guest's declaration. */
 interface AnySandboxOptions {
-  /** @defaultValue "print" */
+  /** Where the guest's stdout goes. @defaultValue "print" */
   readonly stdout?: OutputOption;
-  /** @defaultValue "print" */
+  /** Where the guest's stderr goes. @defaultValue "print" */
   readonly stderr?: OutputOption;
   /**
    * `"after-call"`: every call, also one that fails, is followed by a restore to what the sandbox was
