@@ -1,6 +1,7 @@
 /** Consumers that are gone, values that cannot be read, and promises that nobody waits for. */
 import { getEventListeners } from "node:events";
 import { PassThrough, Writable } from "node:stream";
+// tidy: sleep: a turn of the event loop, which takes no time.
 import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, expect, jest, test } from "@jest/globals";
 import { AmpouleError, Pool, run, type Sandbox } from "../ts/index.js";

@@ -42,7 +42,7 @@ function shown(bytes: Uint8Array): string {
 export function testWithProgram(
   program: string,
   install: string,
-): (name: string, body: () => Promise<void>) => void {
+): (name: string, body: () => void | Promise<void>) => void {
   if (existsSync(program)) return test;
   const reason = `${program} is missing (${install})`;
   if (process.env["AMPOULE_REQUIRE_KVM"] !== "1") {
