@@ -67,7 +67,7 @@ test("help names the commands and the exit codes", () => {
 
 const whenScript = testWithProgram("/usr/bin/script", "Debian: apt-get install bsdutils");
 
-whenScript("help fits into a narrow terminal", () => {
+whenScript("help fits into a narrow terminal", async () => {
   const commands = ["doctor", "inspect", "types", "call", "run", "new", "snapshot"];
   for (const args of [[], ...commands.map((command) => [command])]) {
     const line = ["stty cols 40;", `"${process.execPath}"`, `"${MAIN}"`, ...args, "--help"].join(
@@ -223,7 +223,7 @@ describeWithKvm("the command line", () => {
 
   whenBusybox(
     "files that are not there, or are none, tell by their exit codes what they were",
-    () => {
+    async () => {
       const cases: [string[], number, string][] = [
         [["run", "."], 126, "the file cannot be read: EISDIR"],
         [["run", "./nowhere"], 127, "the file cannot be read: ENOENT"],
@@ -247,7 +247,7 @@ describeWithKvm("the command line", () => {
     },
   );
 
-  whenBusybox("output that cannot be written is an error in one line", () => {
+  whenBusybox("output that cannot be written is an error in one line", async () => {
     for (const args of [["run", BUSYBOX, "echo", "x"], ["--help"], ["run", BUSYBOX, "yes"]]) {
       const shell = '"$@" >/dev/full';
       const command = ["-c", shell, "sh", process.execPath, MAIN, ...args];

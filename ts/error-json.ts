@@ -12,7 +12,7 @@ import { errorOf } from "./internal/failures.js";
  */
 export function errorFromJson(plain: PlainAmpouleError): AmpouleError {
   const { code, message, details } = readOptions(plain, "plain", KEYS);
-  if (!Object.hasOwn(ERROR_CODES, code)) {
+  if (typeof code !== "string" || !Object.hasOwn(ERROR_CODES, code)) {
     throw invalid("plain.code", `must be the code of an error, got ${describeType(code)}`);
   }
   if (typeof message !== "string") {

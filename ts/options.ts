@@ -252,7 +252,7 @@ const LIMIT_KEYS = [
 /** Checks `options`, fills in the defaults and reads the executable and all files. */
 export async function resolveGuest(guest: unknown, options: GuestOptions): Promise<ResolvedGuest> {
   const { args = [], env = {}, files = {} } = options;
-  const limits = readOptions(options.limits ?? {}, "limits", LIMIT_KEYS);
+  const limits = readLimits(options);
   const instance = resolveInstance({ ...options, limits }, resolveName(guest, options.name));
   const memoryBytes = size(options.memory ?? DEFAULTS.memory, "memory", MEMORY_MIN, MEMORY_MAX);
   const stack = limits.stack ?? Math.min(DEFAULTS.stack, Math.floor(memoryBytes / 4 / PAGE) * PAGE);
@@ -285,7 +285,7 @@ export async function resolveGuest(guest: unknown, options: GuestOptions): Promi
 /** The options of {@link InstanceOptions} checked and completed. */
 export function resolveInstance(options: InstanceOptions, name: string): ResolvedInstance {
   const { stdin = null, signal } = options;
-  const limits = readOptions<Limits>(options.limits ?? {}, "limits", LIMIT_KEYS);
+  const limits = readLimits(options);
   checkSignal(signal);
   return {
     name,
@@ -299,6 +299,10 @@ export function resolveInstance(options: InstanceOptions, name: string): Resolve
     stdin: resolveInput(stdin),
     signal,
   };
+}
+
+function readLimits({ limits = {} }: { readonly limits?: Limits }): Limits {
+  return readOptions<Limits>(limits, "limits", LIMIT_KEYS);
 }
 
 /** Refuses what a snapshot has decided already. */

@@ -442,9 +442,10 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
    *
    * @throws AmpouleError as {@link snapshot} and {@link Sandbox.create}.
    */
-  async fork(given: ForkOptions<G> = {}): Promise<Sandbox<G>> {
-    const options = readOptions<ForkOptions<G>>(given, "options", FORK_KEYS);
-    const own = readOptions<InstanceLimits>(options.limits ?? {}, "limits", INSTANCE_LIMIT_KEYS);
+  async fork(forkOptions: ForkOptions<G> = {}): Promise<Sandbox<G>> {
+    const options = readOptions<ForkOptions<G>>(forkOptions, "options", FORK_KEYS);
+    const { limits: given = {} } = options;
+    const own = readOptions<InstanceLimits>(given, "limits", INSTANCE_LIMIT_KEYS);
     const snapshot = await this.snapshot();
     try {
       const { limits, ...others } = this.#settings;
