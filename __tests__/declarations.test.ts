@@ -135,6 +135,47 @@ describeWithKvm("declarations of a real guest", () => {
     expect(compile({ "testing.d.ts": declarations, "main.ts": code })).toEqual([]);
   });
 
+  test("codes narrow errors to their classes and details", () => {
+    const right = `${HEAD}
+      import { type ErrorOf, isAmpouleError } from "ampoule";
+      declare const error: unknown;
+      if (isAmpouleError(error)) {
+        switch (error.code) {
+          case "ERR_AMPOULE_GUEST_FAULT": { const text: string = error.fault.fault; break; }
+          case "ERR_AMPOULE_GUEST_ERROR": { const kind: string = error.kind; break; }
+          case "ERR_AMPOULE_TIMEOUT": { const ms: number = error.details.limitMs; break; }
+          case "ERR_AMPOULE_UNKNOWN_FUNCTION": { const names: readonly string[] = error.details.exports; break; }
+          default: { const message: string = error.message; }
+        }
+      }
+      if (isAmpouleError(error, "ERR_AMPOULE_GUEST_EXITED")) error.exitCode?.toFixed();
+      if (isAmpouleError(error, "ERR_AMPOULE_TIMEOUT", "ERR_AMPOULE_CPU_TIME")) {
+        const ms: number = error.details.limitMs;
+        const code: "ERR_AMPOULE_TIMEOUT" | "ERR_AMPOULE_CPU_TIME" = error.code;
+      }
+      const fault = (given: ErrorOf<"ERR_AMPOULE_GUEST_FAULT">): string => given.fault.fault;
+      const sum: Promise<number> = sandbox.invoke("add", 1, 2, { timeoutMs: 5 });
+      const now: number = sandbox.invokeSync("add", 1, 2);
+      const pooled: Promise<number> = pool.invoke("add", 1, 2);
+      await Sandbox.create<Testing>({ guest: "x", hostFunctions, stdout: "print",
+        files: { "/a": "text", "/b": { path: "x" }, "/c": new URL("file:///x"), "/d": new Uint8Array() } });
+    `;
+    expect(compile({ "testing.d.ts": declarations, "main.ts": right })).toEqual([]);
+    const wrong = [
+      'if (isAmpouleError(error) && error.code === "ERR_AMPOULE_GUEST_FAULT") error.kind;',
+      'isAmpouleError(error, "ERR_AMPOULE_NONE");',
+      'await sandbox.invoke("add", "1", 2);',
+      'await sandbox.invoke("ad", 1, 2);',
+      'await Sandbox.create<Testing>({ guest: { path: "x" }, hostFunctions });',
+      'await Sandbox.create<Testing>({ guest: "x", hostFunctions, files: { "/a": 5 } });',
+    ];
+    const head = `${HEAD} import { isAmpouleError } from "ampoule"; declare const error: unknown;`;
+    const code = [head.trim().replaceAll(/\n\s*/g, " "), ...wrong.map((line) => `{ ${line} }`)];
+    const errors = compile({ "testing.d.ts": declarations, "main.ts": code.join("\n") });
+    const failing = new Set(errors.map((each) => Number(/^main\.ts:(\d+)/.exec(each)?.[1])));
+    expect([...failing].sort((a, b) => a - b)).toEqual(wrong.map((_, index) => index + 2));
+  });
+
   const WRONG = [
     'callSync.add("1", 2);',
     "callSync.add(1);",
