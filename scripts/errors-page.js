@@ -36,6 +36,13 @@ export function errorsPage(codes) {
       "(`location`, `backtrace`), `GuestFaultError` (`fault`), `GuestExitedError` (`exitCode`,",
       "`signal`) and `LimitError` (`limit`, `option`).",
     ].join("\n"),
+    [
+      "`isAmpouleError(error)` tells them from others without ever throwing, and lets `switch (error.code)`",
+      "narrow `error` to its class and the type of its `details`; `isAmpouleError(error, code, ...)` asks for",
+      "some codes. `JSON.stringify(error)` has name, code, message and details. A structured clone, as",
+      "`postMessage` makes, keeps only the message of any error: send `error.toJSON()` and make an error of it",
+      "by `errorFromJson` on the other side.",
+    ].join("\n"),
     ...entries,
   ].join("\n\n")}\n`;
 }

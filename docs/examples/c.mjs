@@ -10,13 +10,13 @@ execFileSync("gcc", ["-static", "-O2", "-o", program, source]);
 
 const shout = await run(program, {
   args: ["loud"],
-  files: { "/etc/words": Buffer.from("quiet words\n") },
+  files: { "/etc/words": "quiet words\n" },
 });
 process.stdout.write(shout.stdout);
 
 // The same program without the file: the guest sees what it was given and nothing else.
 const failed = await run(program);
-console.log(failed.exitCode, Buffer.from(failed.stderr).toString());
+console.log(failed.exitCode, failed.errorText);
 // Prints:
 // QUIET WORDS
 // 1 arguments, the first is loud
