@@ -30,14 +30,16 @@ export interface Fault {
   readonly instruction: CodeLocation;
 }
 
-interface TimeDetails {
+/** Details of a limit on time. */
+export interface TimeLimitDetails {
   /** The limit, in milliseconds. */
   readonly limitMs: number;
   /** The option that raises it. */
   readonly option: string;
 }
 
-interface ByteDetails {
+/** Details of a limit on bytes. */
+export interface ByteLimitDetails {
   /** The limit, in bytes. */
   readonly limitBytes?: number;
   /** The option that raises it. */
@@ -97,14 +99,14 @@ export interface DetailsByCode {
     /** What it printed before it was ready, if it never was; control characters are replaced. */
     readonly output?: string;
   };
-  readonly ERR_AMPOULE_TIMEOUT: TimeDetails;
-  readonly ERR_AMPOULE_CPU_TIME: TimeDetails;
-  readonly ERR_AMPOULE_MEMORY_LIMIT: ByteDetails;
-  readonly ERR_AMPOULE_MESSAGE_TOO_LARGE: ByteDetails & {
+  readonly ERR_AMPOULE_TIMEOUT: TimeLimitDetails;
+  readonly ERR_AMPOULE_CPU_TIME: TimeLimitDetails;
+  readonly ERR_AMPOULE_MEMORY_LIMIT: ByteLimitDetails;
+  readonly ERR_AMPOULE_MESSAGE_TOO_LARGE: ByteLimitDetails & {
     /** Bytes of the message, where they are known. */
     readonly bytes?: number;
   };
-  readonly ERR_AMPOULE_OUTPUT_LIMIT: ByteDetails;
+  readonly ERR_AMPOULE_OUTPUT_LIMIT: ByteLimitDetails;
   readonly ERR_AMPOULE_HOST_CALL_LIMIT: { readonly limit: number; readonly option: string };
   readonly ERR_AMPOULE_SNAPSHOT_NOT_FOUND: {
     readonly id?: number;

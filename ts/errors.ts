@@ -169,7 +169,7 @@ export class LimitError extends AmpouleError {
 }
 
 /** The class that an error of that code has. */
-type ClassOf<Code extends ErrorCode> = Code extends "ERR_AMPOULE_GUEST_ERROR"
+export type ErrorClassOf<Code extends ErrorCode> = Code extends "ERR_AMPOULE_GUEST_ERROR"
   ? GuestError
   : Code extends "ERR_AMPOULE_GUEST_ABORT"
     ? GuestAbortError
@@ -183,7 +183,7 @@ type ClassOf<Code extends ErrorCode> = Code extends "ERR_AMPOULE_GUEST_ERROR"
 
 /** An error of that code: its class, and what its details are. Of several codes, a union. */
 export type ErrorOf<Code extends ErrorCode = ErrorCode> = {
-  readonly [Each in Code]: ClassOf<Each> & {
+  readonly [Each in Code]: ErrorClassOf<Each> & {
     readonly code: Each;
     readonly details: DetailsOf<Each>;
   };

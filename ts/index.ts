@@ -7,16 +7,19 @@ export type {
 } from "./diagnostics.js";
 export { ERROR_CODES, type ErrorCode, type ErrorEntry } from "./error-codes.js";
 export type {
+  ByteLimitDetails,
   CodeLocation,
   DetailsByCode,
   DetailsOf,
   ErrorDetails,
   Fault,
+  TimeLimitDetails,
 } from "./error-details.js";
 export { errorFromJson } from "./error-json.js";
 export {
   AmpouleError,
   type AmpouleErrorOptions,
+  type ErrorClassOf,
   type ErrorOf,
   GuestAbortError,
   GuestError,

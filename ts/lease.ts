@@ -117,7 +117,7 @@ export class LeasedSandbox<G extends GuestDeclaration = UndeclaredGuest> {
     this.#tenancy.kill();
   }
 
-  /** What `console.log` shows. */
+  /** @internal What `console.log` shows. */
   [inspect.custom](...how: Shown): string {
     const { state } = this;
     return show("LeasedSandbox", { name: this.#tenancy.name, state }, how);
@@ -175,7 +175,7 @@ export class Lease<G extends GuestDeclaration = UndeclaredGuest> {
     this.release();
   }
 
-  /** What `console.log` shows. */
+  /** @internal What `console.log` shows. */
   [inspect.custom](...how: Shown): string {
     return show("Lease", { sandbox: this.#tenancy.name, released: this.released }, how);
   }

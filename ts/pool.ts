@@ -241,7 +241,7 @@ export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
     await this.close();
   }
 
-  /** What `console.log` shows. */
+  /** @internal What `console.log` shows. */
   [inspect.custom](...how: Shown): string {
     const { size, idle, busy, queued } = this.statistics;
     return show("Pool", { name: this.name, size, idle, busy, queued }, how);

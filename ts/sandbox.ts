@@ -523,7 +523,7 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
     await this.close();
   }
 
-  /** What `console.log` shows. */
+  /** @internal What `console.log` shows. */
   [inspect.custom](...how: Shown): string {
     const { name, id, state, failure } = this;
     return show("Sandbox", { name, id, state, ...(failure && { failure: failure.code }) }, how);

@@ -164,7 +164,7 @@ export class Snapshot<G extends GuestDeclaration = UndeclaredGuest> {
     this.close();
   }
 
-  /** What `console.log` shows. */
+  /** @internal What `console.log` shows. */
   [inspect.custom](...how: Shown): string {
     const { id, memoryBytes, closed } = this;
     const name = this.#info.name;
