@@ -1,7 +1,7 @@
 import { Readable, Writable } from "node:stream";
-import { expect } from "@jest/globals";
+import { expect, test } from "@jest/globals";
 import { run } from "../ts/index.js";
-import { BUSYBOX, failureOf } from "./support/guests.js";
+import { BUSYBOX, cProgram, failureOf } from "./support/guests.js";
 import { describeWithKvm } from "./support/kvm.js";
 import { testWithProgram } from "./support/native.js";
 
@@ -35,6 +35,23 @@ describeWithKvm("run", () => {
     expect(result.exitCode).toBe(0);
     expect(length).toBe(TEXT.length);
     expect(result.stdout).toHaveLength(0);
+  });
+
+  test("a signal that meets a handler ends the program with an error that names it", async () => {
+    const program = cProgram("system-calls", "glibc");
+    const failure = await failureOf(run(program, { args: ["ends", "handled-raise"] }));
+    expect(failure).toMatchObject({
+      code: "ERR_AMPOULE_GUEST_SIGNAL",
+      details: { signal: "SIGUSR1" },
+      message: expect.stringMatching(/SIGUSR1.*handler/),
+    });
+  });
+
+  test("a program's own alarm ends it", async () => {
+    const program = cProgram("system-calls", "glibc");
+    for (const way of ["alarm-asleep", "alarm-at-work"]) {
+      expect(await run(program, { args: ["ends", way] })).toMatchObject({ signal: "SIGALRM" });
+    }
   });
 
   whenBusybox("a source of input that fails is the cause", async () => {

@@ -9,14 +9,14 @@ mod differences;
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
-use ampoule_sandbox::{Config, File, Step};
+use ampoule_sandbox::{Config, File, State, Step, Stop};
 use ampoule_testkit::{CLibrary, c_guest, kvm_is_available};
 use differences::DIFFERENCES;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use support::{program, run};
+use support::{Outcome, program, run};
 
 /// Where the program and its tree say that it lies.
 const PROGRAM: &str = "/bin/system-calls";
@@ -58,6 +58,16 @@ fn natively(executable: &Path, arguments: &[&str]) -> Option<Transcript> {
 
 #[expect(clippy::panic, reason = "test support: failing loudly is the point")]
 fn inside(executable: &Path, arguments: &[&str]) -> Transcript {
+    let outcome = driven(executable, arguments);
+    let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
+    let Step::Exited { code, .. } = outcome.step else {
+        panic!("{arguments:?}, inside: {:?}, after\n{text}", outcome.sandbox.state());
+    };
+    Transcript { text, status: code }
+}
+
+/// Runs the program in a sandbox, with the files that its native world has.
+fn driven(executable: &Path, arguments: &[&str]) -> Outcome {
     let file = |path: &str, contents: &[u8]| File { path: path.into(), contents: contents.into() };
     let large: Vec<u8> = (b'a'..=b'z').cycle().take(100_000).collect();
     let config = Config {
@@ -70,12 +80,7 @@ fn inside(executable: &Path, arguments: &[&str]) -> Transcript {
         ],
         ..program(ampoule_testkit::read(executable), PROGRAM, arguments)
     };
-    let outcome = run(&config, INPUT);
-    let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
-    let Step::Exited { code, .. } = outcome.step else {
-        panic!("{arguments:?}, inside: {:?}, after\n{text}", outcome.sandbox.state());
-    };
-    Transcript { text, status: code }
+    run(&config, INPUT)
 }
 
 /// The lines of a transcript by what stands before ` = `.
@@ -201,6 +206,34 @@ fn programs_end_as_in_linux() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Ways to get a signal for which there is a handler, and the signal's name.
+const HANDLED: &[(&str, u8, &str)] = &[
+    ("handled-raise", 10, "SIGUSR1"),
+    ("handled-kill", 15, "SIGTERM"),
+    ("handled-abort", 6, "SIGABRT"),
+    ("handled-pipe", 13, "SIGPIPE"),
+    ("handled-alarm-asleep", 14, "SIGALRM"),
+    ("handled-alarm-at-work", 14, "SIGALRM"),
+    ("handled-real-time", 40, "real-time signal 40"),
+];
+
+#[test]
+fn a_signal_with_a_handler_stops_the_guest_and_is_named() {
+    let Some(executable) = c_guest("system-calls", CLibrary::Glibc) else { return };
+    if !kvm_is_available() {
+        return;
+    }
+    for &(way, signal, name) in HANDLED {
+        let outcome = driven(&executable, &["ends", way]);
+        assert_eq!(String::from_utf8_lossy(&outcome.stdout), "", "{way} went on");
+        let stop = Stop::Signal { signal };
+        assert_eq!(outcome.sandbox.state(), &State::Poisoned(stop.clone()), "{way}");
+        let failure = stop.failure();
+        assert_eq!(failure.code, "ERR_AMPOULE_GUEST_SIGNAL");
+        assert!(failure.message.contains(name), "{}", failure.message);
+    }
+}
+
 /// The C sources of the suite.
 #[expect(clippy::unwrap_used, reason = "test support: failing loudly is the point")]
 fn sources() -> String {
@@ -230,7 +263,9 @@ fn every_family_and_every_ending_is_run() {
         names.filter(|name| !name.is_empty()).collect()
     };
     let known: Vec<_> = quoted("strcmp(name, \"");
-    let forgotten: Vec<_> = known.iter().filter(|way| !ENDINGS.contains(&way.as_str())).collect();
+    let is_run =
+        |way: &str| ENDINGS.contains(&way) || HANDLED.iter().any(|(handled, ..)| *handled == way);
+    let forgotten: Vec<_> = known.iter().filter(|way| !is_run(way)).collect();
     assert_eq!(forgotten, ["segmentation-fault"], "a fault stops a sandbox with an error");
     for family in FAMILIES {
         assert!(sources.contains(&format!("{{\"{family}\", {family}}}")), "{family}");

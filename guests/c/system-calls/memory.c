@@ -60,7 +60,6 @@ static void mapping(void)
     TELL(mmap, "fixed", "%d", CALL(mmap, area + PAGE, PAGE, RW, PRIVATE | MAP_FIXED, -1, 0) == (long)area + PAGE);
     CHECK(mmap, "fixed, what is there stays", area, PAGE, RW, PRIVATE | MAP_FIXED_NOREPLACE, -1, 0);
     CHECK(mmap, "fixed at 0", 0, PAGE, RW, PRIVATE | MAP_FIXED, -1, 0);
-    CHECK(mmap, "fixed below the first address", PAGE, PAGE, RW, PRIVATE | MAP_FIXED, -1, 0);
     CHECK(mmap, "fixed in the kernel", -2 * PAGE, PAGE, RW, PRIVATE | MAP_FIXED, -1, 0);
     CHECK(mmap, "fixed, running over", area, 1L << 62, RW, PRIVATE | MAP_FIXED, -1, 0);
     area[0] = 'a';

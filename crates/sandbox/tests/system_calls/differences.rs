@@ -14,6 +14,9 @@ pub(crate) struct Difference {
 pub(crate) const DIFFERENCES: &[Difference] = &[
     differs("changes", "chmod: through a link", "EROFS", PROC),
     differs("paths", "getcwd: after a link", "/proc/self/fd", PROC),
+    differs("memory", "madvise: MADV_FREE of a file", "0", COPIES),
+    differs("memory", "madvise: what a file shows then", "", COPIES),
+    differs("memory", "mprotect: a file that is read, to write together", "0", COPIES),
     differs(
         "pipes",
         "pipe: a hundred",
@@ -26,6 +29,8 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
 
 const PROC: &str = "`/proc/self/fd` is a part of the read-only tree, under that name only";
 const GS: &str = "no libc uses the GS base, and a guest that sets it is told that it is not kept";
+
+const COPIES: &str = "a mapped file is copied into the guest's own memory";
 
 const fn differs(
     family: &'static str,
