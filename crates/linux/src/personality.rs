@@ -158,9 +158,15 @@ impl Personality {
         }
     }
 
-    /// Adds to the time that the guest computed, in nanoseconds: what its processor clocks show.
+    /// Adds to the time that the guest computed, in nanoseconds: its processor clocks show that, and the
+    /// time for which it was [served](Self::add_served).
     pub const fn add_computed(&mut self, nanoseconds: u64) {
         self.process.computed = self.process.computed.saturating_add(nanoseconds);
+    }
+
+    /// Adds to the time for which the host worked for the guest, in nanoseconds, as a kernel does.
+    pub const fn add_served(&mut self, nanoseconds: u64) {
+        self.process.served = self.process.served.saturating_add(nanoseconds);
     }
 
     /// Appends bytes to standard input.

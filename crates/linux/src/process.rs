@@ -35,6 +35,8 @@ pub(crate) struct Process {
     persona: u64,
     /// Nanoseconds that it computed.
     pub(crate) computed: u64,
+    /// Nanoseconds for which the host worked for it: on its system calls and page faults.
+    pub(crate) served: u64,
     pub(crate) timers: [Timer; TIMERS],
     pub(crate) nice: i32,
     pub(crate) is_dumpable: bool,
@@ -50,6 +52,7 @@ impl Process {
             file_mode_mask: 0o022,
             persona: 0,
             computed: 0,
+            served: 0,
             timers: [Timer::default(); TIMERS],
             nice: 0,
             is_dumpable: true,
@@ -57,6 +60,11 @@ impl Process {
             gets_no_privileges: false,
             parent_death_signal: 0,
         }
+    }
+
+    /// Nanoseconds of processor time, of which a system call is a part, too.
+    pub(crate) const fn processor_time(&self) -> u64 {
+        self.computed.saturating_add(self.served)
     }
 
     /// Checks what comes from a description.
@@ -229,10 +237,12 @@ pub(crate) fn getrusage(
     let mut record = Record::<144>::new();
     match arguments.int(0) {
         OWN | THREAD => {
-            let used = personality.process.computed;
+            let Process { computed, served, .. } = personality.process;
             record = record
-                .set_u64(0, used / NANOSECONDS_PER_SECOND)
-                .set_u64(8, used % NANOSECONDS_PER_SECOND / 1000)
+                .set_u64(0, computed / NANOSECONDS_PER_SECOND)
+                .set_u64(8, computed % NANOSECONDS_PER_SECOND / 1000)
+                .set_u64(16, served / NANOSECONDS_PER_SECOND)
+                .set_u64(24, served % NANOSECONDS_PER_SECOND / 1000)
                 .set_u64(32, space.committed_bytes() / 1024);
         }
         CHILDREN => {}

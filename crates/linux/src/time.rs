@@ -75,9 +75,9 @@ enum Named {
     Coarse {
         real: bool,
     },
-    /// Time that the process computed.
+    /// Processor time of the process.
     Process,
-    /// Time that the thread computed, by `CLOCK_THREAD_CPUTIME_ID` or by a number of its own.
+    /// Processor time of the thread, by `CLOCK_THREAD_CPUTIME_ID` or by a number of its own.
     Thread {
         by_number: bool,
     },
@@ -125,7 +125,7 @@ impl Personality {
         match clock {
             Named::Real | Named::Coarse { real: true } => self.clock.realtime(),
             Named::Monotonic | Named::Coarse { real: false } => self.clock.monotonic(),
-            Named::Process | Named::Thread { .. } => self.process.computed,
+            Named::Process | Named::Thread { .. } => self.process.processor_time(),
         }
     }
 
@@ -245,7 +245,8 @@ pub(crate) fn times(
     arguments: &Arguments,
 ) -> Outcome {
     const TICK: u64 = NANOSECONDS_PER_SECOND / CLOCK_TICKS;
-    let used = personality.process.computed / TICK;
-    Record::<32>::new().set_u64(0, used).store_if(space, arguments.get(0))?;
+    let (user, system) = (personality.process.computed, personality.process.served);
+    let record = Record::<32>::new().set_u64(0, user / TICK).set_u64(8, system / TICK);
+    record.store_if(space, arguments.get(0))?;
     Ok(Answer::value(personality.clock.monotonic() / TICK))
 }

@@ -12,12 +12,14 @@ use ampoule_memory::AddressSpace;
 use serde::{Deserialize, Serialize};
 
 const REAL: usize = 0;
+const VIRTUAL: usize = 1;
 /// How many there are: real, virtual, profiling.
 pub(crate) const TIMERS: usize = 3;
 const SIGNALS: [u32; TIMERS] = [SIGALRM, SIGVTALRM, SIGPROF];
 const MICROSECOND: u64 = 1000;
 
-/// A timer, in nanoseconds: of the monotonic clock for the real one, else of what was computed.
+/// A timer, in nanoseconds: of the monotonic clock for the real one, of what was computed for the virtual one,
+/// and of all processor time for the profiling one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Timer {
@@ -29,7 +31,11 @@ pub(crate) struct Timer {
 
 impl Personality {
     fn timer_clock(&self, which: usize) -> u64 {
-        if which == REAL { self.clock.monotonic() } else { self.process.computed }
+        match which {
+            REAL => self.clock.monotonic(),
+            VIRTUAL => self.process.computed,
+            _ => self.process.processor_time(),
+        }
     }
 
     /// Nanoseconds until a timer is due; at least a microsecond, as long as it runs.

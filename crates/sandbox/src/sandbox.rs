@@ -73,6 +73,8 @@ pub struct Sandbox {
     tracing: Tracing,
     /// CPU time is measured although no limit asks for it.
     measures_cpu_time: bool,
+    /// When the guest was left last, to be served by the host.
+    left: Option<Instant>,
 
     /// Where [`Sandbox::rewind`] goes by default: what the sandbox was made from.
     origin: Option<Snapshot>,
@@ -252,6 +254,7 @@ impl Sandbox {
             statistics: Statistics::default(),
             tracing: Tracing::default(),
             measures_cpu_time: false,
+            left: None,
             image,
             origin: None,
             restores_after_calls: false,

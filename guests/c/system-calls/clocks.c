@@ -146,6 +146,16 @@ static void working(void)
     TELL(clock_gettime, "the thread computed", "%d", seconds(CLOCK_THREAD_CPUTIME_ID) - thread > 0.09);
     TELL(getrusage, "computed", "%d", used() - usage > 0.08);
     TELL(times, "computed", "%d", ticks() - tick > 7);
+    static char random[1 << 20];
+    struct tms before, after;
+    CALL(times, &before);
+    process = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    double start = seconds(CLOCK_MONOTONIC);
+    while (seconds(CLOCK_PROCESS_CPUTIME_ID) - process < 0.06 && seconds(CLOCK_MONOTONIC) - start < 5)
+        CALL(getrandom, random, sizeof random, 0);
+    CALL(times, &after);
+    TELL(clock_gettime, "system calls count", "%d", seconds(CLOCK_PROCESS_CPUTIME_ID) - process > 0.05);
+    TELL(times, "system calls count as the system's", "%d", after.tms_stime - before.tms_stime > 3);
     struct timespec computed = {0, 20000000};
     CHECK(clock_nanosleep, "until the past of the process's clock", CLOCK_PROCESS_CPUTIME_ID,
           TIMER_ABSTIME, &computed, 0);

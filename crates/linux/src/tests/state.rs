@@ -97,6 +97,7 @@ fn is_free(path: &str) -> bool {
         "limits",
         "Slack",
         "computed",
+        "served",
         "interval",
         "due",
         "mask",

@@ -92,10 +92,15 @@ fn waiting_is_not_computing() {
         guest.ok("clock_gettime", [clock, out]);
         assert_eq!((guest.u64_at(out), guest.u64_at(out + 8)), (1, 234_567_890));
     }
+    // What the host does for it is the system's share.
+    guest.personality.add_served(2_010_000_000);
+    guest.ok("clock_gettime", [2, out]);
+    assert_eq!((guest.u64_at(out), guest.u64_at(out + 8)), (3, 244_567_890));
     guest.ok("getrusage", [0, out]);
-    assert_eq!((guest.u64_at(out), guest.u64_at(out + 8)), (1, 234_567));
+    let parts: Vec<_> = (0..4).map(|at| guest.u64_at(out + at * 8)).collect();
+    assert_eq!(parts, [1, 234_567, 2, 10_000]);
     guest.ok("times", [out]);
-    assert_eq!(guest.u64_at(out), 123);
+    assert_eq!((guest.u64_at(out), guest.u64_at(out + 8)), (123, 201));
     // Nothing computes while it waits for that.
     assert!(matches!(guest.call("clock_nanosleep", [2, 0, duration]), Answer::Deadlock { .. }));
 }
@@ -146,7 +151,7 @@ fn timers_of_what_was_computed_ask_to_be_looked_at() {
     guest.personality.add_computed(1_000_000);
     assert_eq!(guest.personality.tick(), Some(Answer::Killed { signal: 26 }));
     start_timer(&mut guest, 2, 1000, 0);
-    guest.personality.add_computed(1_000_000);
+    guest.personality.add_served(1_000_000);
     assert_eq!(guest.call("getpid", []), Answer::Killed { signal: 27 });
 }
 

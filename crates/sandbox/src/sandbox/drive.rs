@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// take longer.
 const SHORT_SLEEP: Duration = Duration::from_millis(1);
 
+/// How late a timer of the guest's may be while it computes: no guest is kicked more often than that.
+const TIMER_SLACK: Duration = Duration::from_millis(1);
+
 /// Major type of an array (RFC 8949, section 3.1): the upper three bits of an item's first byte.
 const CBOR_ARRAY: u8 = 4;
 
@@ -62,6 +65,8 @@ impl Sandbox {
     /// Everything that a guest can ask for is done in this loop, in portions of less than a millisecond:
     /// between any two of them it looks whether the guest may go on.
     fn drive_on(&mut self) -> Result<Step, Stop> {
+        // Whatever it waited for since was no work of its own.
+        self.left = None;
         loop {
             if let Some(stop) = self.control.take_stop() {
                 return Err(stop);
@@ -143,19 +148,25 @@ impl Sandbox {
     /// Lets the guest run until its next trap.
     fn enter_guest(&mut self) -> Result<Trap, Stop> {
         let timer = self.personality.timer_due().map(Duration::from_nanos);
+        let timer = timer.map(|due| due.max(TIMER_SLACK));
         if timer.is_some() {
             self.control.arm_timer_check(timer);
         }
         let entered = Instant::now();
+        if let Some(left) = self.left.take() {
+            self.personality.add_served(nanoseconds(entered.saturating_duration_since(left)));
+        }
         let trap = self.machine.run(&self.space);
-        let elapsed = entered.elapsed();
-        self.statistics.guest_time += elapsed;
-        self.personality.add_computed(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+        let left = Instant::now();
+        let computed = left.saturating_duration_since(entered);
+        self.left = Some(left);
+        self.statistics.guest_time += computed;
+        self.personality.add_computed(nanoseconds(computed));
         if timer.is_some() {
             self.control.arm_timer_check(None);
         }
         self.statistics.exits += 1;
-        self.since_restore.time += elapsed;
+        self.since_restore.time += computed;
         self.since_restore.turns += 1;
         trap.map_err(|error| Stop::Hypervisor { message: error.to_string() })
     }
@@ -265,6 +276,7 @@ impl Sandbox {
                     return Ok(Some(Step::Preempted));
                 }
                 std::thread::sleep(duration);
+                self.left = None;
             }
         }
         Ok(None)
@@ -336,6 +348,10 @@ impl Sandbox {
             backtrace: authors_part(frames),
         })
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// CPU time of the calling thread.

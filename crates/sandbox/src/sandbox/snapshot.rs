@@ -223,6 +223,7 @@ impl Sandbox {
             statistics: Statistics::default(),
             tracing: Tracing::default(),
             measures_cpu_time: false,
+            left: None,
             origin: Some(snapshot.clone()),
             restores_after_calls: false,
             last_stop: None,
