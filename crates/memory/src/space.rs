@@ -204,6 +204,12 @@ impl AddressSpace {
         self.shape.frames.in_use() * PAGE_SIZE
     }
 
+    /// Separate ranges that are mapped, the host's included.
+    #[must_use]
+    pub fn mappings(&self) -> usize {
+        self.shape.areas.len()
+    }
+
     /// Bytes of guest memory there can be.
     #[must_use]
     pub const fn capacity_bytes(&self) -> u64 {

@@ -66,3 +66,24 @@ fn large_messages_are_given_back_when_they_were_read() {
         assert_eq!(!sandbox.message().is_empty(), stays);
     }
 }
+
+#[test]
+fn a_guest_that_makes_its_restores_dear_is_restored_elsewhere() {
+    if !kvm_is_available() {
+        return;
+    }
+    let mut sandbox = ready("hostile");
+    let plain = sandbox.snapshot().unwrap();
+    assert!(sandbox.rewinds_cheaply(Some(&plain)));
+    // What the host did in one call can be as much as many calls.
+    assert_eq!(call(&mut sandbox, "draw", &nothing(), Budget::default()), Step::Return);
+    assert!(!sandbox.rewinds_cheaply(Some(&plain)));
+    sandbox.restore(&plain).unwrap();
+    assert!(sandbox.rewinds_cheaply(Some(&plain)));
+    // What has many mappings is compared with them.
+    assert_eq!(call(&mut sandbox, "map_flood", &(2_000_u64,), Budget::default()), Step::Return);
+    let flooded = sandbox.snapshot().unwrap();
+    assert!(!sandbox.rewinds_cheaply(Some(&flooded)));
+    sandbox.restore(&plain).unwrap();
+    assert!(sandbox.rewinds_cheaply(Some(&plain)));
+}

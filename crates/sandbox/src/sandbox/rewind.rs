@@ -11,6 +11,8 @@ use std::time::Duration;
 /// Exits since the last restore, and portions of the host's work, up to which going back costs
 /// microseconds: a guest that asked for so little changed no mappings and touched little fresh memory.
 const CHEAP_TURNS: u64 = 16;
+/// The same for separate mappings, which are compared with the snapshot's one by one.
+const CHEAP_MAPPINGS: usize = 1024;
 /// The same for the time inside the guest, in which it can write to memory that it has.
 const CHEAP_TIME: Duration = Duration::from_millis(5);
 
@@ -56,6 +58,7 @@ impl Sandbox {
         let target = snapshot.or(self.origin.as_ref());
         turns <= CHEAP_TURNS
             && time <= CHEAP_TIME
+            && self.space.mappings() <= CHEAP_MAPPINGS
             && target.is_some_and(|target| self.is_view_of(target))
     }
 
