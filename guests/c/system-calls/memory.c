@@ -247,11 +247,68 @@ static void breaking(void)
     TELL(brk, "back to the start", "%d", CALL(brk, start) == (long)start);
 }
 
+/* What the pages of an area say: how many are not zero, and the sum of what stands at their starts. */
+static void tell_pages(const char *what, const char *area, long pages)
+{
+    long filled = 0, sum = 0;
+    for (long page = 0; page < pages; page++) {
+        long word;
+        memcpy(&word, area + page * PAGE, sizeof word);
+        filled += word != 0;
+        sum += word;
+    }
+    tell("pages", what, "%ld %ld", filled, sum);
+}
+
+/* So much at once, and in so many pieces, that it is done in portions inside. */
+static void large(void)
+{
+    enum { PAGES = 4096, RESERVED = MAP_NORESERVE | PRIVATE };
+    const long size = (long)PAGES * PAGE, far = 0xc000000000, farther = 0x600000000000;
+    TELL(mmap, "a far hint, as Go's", "%d", CALL(mmap, far, 4 * size, PROT_NONE, RESERVED, -1, 0) == far);
+    CHECK_OK(mmap, "a terabyte of nothing, as V8's", 0, 1L << 40, PROT_NONE, RESERVED, -1, 0);
+    CHECK(munmap, "nothing of a terabyte", farther, 1L << 40);
+    char *area = (char *)far;
+    CHECK(mprotect, "what was reserved", area, size, RW);
+    tell_pages("fresh", area, PAGES);
+    for (long page = 0; page < PAGES; page++)
+        *(long *)(area + page * PAGE) = page + 1;
+    for (long page = 0; page < PAGES; page += 2)
+        CALL(madvise, area + page * PAGE, PAGE, MADV_DONTNEED);
+    tell_pages("every second one", area, PAGES);
+    TELL(mremap, "in pieces, far away", "%d",
+         CALL(mremap, area, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, farther) == farther);
+    area = (char *)farther;
+    tell_pages("moved", area, PAGES);
+    CHECK(mprotect, "in pieces", area, size, PROT_READ);
+    tell_pages("to be read", area, PAGES);
+    CHECK(write, "where they were", opened("/dev/zero", O_WRONLY), far, 1);
+    CHECK(mprotect, "in pieces, back", area, size, RW);
+    CHECK(pread64, "over half of the pieces", opened("/dev/zero", O_RDONLY), area, size / 2, 0);
+    tell_pages("half is zero", area, PAGES);
+    /* No two neighbours alike, and a hole at the end of them. */
+    for (long page = 1; page < 512; page += 2)
+        CALL(mprotect, area + size / 2 + page * PAGE, PAGE, PROT_READ);
+    CALL(munmap, area + size / 2 + 512 * PAGE, PAGE);
+    CHECK(mprotect, "up to a hole", area + size / 2, size / 2, RW);
+    CHECK(read, "before the last hole", opened("/dev/zero", O_RDONLY), area + size / 2 + 511 * PAGE, 1);
+    CHECK(mmap, "over all of it", area, size, RW, RESERVED | MAP_FIXED, -1, 0);
+    tell_pages("renewed", area, PAGES);
+    CHECK(pread64, "the rest of a file, again and again", opened("/data/large", O_RDONLY), area, size, 5);
+    TELL(pread64, "what stands there", "%.3s %d", area + 99990, area[99995]);
+    CHECK(munmap, "all that was renewed", area, size);
+    CHECK(munmap, "the far one", far, 4 * size);
+    long last = 0x7ffffffff000 - PAGE;
+    CHECK(mmap, "behind the last page", last + PAGE, PAGE, RW, RESERVED | MAP_FIXED, -1, 0);
+    CHECK(mmap, "from the last page on", last, 2 * PAGE, RW, RESERVED | MAP_FIXED, -1, 0);
+}
+
 void memory(void)
 {
     mapping();
     unmapping();
     moving();
     advising();
+    large();
     breaking();
 }
