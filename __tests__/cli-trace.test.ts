@@ -243,20 +243,55 @@ describeWithKvm("trace", () => {
       expect(stdout).toMatch(/\n {9}[├└]─ ◆ \+\S+ .s INFO {2}deep inside\n/);
       expect(stdout).not.toContain("result:");
     }
-    // A panic unwinds: it leaves its spans as a return does, and the panic itself is an event.
+    // A panic unwinds: it closes its spans, which say so, and the panic itself is an event.
     const panicked = trace(["panics_in_spans"]);
     expect([panicked.status, panicked.stderr]).toEqual([125, expect.stringContaining("ABORT]\n")]);
-    expect(timeless(panicked.stdout).slice(1, 7)).toEqual([
+    expect(timeless(panicked.stdout).slice(1, 8)).toEqual([
       expect.stringMatching(
         /^│ {2}the guest aborted: in the third span \(testing.src.traced\.rs:\d+/,
       ),
-      "└─ first T",
-      "   └─ second number=2 T",
-      "      └─ third T",
+      "└─ ✗ first T",
+      "   │  the guest panicked",
+      "   └─ ✗ second number=2 T",
+      "      └─ ✗ third T",
       "         ├─ ◆ +T INFO  deep inside",
       "         └─ ◆ +T ERROR in the third span",
     ]);
     expect(trace(["nope"])).toMatchObject({ status: 2, stdout: "" });
+  });
+
+  test.each([80, 40, 30, 24])("no line is longer than a terminal of %i columns", (columns) => {
+    const command = [process.execPath, MAIN, "trace", "--trace=info", "--host-functions=host.mjs"];
+    const words = [...command, rustGuest("testing"), "host_in_span", "21"];
+    // The terminal that `script` makes has no size of its own.
+    const line = `stty cols ${columns} && ${words.map((word) => `'${word}'`).join(" ")}`;
+    const { stdout, status } = spawnSync("script", ["-qec", line, "/dev/null"], {
+      encoding: "utf8",
+      cwd: folder,
+      env: { ...process.env, NO_COLOR: "1" },
+    });
+    expect(status).toBe(0);
+    const lines = stdout.split(/\r?\n/);
+    expect(lines.filter((each) => [...each].length > columns)).toEqual([]);
+    const text = lines.join(" ").replaceAll(/\s+/g, " ");
+    expect(text).toContain("━ 3 guest spans, ─ 1 host function call, ◆ 3 events");
+    expect(lines.filter((each) => /[━╸╺─╴╶◆]$/.test(each)).length).toBeGreaterThan(3);
+  });
+
+  test("goes on from the span that TRACEPARENT names", () => {
+    const [traceId, spanId] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"];
+    const spansOf = (TRACEPARENT: string): readonly Span[] =>
+      JSON.parse(trace(["--json", "host_in_span", "21"], { TRACEPARENT }).stdout).spans;
+    const [call, ...others] = spansOf(`00-${traceId}-${spanId}-01`);
+    expect(call).toMatchObject({
+      traceId,
+      parentSpanId: spanId,
+      name: "ampoule.call host_in_span",
+    });
+    expect(new Set(others.map((each) => each.traceId))).toEqual(new Set([traceId]));
+    for (const malformed of ["", `00-${traceId}-${spanId}`, `00-${"0".repeat(32)}-${spanId}-01`]) {
+      expect(spansOf(malformed)[0]).toMatchObject({ parentSpanId: null });
+    }
   });
 
   test("what a guest writes gives no commands to the terminal", () => {
@@ -392,6 +427,28 @@ describeWithKvm("trace", () => {
       );
       expect(arrived.map(({ status }) => status.code)).toEqual([2, 2, 2, 2]);
       expect(arrived[0]?.resource).toEqual({ "service.name": "renderer" });
+
+      const OTEL_RESOURCE_ATTRIBUTES = "team=a%2Cb, service.name=listed";
+      const resources = [
+        [{ OTEL_RESOURCE_ATTRIBUTES }, { team: "a,b", "service.name": "listed" }],
+        [
+          { OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME: "" },
+          { team: "a,b", "service.name": "listed" },
+        ],
+        [
+          { OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME: "named" },
+          { team: "a,b", "service.name": "named" },
+        ],
+        [
+          { OTEL_RESOURCE_ATTRIBUTES: "no pair", OTEL_SERVICE_NAME: "" },
+          { "service.name": "ampoule" },
+        ],
+      ] as const;
+      for (const [environment, expected] of resources) {
+        trace([`--otlp=${url}`, "nothing"], environment);
+        const [call] = await collector.spans();
+        expect(call?.resource).toEqual(expected);
+      }
     } finally {
       await collector.close();
     }

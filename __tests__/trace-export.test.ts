@@ -176,7 +176,8 @@ describeWithKvm("spans that are exported", () => {
       "        ampoule.host fetch_number",
       "          query query.id=3",
       "ampoule.call all_values",
-      `  values ${VALUES}: a message of [1, 2], around, while formatting, panicking`,
+      // A value of its has panicked while it was written.
+      `  values ${VALUES} failed (): a message of [1, 2], around, exception, panicking`,
       "    while formatting: talking",
       "ampoule.call host_in_span error.type=ERR_AMPOULE_HOST_FUNCTION failed (host_in_span: negative)",
       "  first",

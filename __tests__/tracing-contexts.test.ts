@@ -151,7 +151,7 @@ describeWithKvm("spans beside calls", () => {
       sandbox.restoreSync(snapshot);
     });
     expect(outline(trees(spans))).toBe(
-      "user's [ampoule.create, ampoule.snapshot, ampoule.restore, ampoule.restore]",
+      "user's [ampoule.create [ampoule.start], ampoule.snapshot, ampoule.restore, ampoule.restore]",
     );
     for (const { span, attributes } of trees(spans)[0]?.children ?? []) {
       expect(span.parentSpanContext?.spanId).toBe(spanId);

@@ -89,8 +89,20 @@ describeWithKvm("the end of a call", () => {
       code: SpanStatusCode.ERROR,
       message: failure["message"],
     });
-    const events = only(spans, "third").span.events.map((event) => event.name);
-    expect(events).toEqual(["deep inside", "in the third span"]);
+    const { events } = only(spans, "third").span;
+    expect(events.map((event) => event.name)).toEqual(["deep inside", "exception"]);
+    expect(events[1]?.attributes).toMatchObject({
+      "exception.type": "panic",
+      "exception.message": "in the third span",
+      "exception.stacktrace": expect.stringMatching(/^ {4}at .*panics_in_spans.*\+\d+ \(0x/m),
+      "ampoule.level": "error",
+      "code.file.path": expect.stringMatching(/traced\.rs$/),
+    });
+    for (const name of ["first", "second", "third"]) {
+      const { span, attributes } = only(spans, name);
+      expect(span.status).toEqual({ code: SpanStatusCode.ERROR, message: "the guest panicked" });
+      expect(attributes).toMatchObject({ "error.type": "panic" });
+    }
   });
 
   test("by an error of the guest's is an error of the call alone", async () => {

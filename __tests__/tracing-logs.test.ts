@@ -165,6 +165,17 @@ describeWithKvm("onLog", () => {
   });
 });
 
+/** What the guest's function `logs` writes at the default level. */
+const LOG_BODIES = [
+  "a record at ERROR",
+  "another at ERROR",
+  "a record at WARN",
+  "another at WARN",
+  "a record at INFO",
+  "another at INFO",
+  "with values",
+];
+
 describeWithKvm("the OpenTelemetry logs API", () => {
   test("gets log records, in the context of the guest's span", async () => {
     const sandbox = await testing({ name: "logger" });
@@ -174,15 +185,7 @@ describeWithKvm("the OpenTelemetry logs API", () => {
     const { span } = only(spans, "logging");
     expect(span.events).toEqual([]);
     const found = records.getFinishedLogRecords();
-    expect(found.map(({ body }) => body)).toEqual([
-      "a record at ERROR",
-      "another at ERROR",
-      "a record at WARN",
-      "another at WARN",
-      "a record at INFO",
-      "another at INFO",
-      "with values",
-    ]);
+    expect(found.map(({ body }) => body)).toEqual(LOG_BODIES);
     for (const { spanContext, hrTime, instrumentationScope } of found) {
       expect(spanContext).toMatchObject(span.spanContext());
       expect(nanoseconds(hrTime)).toBeGreaterThanOrEqual(startOf(span));
@@ -215,13 +218,28 @@ describeWithKvm("the OpenTelemetry logs API", () => {
     expect(records.getFinishedLogRecords()).toHaveLength(8);
   });
 
-  test("is no reason to trace what is not sampled", async () => {
+  test("gets the records of calls that are not sampled, in their place in the trace", async () => {
     const sandbox = await testing();
     const { AlwaysOffSampler } = await import("@opentelemetry/sdk-trace-node");
-    collectSpans({ sampler: new AlwaysOffSampler() });
-    collectLogs();
-    sync(sandbox, "logs")();
-    expect(sandbox.statistics.traceBytes).toBe(0);
+    const spans = collectSpans({ sampler: new AlwaysOffSampler() });
+    const records = collectLogs();
+    for (const call of [sync, async]) {
+      records.reset();
+      const { spanId, traceId } = await inSpan("user's", () => call(sandbox, "logs")());
+      const found = records.getFinishedLogRecords();
+      expect(found.map(({ body }) => body)).toEqual(LOG_BODIES);
+      for (const { spanContext } of found) {
+        expect(spanContext).toMatchObject({ traceId, traceFlags: 0 });
+        expect(spanContext?.spanId).not.toBe(spanId);
+      }
+    }
+    expect(spans.getFinishedSpans()).toEqual([]);
+    // Events of `tracing` are parts of spans, which are not there.
+    records.reset();
+    sync(sandbox, "nested")(3);
+    expect(records.getFinishedLogRecords()).toEqual([]);
+    sync(sandbox, "logs")({ trace: "off" });
+    expect(records.getFinishedLogRecords()).toEqual([]);
   });
 
   test("is replaced by events of spans where it is not there", async () => {

@@ -90,7 +90,7 @@ describeWithKvm("metrics", () => {
     const sandbox = await testing();
     const collect = measure();
     sync(sandbox, "spin")(20);
-    const [point] = (await collect("ampoule.guest.cpu_time")) as readonly DataPoint<Histogram>[];
+    const [point] = (await collect("ampoule.guest.cpu.time")) as readonly DataPoint<Histogram>[];
     expect(point?.value).toMatchObject({ count: 1 });
     expect(point?.value.sum).toBeGreaterThan(0);
     expect(sandbox.statistics.cpuTimeMs / 1000).toBeCloseTo(point?.value.sum ?? 0, 9);

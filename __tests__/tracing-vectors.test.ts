@@ -45,14 +45,18 @@ function expected(entries: readonly Entry[]): Expected[] {
     const [kind, first, second, third] = entry;
     if (kind === 0) sites.set(first, entry);
     else if (kind === 1) {
-      const [, , name] = sites.get(third) as Entry;
+      const [, , ofSite] = sites.get(third) as Entry;
+      const [, renamed] = (entry[7] ?? []) as readonly unknown[];
+      const name = renamed ?? ofSite;
       const parent = (spans.get(second) ?? call).name;
       spans.set(first, { name, parent, attributes: { ...(entry[6] as Fields) }, events: [] });
     } else if (kind === 2) Object.assign(spans.get(first)?.attributes ?? {}, second);
     else if (kind === 3 && entry[4] === 1) {
       Object.assign(spans.get(first)?.attributes ?? {}, { "ampoule.unclosed": true });
+    } else if (kind === 3 && entry[4] === 3) {
+      Object.assign(spans.get(first)?.attributes ?? {}, { "error.type": "panic" });
     } else if (kind === 4) {
-      const { message } = entry[5] as Fields;
+      const { message = sites.get(second)?.[2] } = entry[5] as Fields;
       (spans.get(first) ?? call).events.push(String(message).slice(0, 20));
     }
   }

@@ -21,8 +21,8 @@ export interface GuestLog {
   readonly file: string | null;
   /** The line in it, `null` if unknown. */
   readonly line: number | null;
-  /** The function that the sandbox was called with. */
-  readonly function: string;
+  /** The function that the sandbox was called with; `null` while the guest initialises. */
+  readonly function: string | null;
   /** The sandbox's name. */
   readonly sandbox: string;
   /** The span it happened in, if the call is recorded by an OpenTelemetry SDK, else `null`. */

@@ -17,6 +17,7 @@ import { type PooledSandbox, PoolSource } from "./internal/pool-sandbox.js";
 import { Tenancy } from "./internal/pool-tenancy.js";
 import { type Shown, show } from "./internal/show.js";
 import { findExport, makeTable, rejects } from "./internal/tables.js";
+import { meterPool } from "./internal/telemetry/metrics.js";
 import { type Lease, makeLease } from "./lease.js";
 import type { CreateOptions } from "./sandbox.js";
 
@@ -126,6 +127,7 @@ export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
   readonly #members: Members<PooledSandbox>;
   readonly #calls: PoolCalls;
   readonly #tables: LazyTables;
+  readonly #unmeter: () => void;
   #leases = 0;
 
   /** @internal Use {@link Pool.create}. */
@@ -146,6 +148,7 @@ export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
     this.#members = members;
     this.#calls = calls;
     this.#tables = new LazyTables(exports);
+    this.#unmeter = meterPool(source.name, members);
   }
 
   /**
@@ -233,6 +236,7 @@ export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
       throw invalid("force", `must be a boolean, got ${describeType(force)}`);
     }
     await this.#members.close(force);
+    this.#unmeter();
     this.#source.close();
   }
 

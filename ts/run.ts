@@ -1,8 +1,9 @@
 import { AmpouleError } from "./errors.js";
 import { readOptions } from "./internal/checks.js";
-import { makeDriver, unlessAborted } from "./internal/create.js";
+import { makeDriver, type Surroundings, unlessAborted } from "./internal/create.js";
 import { Capture, openSink, type Sink } from "./internal/outputs.js";
 import { Printer } from "./internal/print.js";
+import { recordedRun } from "./internal/telemetry/runs.js";
 import { UNTRACED } from "./internal/telemetry/sandbox.js";
 import {
   checkName,
@@ -11,6 +12,7 @@ import {
   type GuestOptions,
   nameOfGuest,
   type OutputOption,
+  type ResolvedGuest,
   resolveGuest,
 } from "./options.js";
 import { type SandboxStatistics, statisticsOf } from "./statistics.js";
@@ -89,6 +91,14 @@ export async function run(
     telemetry: UNTRACED,
   };
   const guest = await unlessAborted(resolveGuest(executable, options), options.signal, "run");
+  return recordedRun(guest.name, () => runGuest(guest, surroundings, captures));
+}
+
+async function runGuest(
+  guest: ResolvedGuest,
+  surroundings: Surroundings,
+  captures: { readonly stdout: Capture; readonly stderr: Capture },
+): Promise<RunResult> {
   const driver = makeDriver(guest, false, surroundings);
   try {
     const ending = await driver.start({

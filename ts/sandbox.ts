@@ -259,15 +259,18 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
     driver.telemetry.madeBy(operation?.ids);
     const { times, signal } = instance;
     try {
-      const parsed = await driver.start({
-        what: `guest ${JSON.stringify(instance.name)}`,
-        times,
-        signal,
-        finish: (ending) => {
-          if (ending.kind === "exited") throw exited(ending.code, ending.signal, "too early");
-          return interfaceOf(native().interfaceJson(driver.handle));
+      const parsed = await driver.start(
+        {
+          what: `guest ${JSON.stringify(instance.name)}`,
+          times,
+          signal,
+          finish: (ending) => {
+            if (ending.kind === "exited") throw exited(ending.code, ending.signal, "too early");
+            return interfaceOf(native().interfaceJson(driver.handle));
+          },
         },
-      });
+        operation?.span,
+      );
       driver.imports = functions.bind(parsed.typed, instance.name);
       printer.release();
       const { stdout, stderr, restore, limits, trace, onLog } = options;

@@ -25,8 +25,9 @@ pub fn check(input: &[u8]) {
     assembler.begin_call(timeline, false);
     let (first, second) = bytes.split_at(bytes.len() * usize::from(cut) / 256);
     assembler.absorb(first, at(END / 2));
-    assembler.host_call(1, at(END / 2));
-    assembler.host_return(at(END / 2 + 1));
+    assembler.host_call(1, 0, at(END / 2));
+    assembler.host_answered(END / 2 + 1);
+    assembler.host_return(at(END / 2 + 2), false);
     assembler.absorb(second, at(END));
     let ending = if cut % 2 == 0 { Ending::Returned } else { Ending::Stopped };
     assembler.end_call(at(END), ending);
@@ -52,7 +53,8 @@ fn check_spans(entries: &[Entry], live_spans: usize) {
                 assert!(span > seen && (parent == 0 || open.contains(&parent)));
                 seen = span;
                 open.push(span);
-                assert!(open.len() <= live_spans);
+                // One that has ended already takes no place.
+                assert!(open.len() <= live_spans + 1);
             }
             Entry::Close { span, at, .. } => {
                 moment(at);
@@ -60,11 +62,12 @@ fn check_spans(entries: &[Entry], live_spans: usize) {
                 open.remove(place.expect("only what is open is closed"));
             }
             Entry::Edit { span, .. } => assert!(open.contains(&span)),
-            Entry::Event { span, at, .. } | Entry::HostCall { span, at } => {
+            Entry::Link { span, to } => assert!(open.contains(&span) && to > 0 && to <= seen),
+            Entry::Event { span, at, .. } | Entry::HostCall { span, at, .. } => {
                 moment(at);
                 assert!(span == 0 || open.contains(&span));
             }
-            Entry::HostReturn { at } => moment(at),
+            Entry::HostReturn { at, .. } | Entry::Start { at } => moment(at),
             Entry::Callsite(_) | Entry::Counts(_) => {}
         }
     }
@@ -122,8 +125,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
         },
         Record::Event { span: 2, callsite: 1, tsc: 4000, fields: fields.clone(), truncated: false },
         Record::EditSpan { id: 2, fields, truncated: false },
-        Record::CloseSpan { id: 2, tsc: 5000 },
-        Record::CloseSpan { id: 1, tsc: 6000 },
+        Record::LinkSpan { id: 2, from: 3 },
+        Record::CloseSpan { id: 2, tsc: 5000, unwinding: true },
+        Record::LinkSpan { id: 1, from: 2 },
+        Record::CloseSpan { id: 1, tsc: 6000, unwinding: false },
     ];
     let mut encoder = Encoder::default();
     let mut encode = |record: &Record<'_>| {

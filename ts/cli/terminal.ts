@@ -1,6 +1,7 @@
 /** Text for a terminal: what a guest wrote made harmless, how wide it is, and colours. */
 import type { WriteStream } from "node:tty";
 import { styleText } from "node:util";
+import { startOf } from "../internal/telemetry/texts.js";
 
 export { harmless, onOneLine } from "../internal/text.js";
 
@@ -24,7 +25,7 @@ export function widthOf(text: string): number {
 }
 
 /** As much of the start of `text` as fits into `width` columns. */
-function startOf(text: string, width: number): string {
+function fitting(text: string, width: number): string {
   let end = 0;
   let used = 0;
   for (const { segment, index } of graphemes.segment(text)) {
@@ -37,14 +38,14 @@ function startOf(text: string, width: number): string {
 
 /** More than any text of `width` columns has, so that a guest's megabytes are not measured. */
 function atMost(text: string, width: number): string {
-  return text.slice(0, 16 * (width + 1));
+  return startOf(text, 16 * (width + 1));
 }
 
 /** `text`, with an ellipsis for what does not fit into `width` columns. */
 export function cut(text: string, width: number): string {
   const start = atMost(text, width);
   if (start.length === text.length && widthOf(text) <= width) return text;
-  return width < 1 ? "" : `${startOf(start, width - 1).trimEnd()}…`;
+  return width < 1 ? "" : `${fitting(start, width - 1).trimEnd()}…`;
 }
 
 /** `text` in lines of `width` columns, at spaces where it can be; the last one is cut. */
@@ -52,11 +53,11 @@ export function wrap(text: string, width: number, linesMax: number): string[] {
   const lines: string[] = [];
   let rest = atMost(text, width * linesMax);
   while (lines.length < linesMax - 1 && widthOf(rest) > width) {
-    const fitting = startOf(rest, width);
+    const start = fitting(rest, width);
     // A character that is wider than the line would stand there for ever.
-    if (fitting === "") break;
-    const space = rest[fitting.length] === " " ? fitting.length : fitting.lastIndexOf(" ");
-    const end = space > width / 2 ? space : fitting.length;
+    if (start === "") break;
+    const space = rest[start.length] === " " ? start.length : start.lastIndexOf(" ");
+    const end = space > width / 2 ? space : start.length;
     lines.push(rest.slice(0, end).trimEnd());
     rest = rest.slice(end).trimStart();
   }
@@ -116,7 +117,8 @@ export function painter(stream: WriteStream, env: NodeJS.ProcessEnv = process.en
   return (style, text) => styleText(style, text, { validateStream: false });
 }
 
-const COLUMNS = { min: 40, default: 80 };
+/** Below the least, a waterfall has no room for bars, and lines are left to the terminal. */
+const COLUMNS = { min: 24, default: 80 };
 
 /** The width to write for: the terminal's, 80 if it is none. */
 export function columnsOf(stream: WriteStream): number {

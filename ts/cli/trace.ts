@@ -17,6 +17,7 @@ import { errorExitCode } from "./exit-codes.js";
 import { plainError, print, printError, printJson } from "./output.js";
 import { columnsOf, harmless, painter } from "./terminal.js";
 import { chromeTrace } from "./trace/chrome.js";
+import { remoteParent } from "./trace/environment.js";
 import { plainSpans } from "./trace/json.js";
 import { openExport } from "./trace/otlp.js";
 import { Recorder } from "./trace/recorder.js";
@@ -97,7 +98,7 @@ async function record(
   name: string,
   args: readonly string[],
 ): Promise<{ outcome: Outcome; spans: RecordedSpan[] }> {
-  const recorder = new Recorder();
+  const recorder = new Recorder(remoteParent(process.env));
   const interrupt = (): void => sandbox.kill();
   process.once("SIGINT", interrupt);
   useSpanSource(recorder);

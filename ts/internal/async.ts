@@ -11,7 +11,7 @@ import { staging } from "./staging.js";
 import { adopt, forget, isThenable } from "./thenable.js";
 
 /** The longest time that a timer of Node.js can be set for. */
-const TIMER_MAX = 2 ** 31 - 1;
+export const TIMER_MAX = 2 ** 31 - 1;
 
 /** Whose runs are answered. */
 export interface Resumable {
@@ -116,7 +116,9 @@ export class AsyncHost {
       this.#driver.resume(run, [Resumption.hostError, length]);
     };
     const answer = (result: unknown): void => {
-      this.#driver.resume(run, answerWith(target, result, this.#driver.messageBytes, remember));
+      const answered = answerWith(target, result, this.#driver.messageBytes, remember);
+      run.recording?.endHost();
+      this.#driver.resume(run, answered);
     };
     let call: { result: unknown; leave: () => void };
     const turn = run.turn;

@@ -42,7 +42,7 @@ export class Import {
   call(values: unknown[], recording: CallTrace | undefined): unknown {
     return recording === undefined
       ? this.#announced(values)
-      : recording.inHost(() => this.#announced(values));
+      : recording.inHost(this.name, () => this.#announced(values));
   }
 
   #announced(values: unknown[]): unknown {

@@ -177,8 +177,9 @@ export interface Native {
   /** A number above 0 for directives that have been checked. */
   traceDirectives(text: string): number;
   /**
-   * Makes the guest trace during the next call in this sandbox, also if that is refused. `traceparent`
-   * is W3C's, or empty. The offset turns monotonic time into wall time.
+   * Makes the guest trace during the next call in this sandbox, or its start, also if that is refused.
+   * `traceparent` is W3C's, or empty. Directives 0: the guest knows that, and traces nothing. The offset
+   * turns monotonic time into wall time.
    */
   traceNext(
     handle: number,
@@ -187,8 +188,15 @@ export interface Native {
     offsetSeconds: number,
     offsetNanoseconds: number,
   ): void;
-  /** What a traced call has brought since the last time, as JSON; see `telemetry/records.ts`. */
-  takeTrace(handle: number): string;
+  /**
+   * The first `count` records that a traced call has brought since the last time, or fewer of many bytes,
+   * as JSON; see `telemetry/records.ts`.
+   */
+  takeTrace(handle: number, count: number): string;
+  /** Gives up what `takeTrace` would bring, but for callsites, and counts it as dropped. */
+  dropTrace(handle: number): void;
+  /** Whether times of guests are exact on this processor. */
+  clockIsInvariant(): boolean;
   /** Whether CPU time is measured also for calls without a limit for it, from the next call on. */
   measureCpuTime(handle: number, measures: boolean): void;
   probe(): HypervisorReport;

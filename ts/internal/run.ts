@@ -47,6 +47,8 @@ export interface Run extends Request<unknown> {
   killed: AmpouleError | undefined;
   /** Whether the guest is done, and only what it wrote last is waited for. */
   isOver: boolean;
+  /** It has ended; what the guest has told of it is being handed over. */
+  hasEnded: boolean;
   /** Counts the times the host was waited for; a late answer has an old number. */
   turn: number;
 }

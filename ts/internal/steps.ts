@@ -5,7 +5,7 @@
  */
 import type { AmpouleError } from "../errors.js";
 import type { SandboxState } from "../state.js";
-import { AsyncHost } from "./async.js";
+import { AsyncHost, TIMER_MAX } from "./async.js";
 import type { SyncCallee } from "./callee.js";
 import { captureContext } from "./context.js";
 import { endingOf, endsCall, needsHost } from "./endings.js";
@@ -42,11 +42,18 @@ import { onAbort } from "./signals.js";
 import { staging } from "./staging.js";
 import { type SyncCall, SyncHost } from "./sync.js";
 import { SandboxTelemetry, type TelemetrySettings } from "./telemetry/sandbox.js";
+import type { SpanHandle } from "./telemetry/spans.js";
 
 /** The driver of a sandbox of this thread with which something asynchronous is going on. */
 export function driverOf(handle: number): Driver | undefined {
   const target = targetOf(handle);
   return target instanceof Driver ? target : undefined;
+}
+
+/** Tells whoever waits for `run`, once. */
+function deliver(run: Run, error: unknown, value: unknown): void {
+  if (error === undefined) run.resolve(value as never);
+  else run.reject(error);
 }
 
 function poisonedBy(name: string, why: AmpouleError): AmpouleError {
@@ -112,6 +119,7 @@ export class Driver implements SyncCallee {
       options.name,
       options.telemetry,
       options.restoresAfterCalls,
+      () => this.imports,
     );
   }
 
@@ -139,10 +147,13 @@ export class Driver implements SyncCallee {
     return this.#run === undefined && !this.#runningSync;
   }
 
-  /** Makes the VM and starts the guest. */
-  start<T>(request: Request<T>): Promise<T> {
+  /** Makes the VM and starts the guest, which is recorded below the span `around`. */
+  start<T>(request: Request<T>, around?: SpanHandle): Promise<T> {
     const { timeoutMs, cpuTimeMs } = request.times;
-    return this.#enqueue(request, () => native().startAsync(this.handle, timeoutMs, cpuTimeMs));
+    return this.#enqueue(request, (run) => {
+      run.recording = this.telemetry.beginStart(around, run.inContext);
+      return native().startAsync(this.handle, timeoutMs, cpuTimeMs);
+    });
   }
 
   /**
@@ -245,6 +256,7 @@ export class Driver implements SyncCallee {
         verdict: undefined,
         killed: undefined,
         isOver: false,
+        hasEnded: false,
         turn: 0,
       };
       this.#queue.push(run);
@@ -280,7 +292,7 @@ export class Driver implements SyncCallee {
       return;
     }
     const run = this.#run;
-    if (run === undefined) return;
+    if (run === undefined || run.hasEnded) return;
     try {
       this.#advance(run, step, kind);
     } catch (problem) {
@@ -302,21 +314,28 @@ export class Driver implements SyncCallee {
     if (kind === Step.hostCall) {
       const target = this.imports[stepFunction(step)];
       const values = target?.arguments(length) ?? "there is no such host function";
-      run.recording?.absorb(target?.name);
-      this.#async.afterOutput(run, step, () => this.#async.hostCall(run, target, values));
-      return;
-    }
-    if (!needsHost(kind)) {
+      this.#afterRecords(run, step, () => this.#async.hostCall(run, target, values));
+    } else if (!needsHost(kind)) {
       this.#end(run, step);
-      return;
-    }
-    run.recording?.absorb();
-    if (kind === Step.output) {
-      this.#async.afterOutput(run, step, () => this.resume(run, [Resumption.continue, 0]));
+    } else if (kind === Step.output) {
+      this.#afterRecords(run, step, () => this.resume(run, [Resumption.continue, 0]));
     } else if (kind === Step.input) {
-      this.#async.afterOutput(run, step, () => this.#async.provideInput(run));
+      this.#afterRecords(run, step, () => this.#async.provideInput(run));
     } else {
-      this.#async.afterOutput(run, step, () => this.#async.sleep(run, length));
+      this.#afterRecords(run, step, () => this.#async.sleep(run, length));
+    }
+  }
+
+  /** Hands on what the guest has recorded and written, and then goes on with `next`. */
+  #afterRecords(run: Run, step: number, next: () => void): void {
+    const goOn = (): void => this.#async.afterOutput(run, step, next);
+    const rest = run.recording?.absorb();
+    if (rest === undefined) goOn();
+    else {
+      const turn = ++run.turn;
+      rest.then(() => {
+        if (this.isCurrent(run, turn)) goOn();
+      });
     }
   }
 
@@ -372,7 +391,7 @@ export class Driver implements SyncCallee {
 
   /** Ends the run in progress with `verdict`; the native side reports when the guest has stopped. */
   #interrupt(run: Run, reason: number, verdict: AmpouleError): void {
-    if (run.verdict !== undefined) return;
+    if (run.verdict !== undefined || run.hasEnded) return;
     run.verdict = verdict;
     if (run.isOver) this.#settle(run, verdict, undefined);
     else native().kill(this.handle, reason);
@@ -397,7 +416,7 @@ export class Driver implements SyncCallee {
     const error = sandboxError(this.name, "ERR_AMPOULE_KILLED", "was killed");
     native().kill(this.handle, StopReason.killed);
     const run = this.#run;
-    if (run !== undefined) {
+    if (run !== undefined && !run.hasEnded) {
       run.verdict ??= error;
       run.killed ??= error;
       this.#queue.rejectAll(() => poisonedBy(this.name, error));
@@ -477,18 +496,38 @@ export class Driver implements SyncCallee {
 
   /** Ends `run` with `error`, or with `value` if there is none. */
   #settle(run: Run, error: unknown, value: unknown): void {
+    if (run.hasEnded) return;
+    run.stopListening();
+    run.hasEnded = true;
     // While the sandbox still counts as running: code of the user's runs in there.
-    run.recording?.end(error);
+    const rest = run.recording?.end(error);
+    if (rest === undefined) {
+      this.#leave(run);
+      deliver(run, error, value);
+      this.#next();
+      return;
+    }
+    // A long trace holds up neither a failure nor, behind its own deadline, a result.
+    const left = run.times.timeoutMs - (run.recording?.seconds ?? 0) * 1000;
+    if (error !== undefined || left <= 0) deliver(run, error, value);
+    const deadline =
+      left < TIMER_MAX ? setTimeout(() => deliver(run, error, value), left) : undefined;
+    rest.then(() => {
+      clearTimeout(deadline);
+      this.#leave(run);
+      deliver(run, error, value);
+      this.#next();
+    });
+  }
+
+  /** Nothing of `run` is going on any more. */
+  #leave(run: Run): void {
     if (run.killed !== undefined && this.state === "running") this.#poison(run.killed);
     leave(this.handle);
     this.#async.end();
     this.#run = undefined;
     if (this.state === "running" || this.state === "starting") this.state = "ready";
     if (this.state === "closed") this.#release();
-    run.stopListening();
-    if (error === undefined) run.resolve(value as never);
-    else run.reject(error);
-    this.#next();
   }
 
   // Calls on this thread

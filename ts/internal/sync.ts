@@ -61,7 +61,7 @@ export class SyncHost {
     }
     const target = imports[stepFunction(step)];
     const values = target?.arguments(stepLength(step)) ?? "there is no such host function";
-    call.recording?.absorb(target?.name);
+    call.recording?.absorb();
     this.drain(step);
     if (target === undefined || typeof values === "string") {
       call.recording?.failHost(thrown(values));
@@ -77,7 +77,9 @@ export class SyncHost {
         forget(result);
         throw asyncMistake(`host function ${target.name}`);
       }
-      return answerWith(target, result, messageBytes, fail);
+      const answer = answerWith(target, result, messageBytes, fail);
+      call.recording?.endHost();
+      return answer;
     } catch (error) {
       const failure = thrown(error);
       fail(failure);

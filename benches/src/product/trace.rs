@@ -31,7 +31,7 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
     let add = guest.prepare("add", &(20, 22))?;
     let traced = guest.prepare("traced", &(20, 22))?;
     let trace = CallTrace {
-        directives: Arc::new(Directives::parse("info")?),
+        directives: Some(Arc::new(Directives::parse("info")?)),
         context: TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 },
         wall_offset: wall_offset(),
     };
@@ -77,6 +77,6 @@ fn run(sandbox: &mut Sandbox, call: &Call, trace: &CallTrace) -> Result<()> {
     let budget = Budget::default();
     sandbox.begin_traced_call(call.function, &call.arguments, budget, Some(trace))?;
     ensure!(sandbox.run() == Step::Return, "the call did not return");
-    black_box(sandbox.take_trace_json());
+    black_box(sandbox.take_trace_json(512, usize::MAX));
     Ok(())
 }

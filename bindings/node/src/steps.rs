@@ -52,7 +52,9 @@ fn number(kind: u32, length: usize) -> f64 {
 #[napi]
 pub fn start_async(handle: i64, timeout_ms: f64, cpu_time_ms: f64) -> Result<bool> {
     let entry = entry(handle)?;
-    Ok(accepted(&entry, entry.driven.start(budget(timeout_ms, cpu_time_ms))))
+    let trace = entry.trace.take();
+    let budget = budget(timeout_ms, cpu_time_ms);
+    Ok(accepted(&entry, entry.driven.start_traced(budget, trace)))
 }
 
 /// Calls an export with the staged arguments on a runner. `false`: refused, `stopped` says why.

@@ -44,8 +44,9 @@ pub fn trace_directives(text: String) -> Result<u32> {
     u32::try_from(at + 1).map_err(|_| Error::from_reason("too many directives"))
 }
 
-/// Traces the next call of the sandbox, also one that is refused: by directives with a number, within the
-/// span that `traceparent` names (empty: none). The offset is that of `wallOffset`.
+/// Traces the next call of the sandbox, or its start, also one that is refused: by directives with a number,
+/// within the span that `traceparent` names (empty: none). Number 0: nothing is traced, and the guest knows
+/// that span alone. The offset is that of `wallOffset`.
 #[napi]
 pub fn trace_next(
     handle: i64,
@@ -54,13 +55,14 @@ pub fn trace_next(
     offset_seconds: f64,
     offset_nanoseconds: f64,
 ) -> Result<()> {
-    let directives = {
-        let kept = DIRECTIVES.lock();
-        let at = usize::try_from(directives).ok().and_then(|number| number.checked_sub(1));
-        at.and_then(|at| kept.get(at).cloned())
+    let at = usize::try_from(directives).ok().and_then(|number| number.checked_sub(1));
+    let directives = match at {
+        None => None,
+        Some(at) => {
+            let found = DIRECTIVES.lock().get(at).cloned();
+            Some(found.ok_or_else(|| Error::from_reason("there are no such directives"))?)
+        }
     };
-    let directives =
-        directives.ok_or_else(|| Error::from_reason("there are no such directives"))?;
     let context = if traceparent.is_empty() {
         TraceContext::default()
     } else {
@@ -78,11 +80,31 @@ const fn whole(value: f64) -> i128 {
     value as i128
 }
 
-/// What has happened in the traced call since the last time, as JSON; `ts/internal/telemetry` reads it.
+/// Bytes of JSON behind which a slice ends.
+const SLICE_BYTES: usize = 128 << 10;
+
+/// The first `count` things that have happened in the traced call since the last time, as JSON, or fewer of
+/// many bytes; `ts/internal/telemetry` reads it.
 #[napi]
-pub fn take_trace(handle: i64) -> Result<String> {
-    let taken = entry(handle)?.driven.inspect(Sandbox::take_trace_json);
+pub fn take_trace(handle: i64, count: u32) -> Result<String> {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let take = |sandbox: &mut Sandbox| sandbox.take_trace_json(count, SLICE_BYTES);
+    let taken = entry(handle)?.driven.inspect(take);
     Ok(taken.unwrap_or_else(|| "[]".to_owned()))
+}
+
+/// Gives up what `takeTrace` would bring, but for callsites, and counts it as dropped.
+#[napi]
+pub fn drop_trace(handle: i64) -> Result<()> {
+    entry(handle)?.driven.inspect(Sandbox::drop_trace);
+    Ok(())
+}
+
+/// Whether times of guests are exact on this processor.
+#[napi]
+#[must_use]
+pub fn clock_is_invariant() -> bool {
+    ampoule_sandbox::clock_is_invariant()
 }
 
 /// Whether CPU time inside the guest is counted although no limit asks for it.

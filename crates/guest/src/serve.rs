@@ -76,14 +76,14 @@ pub fn run<T: InitOutcome>(init: impl FnOnce() -> T, build_id: &str) -> ExitCode
     runtime::keep_memory();
     std::panic::set_hook(Box::new(record_panic));
 
+    trace::start_begins(channel);
     let registry = guarded(channel, || -> Result<Registry, String> {
         init().into_result().map_err(|error| format!("initialisation failed: {error}"))?;
         Registry::collect()
     });
     let registry = registry.unwrap_or_else(|message| abort(channel, message));
     let interface = guarded(channel, || registry.interface(build_id).encode());
-    // Behind the init function, which may have made another subscriber or logger the default.
-    trace::install(channel);
+    trace::start_ends();
     serve(channel, &registry, &interface)
 }
 

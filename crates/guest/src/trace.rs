@@ -5,7 +5,8 @@
 //! level and targets for each call; where it wants nothing, a span costs a load and a branch.
 //!
 //! The SDK becomes the default subscriber and logger after the init function has run, unless that
-//! function installed others, which then stay.
+//! function installed others, which then stay. What the function itself does is told, too, until it makes a
+//! subscriber of its own; its log records are, if it calls [`install`] first.
 
 // A span or an event goes this way: `subscriber`, `logger` or `c` collects its values as `fields`, if the
 // `producer` says that they are wanted; the `recorder` gives it a number from `spans` and `callsites` and
@@ -55,15 +56,53 @@ pub fn timestamp() -> u64 {
     channel::trace::timestamp()
 }
 
-/// Takes in the guest's spans, events and log records from now on. To be called once, when the init
-/// function has run.
-pub(crate) fn install(channel: &Channel) {
+/// Makes the SDK the process's logger now, for an init function that writes log records and wants the host
+/// to get them. A logger that is there stays; one that is installed later, cannot be. Does nothing on plain
+/// Linux.
+pub fn install() {
+    #[cfg(feature = "log")]
+    if producer::with(|_| ()).is_some() {
+        logger::install();
+        logger::apply_level();
+    }
+}
+
+/// The init function is about to run: its spans and events are taken in, if the host wants them.
+pub(crate) fn start_begins(channel: &Channel) {
     let Some(area) = channel.trace() else { return };
+    begin_start(area);
+}
+
+fn begin_start(area: channel::trace::TraceArea) {
     producer::install(area);
+    if producer::with(producer::Producer::call_begins) == Some(true) {
+        #[cfg(feature = "tracing")]
+        {
+            subscriber::attach();
+            subscriber::apply_level();
+        }
+    }
+}
+
+/// It has run. From now on the guest's spans, events and log records are taken in, unless that function has
+/// made others take them in.
+pub(crate) fn start_ends() {
+    let was_on = producer::with(|producer| {
+        let was_on = producer.is_on();
+        producer.start_ends();
+        was_on
+    });
+    let Some(was_on) = was_on else { return };
     #[cfg(feature = "tracing")]
     subscriber::install();
     #[cfg(feature = "log")]
     logger::install();
+    if was_on {
+        #[cfg(feature = "tracing")]
+        subscriber::apply_level();
+        #[cfg(feature = "log")]
+        logger::apply_level();
+    }
 }
 
 thread_local! {

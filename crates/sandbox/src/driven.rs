@@ -11,8 +11,8 @@ use crate::sandbox::{Resumption, Sandbox, Snapshot, Step};
 use crate::stop::Stop;
 use crate::tracing::CallTrace;
 use parking_lot::Mutex;
-pub(crate) use slot::Source;
 use slot::{Made, Slot, phase_after, restore};
+pub(crate) use slot::{Source, Start};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -141,7 +141,7 @@ impl Driven {
         let driven = Arc::new_cyclic(|myself| Self {
             control: Control::new(),
             phase: Mutex::new(PhaseState::new()),
-            slot: Mutex::new(Slot::Unmade(Box::new(source), Budget::default())),
+            slot: Mutex::new(Slot::Unmade(Box::new(source), Start::default())),
             restores_after_calls: AtomicBool::new(false),
             on_step,
             myself: Weak::clone(myself),
@@ -174,10 +174,19 @@ impl Driven {
     /// # Errors
     /// [`CallError::State`] when that was done before.
     pub fn start(&self, within: Budget) -> Result<(), CallError> {
+        self.start_traced(within, None)
+    }
+
+    /// [`Self::start`], and what the guest tells while it initialises is followed, if it does: a sandbox that
+    /// begins as an image or a snapshot does not.
+    ///
+    /// # Errors
+    /// [`CallError::State`] when that was done before.
+    pub fn start_traced(&self, budget: Budget, trace: Option<CallTrace>) -> Result<(), CallError> {
         self.claim(Phase::Idle, false, "start")?;
         let accepted = match &mut *self.slot.lock() {
-            Slot::Unmade(_, budget) => {
-                *budget = within;
+            Slot::Unmade(_, start) => {
+                *start = Start { budget, trace };
                 Ok(())
             }
             _ => Err(CallError::State { state: "started", operation: "start again" }),
@@ -469,8 +478,8 @@ impl Driven {
     }
 
     fn advance(&self, slot: &mut Slot) -> Step {
-        if let Slot::Unmade(source, budget) = slot {
-            match ready::make(source, *budget, &self.control) {
+        if let Slot::Unmade(source, start) = slot {
+            match ready::make(source, start, &self.control) {
                 Ok((mut sandbox, initialising)) => {
                     let restores = self.restores_after_calls.load(Ordering::Relaxed);
                     sandbox.set_restores_after_calls(restores);

@@ -40,4 +40,6 @@ pub use sandbox::{Resumption, Sandbox, Snapshot, SnapshotError, State, Step};
 pub use statistics::Statistics;
 pub use stop::{AbortReport, Fault, Location, Stop};
 pub use symbols::report_of;
-pub use tracing::{CallTrace, Directives, DirectivesError, TraceContext, wall_offset};
+pub use tracing::{
+    CallTrace, Directives, DirectivesError, TraceContext, clock_is_invariant, wall_offset,
+};

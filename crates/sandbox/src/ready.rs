@@ -4,9 +4,9 @@
 //! and knows of the others as long as somebody uses them. Nothing waits for anything here: two first
 //! sandboxes of one guest initialise it twice, and the later one then shares the earlier one's memory.
 
-use crate::config::{Budget, Config, File};
+use crate::config::{Config, File};
 use crate::control::Control;
-use crate::driven::Source;
+use crate::driven::{Source, Start};
 use crate::error::Failure;
 use crate::sandbox::{Sandbox, Snapshot, SnapshotError, WeakSnapshot};
 use parking_lot::Mutex;
@@ -32,7 +32,7 @@ static CACHE: Mutex<Vec<Initialised>> = Mutex::new(Vec::new());
 /// Makes a sandbox: a ready one, or one that has begun to initialise, with what it is made of.
 pub(crate) fn make(
     source: &Source,
-    budget: Budget,
+    start: &Start,
     control: &Control,
 ) -> Result<(Sandbox, Option<Config>), Failure> {
     let (snapshot, limits) = match source {
@@ -42,7 +42,8 @@ pub(crate) fn make(
             None => {
                 let sandbox = Sandbox::create(config, control.clone());
                 let mut sandbox = sandbox.map_err(|error| error.failure())?;
-                sandbox.begin_start(budget).map_err(|error| error.failure())?;
+                let begun = sandbox.begin_traced_start(start.budget, start.trace.as_ref());
+                begun.map_err(|error| error.failure())?;
                 return Ok((sandbox, Some(config.clone())));
             }
         },

@@ -270,7 +270,21 @@ impl Sandbox {
     /// # Errors
     /// [`CallError::State`] unless the sandbox is new.
     pub fn begin_start(&mut self, budget: Budget) -> Result<(), CallError> {
+        self.begin_traced_start(budget, None)
+    }
+
+    /// [`Self::begin_start`], and what the guest tells while it initialises is followed:
+    /// [`Self::take_trace`] brings it.
+    ///
+    /// # Errors
+    /// [`CallError::State`] unless the sandbox is new.
+    pub fn begin_traced_start(
+        &mut self,
+        budget: Budget,
+        trace: Option<&CallTrace>,
+    ) -> Result<(), CallError> {
         self.expect_state(&State::New, "start")?;
+        self.begin_start_trace(trace);
         self.begin(budget);
         Ok(())
     }
@@ -323,11 +337,11 @@ impl Sandbox {
         match (&self.state, resumption) {
             (State::Waiting(Wait::HostCall), Resumption::HostReturn(result)) => {
                 self.send(HostMessage::HostReturn, 0, result, None)?;
-                self.tracing.host_return();
+                self.tracing.host_answered();
             }
             (State::Waiting(Wait::HostCall), Resumption::HostError(failure)) => {
                 self.send(HostMessage::HostError, 0, failure, None)?;
-                self.tracing.host_return();
+                self.tracing.host_answered();
             }
             (State::Waiting(Wait::Input), Resumption::Input(bytes)) => {
                 self.has_read_input = true;

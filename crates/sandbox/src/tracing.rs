@@ -51,8 +51,8 @@ pub struct TraceContext {
 /// How one call is traced.
 #[derive(Debug, Clone)]
 pub struct CallTrace {
-    /// What the host wants to hear of.
-    pub directives: Arc<Directives>,
+    /// What the host wants to hear of; `None`: nothing is followed, and the guest knows the context alone.
+    pub directives: Option<Arc<Directives>>,
     /// The span that the call belongs to, for the guest to hand on.
     pub context: TraceContext,
     /// Unix time minus the monotonic clock, in nanoseconds: the caller's idea of what time it is.
@@ -124,6 +124,12 @@ impl Directives {
     pub(crate) fn level(&self) -> u32 {
         self.level.map_or(0, |level| level as u32)
     }
+}
+
+/// Whether times of guests are as exact as the readings of the clock: the processor's counter is invariant.
+#[must_use]
+pub fn clock_is_invariant() -> bool {
+    *IS_INVARIANT
 }
 
 /// Unix time minus the monotonic clock, in nanoseconds.
@@ -239,19 +245,31 @@ impl Tracing {
         true
     }
 
-    /// The guest calls a host function in the span that it calls `current`.
-    pub(crate) fn host_call(&mut self, current: u64) {
+    /// The guest begins to initialise.
+    pub(crate) fn mark_start(&mut self) {
+        self.assembler.mark_start(now());
+    }
+
+    /// The guest calls host function number `function` in the span that it calls `current`.
+    pub(crate) fn host_call(&mut self, current: u64, function: u32) {
         if self.is_on() {
             // Taken: what ends the call while the host function runs comes later than this.
             let now = self.stopped_at.take().unwrap_or_else(now);
-            self.assembler.host_call(current, now);
+            self.assembler.host_call(current, function, now);
         }
     }
 
-    /// The host function has returned.
-    pub(crate) fn host_return(&mut self) {
+    /// The host function has returned. The guest may have to wait for a processor.
+    pub(crate) fn host_answered(&mut self) {
         if self.is_on() {
-            self.assembler.host_return(now());
+            self.assembler.host_answered(monotonic());
+        }
+    }
+
+    /// The guest is entered: if a host function has returned, it goes on now. Cost: a branch.
+    pub(crate) fn guest_entered(&mut self) {
+        if self.assembler.is_in_host_call() {
+            self.assembler.host_return(now(), false);
         }
     }
 
@@ -269,8 +287,12 @@ impl Tracing {
         self.assembler.take()
     }
 
-    pub(crate) fn take_json(&mut self) -> String {
-        self.assembler.take_json()
+    pub(crate) fn take_json(&mut self, count: usize, bytes: usize) -> String {
+        self.assembler.take_json(count, bytes)
+    }
+
+    pub(crate) fn drop_entries(&mut self) {
+        self.assembler.drop_entries();
     }
 
     /// The guest is another one from here on, or the same one at an earlier time: it will tell of its

@@ -122,7 +122,7 @@ fn every_act_ends_the_same_when_it_is_traced() {
         return;
     }
     check_every_act(Some(&CallTrace {
-        directives: Arc::new(Directives::parse("trace").unwrap()),
+        directives: Some(Arc::new(Directives::parse("trace").unwrap())),
         context: TraceContext::default(),
         wall_offset: wall_offset(),
     }));
@@ -142,12 +142,15 @@ fn check_told(act: &str, told: &[TraceEntry]) {
                 assert!(open.remove(&span), "{act}: {entry:?}");
                 at
             }
-            TraceEntry::Event { span, at, .. } | TraceEntry::HostCall { span, at } => {
+            TraceEntry::Event { span, at, .. } | TraceEntry::HostCall { span, at, .. } => {
                 assert!(span == 0 || open.contains(&span), "{act}: {entry:?}");
                 at
             }
-            TraceEntry::HostReturn { at } => at,
-            TraceEntry::Edit { .. } | TraceEntry::Callsite(_) | TraceEntry::Counts(_) => latest,
+            TraceEntry::HostReturn { at, .. } | TraceEntry::Start { at } => at,
+            TraceEntry::Edit { .. }
+            | TraceEntry::Link { .. }
+            | TraceEntry::Callsite(_)
+            | TraceEntry::Counts(_) => latest,
         };
         assert!(at >= latest, "{act}: {entry:?} after {latest}");
         latest = at;

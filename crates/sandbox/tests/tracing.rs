@@ -20,7 +20,7 @@ const NONE: [u8; 0] = [];
 
 fn trace(directives: &str) -> CallTrace {
     CallTrace {
-        directives: Arc::new(Directives::parse(directives).unwrap()),
+        directives: Some(Arc::new(Directives::parse(directives).unwrap())),
         context: TraceContext { trace_id: [0xab; 16], span_id: [0xcd; 8], flags: 1 },
         wall_offset: wall_offset(),
     }
@@ -79,7 +79,7 @@ impl Spans {
                 TraceEntry::Callsite(site) => {
                     self.names.insert(site.number, site.name.to_string());
                 }
-                TraceEntry::Open { span, parent, callsite, at, attributes } => {
+                TraceEntry::Open { span, parent, callsite, at, attributes, .. } => {
                     self.spans.push(Span {
                         number: span,
                         parent,
@@ -90,7 +90,7 @@ impl Spans {
                         closed: None,
                     });
                 }
-                TraceEntry::Edit { span, attributes } => {
+                TraceEntry::Edit { span, attributes, .. } => {
                     self.span(span).attributes.extend::<Vec<_>>(text(&attributes));
                 }
                 TraceEntry::Close { span, at, ending } => {
@@ -102,7 +102,10 @@ impl Spans {
                     self.events.push((span, message.unwrap_or_default().1));
                 }
                 problem @ TraceEntry::Counts(_) => self.problems.push(problem),
-                TraceEntry::HostCall { .. } | TraceEntry::HostReturn { .. } => {}
+                TraceEntry::HostCall { .. }
+                | TraceEntry::HostReturn { .. }
+                | TraceEntry::Link { .. }
+                | TraceEntry::Start { .. } => {}
             }
         }
     }
@@ -458,7 +461,7 @@ mod truth {
             start.wall + ticks * (end.wall - start.wall) / (end.tsc - start.tsc)
         };
         let host = entries.iter().filter_map(|entry| match entry {
-            TraceEntry::HostCall { at, .. } | TraceEntry::HostReturn { at } => {
+            TraceEntry::HostCall { at, .. } | TraceEntry::HostReturn { at, .. } => {
                 Some(i128::from(*at))
             }
             _ => None,

@@ -1,12 +1,15 @@
 //! Making spans of records: ids, parents, times, and what is wrong with them.
 
+use crate::attributes::{Described, describe};
 use crate::callsite::{CallsiteInfo, Callsites};
+use crate::closed::Closed;
 use crate::decode::{decode_record, skip};
-use crate::entry::{Attribute, AttributeValue, Counts, Entry, to_json};
+use crate::entry::{Counts, Entry};
+use crate::json::write_slice;
 use crate::time::{ClockPair, TimeError, Timeline};
-use ampoule_wire::trace::{Field, FieldName, Record, Value};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, LazyLock};
+use ampoule_wire::trace::{Field, Record};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// What a guest's trace may use up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,9 +82,7 @@ pub enum Ending {
 const CLOSED_BY_GUEST: u8 = 0;
 const CLOSED_BY_RETURN: u8 = 1;
 const CLOSED_BY_STOP: u8 = 2;
-
-static TRUNCATED: LazyLock<Arc<str>> = LazyLock::new(|| "ampoule.truncated".into());
-static CLOCK: LazyLock<Arc<str>> = LazyLock::new(|| "ampoule.clock".into());
+const CLOSED_BY_PANIC: u8 = 3;
 
 /// The spans of one sandbox.
 ///
@@ -96,9 +97,10 @@ pub struct Assembler {
     live: BTreeMap<u64, Live>,
     /// Spans that were open when their call returned: a guest that closes one later does nothing wrong.
     outlived: BTreeSet<u64>,
+    closed: Closed,
     last_span: u32,
     call: Option<Call>,
-    entries: Vec<Entry>,
+    entries: VecDeque<Entry>,
 }
 
 /// An open span.
@@ -117,6 +119,11 @@ struct Call {
     /// Times may be off.
     is_approximate: bool,
     in_host_call: bool,
+    /// The monotonic clock when the answer to that was there.
+    answered_at: Option<u64>,
+    /// Spans that were left out and that the guest will close: one that is lost counts once, not again
+    /// for everything in it.
+    left_out: u64,
     /// The time of the record before, in nanoseconds: none goes back.
     latest: u64,
     bytes: u64,
@@ -139,16 +146,26 @@ impl Assembler {
     /// told of once. `is_approximate` marks its times: the host's counter is not invariant.
     pub fn begin_call(&mut self, timeline: Timeline, is_approximate: bool) {
         self.live.clear();
+        self.closed.clear();
         self.entries.retain(|entry| matches!(entry, Entry::Callsite(_)));
         self.call = Some(Call {
             timeline,
             has_started: false,
             is_approximate,
             in_host_call: false,
+            answered_at: None,
+            left_out: 0,
             latest: 0,
             bytes: 0,
             counts: Counts::default(),
         });
+    }
+
+    /// What was begun by [`Self::begin_call`] is the start of the guest, which is told.
+    pub fn mark_start(&mut self, now: ClockPair) {
+        if let Some(at) = self.call.as_mut().and_then(|call| call.moment(now)) {
+            self.entries.push_back(Entry::Start { at });
+        }
     }
 
     /// Whether a call is followed.
@@ -219,10 +236,19 @@ impl Assembler {
                 }
             }
             Record::OpenSpan { id, parent, callsite, tsc, ref fields, truncated, closed } => {
-                if is_over {
-                    return Err(TraceError::Bytes { limit });
+                let opened = if is_over {
+                    Err(TraceError::Bytes { limit })
+                } else {
+                    self.open((id, parent), callsite, (tsc, closed), (fields, truncated))
+                };
+                if opened.is_err()
+                    && closed == 0
+                    && let Some(call) = &mut self.call
+                {
+                    call.left_out += 1;
                 }
-                self.open((id, parent), callsite, (tsc, closed), (fields, truncated))
+                opened?;
+                self.known(parent)
             }
             Record::EditSpan { id, ref fields, truncated } => {
                 if is_over {
@@ -231,7 +257,13 @@ impl Assembler {
                 self.edit(id, (fields, truncated))
             }
             // Whatever the limit: the span is open, and it ends here.
-            Record::CloseSpan { id, tsc } => self.close(id, tsc),
+            Record::CloseSpan { id, tsc, unwinding } => self.close(id, tsc, unwinding),
+            Record::LinkSpan { id, from } => {
+                if is_over {
+                    return Err(TraceError::Bytes { limit });
+                }
+                self.link(id, from)
+            }
             Record::Event { span, callsite, tsc, ref fields, truncated } => {
                 if is_over {
                     return Err(TraceError::Bytes { limit });
@@ -241,23 +273,39 @@ impl Assembler {
         }
     }
 
-    /// The guest calls a host function, in the span that it calls `current`.
-    pub fn host_call(&mut self, current: u64, now: ClockPair) {
+    /// The guest calls host function number `function`, in the span that it calls `current`.
+    pub fn host_call(&mut self, current: u64, function: u32, now: ClockPair) {
         let span = self.live.get(&current).map_or(0, |live| live.number);
         let Some(call) = &mut self.call else { return };
-        call.counts.unknown_ids += u64::from(span == 0 && current != 0);
+        call.counts.unknown_ids += u64::from(span == 0 && current != 0 && call.left_out == 0);
         if let Some(at) = call.moment(now) {
             call.in_host_call = true;
-            self.entries.push(Entry::HostCall { span, at });
+            call.answered_at = None;
+            self.entries.push_back(Entry::HostCall { span, function, at });
         }
     }
 
-    /// The guest has its answer.
-    pub fn host_return(&mut self, now: ClockPair) {
+    /// The answer is there, at that time of the monotonic clock; the guest waits for a processor.
+    pub const fn host_answered(&mut self, monotonic: u64) {
+        if let Some(call) = &mut self.call {
+            call.answered_at = Some(monotonic);
+        }
+    }
+
+    /// Whether a host function is called, and the guest has not gone on yet.
+    #[must_use]
+    pub fn is_in_host_call(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.in_host_call)
+    }
+
+    /// The guest goes on with the answer, or `is_stopped` instead.
+    pub fn host_return(&mut self, now: ClockPair, is_stopped: bool) {
         let Some(call) = &mut self.call else { return };
         let was_in = std::mem::replace(&mut call.in_host_call, false);
+        let answered_at = call.answered_at.take().unwrap_or(now.monotonic);
+        let waited = now.monotonic.saturating_sub(answered_at);
         if let Some(at) = call.moment(now).filter(|_| was_in) {
-            self.entries.push(Entry::HostReturn { at });
+            self.entries.push_back(Entry::HostReturn { at, waited, is_stopped });
         }
     }
 
@@ -271,7 +319,7 @@ impl Assembler {
 
     /// Ends the call at `now` and closes what is open. What was wrong with its records is the last entry.
     pub fn end_call(&mut self, now: ClockPair, ending: Ending) -> Counts {
-        self.host_return(now);
+        self.host_return(now, ending == Ending::Stopped);
         let Some(mut call) = self.call.take() else { return Counts::default() };
         let ending = match ending {
             Ending::Returned => CLOSED_BY_RETURN,
@@ -294,21 +342,42 @@ impl Assembler {
             }
         }
         if !call.counts.is_clean() {
-            self.entries.push(Entry::Counts(call.counts));
+            self.entries.push_back(Entry::Counts(call.counts));
         }
         call.counts
     }
 
     /// Takes what has happened since the last time.
     pub fn take(&mut self) -> Vec<Entry> {
-        std::mem::take(&mut self.entries)
+        std::mem::take(&mut self.entries).into()
     }
 
-    /// The same as JSON, as [`to_json`] writes it.
-    pub fn take_json(&mut self) -> String {
-        let json = to_json(&self.entries);
-        self.entries.clear();
+    /// The first of that as JSON, as [`crate::to_json`] writes it: so many entries, or fewer that take no more
+    /// than about `bytes`. `[10]` comes last if there are more.
+    pub fn take_json(&mut self, count: usize, bytes: usize) -> String {
+        let (json, taken) = write_slice(self.entries.iter(), count.min(self.entries.len()), bytes);
+        self.entries.drain(..taken);
         json
+    }
+
+    /// Gives up what nobody has taken, but for callsites, which are told of once, and counts it as dropped.
+    pub fn drop_entries(&mut self) {
+        let before = self.entries.len();
+        let counts = self.entries.pop_back_if(|entry| matches!(entry, Entry::Counts(_)));
+        self.entries.retain(|entry| matches!(entry, Entry::Callsite(_)));
+        let dropped = (before - self.entries.len()) as u64 - u64::from(counts.is_some());
+        if let Some(call) = &mut self.call {
+            call.counts.dropped = call.counts.dropped.saturating_add(dropped);
+            return;
+        }
+        let mut counts = match counts {
+            Some(Entry::Counts(counts)) => counts,
+            _ => Counts::default(),
+        };
+        counts.dropped = counts.dropped.saturating_add(dropped);
+        if !counts.is_clean() {
+            self.entries.push_back(Entry::Counts(counts));
+        }
     }
 
     fn open(
@@ -323,24 +392,32 @@ impl Assembler {
             return Err(TraceError::Duplicate { id });
         }
         let limit = self.limits.live_spans;
-        if self.live.len() >= limit {
+        // One that has ended takes no place.
+        if closed == 0 && self.live.len() >= limit {
             return Err(TraceError::LiveSpans { limit });
         }
-        let (callsite, attributes) = self.attributes(callsite, fields, truncated)?;
+        let (callsite, (attributes, otel)) = self.attributes(callsite, fields, true, truncated)?;
         let end = if closed == 0 { None } else { Some(self.time(closed)?) };
         let number = callsite.number;
-        let around = self.live.get(&parent).map(|live| live.number);
-        let is_known = around.is_some() || parent == 0 || self.outlived.contains(&parent);
+        let around = self.live.get(&parent).map_or(0, |live| live.number);
         self.last_span = self.last_span.wrapping_add(1).max(1);
         let span = self.last_span;
         self.outlived.remove(&id);
-        let around = around.unwrap_or(0);
-        self.entries.push(Entry::Open { span, parent: around, callsite: number, at, attributes });
-        match end {
-            None => _ = self.live.insert(id, Live { number: span, callsite }),
-            Some(at) => self.entries.push(Entry::Close { span, at, ending: CLOSED_BY_GUEST }),
+        let opened = Entry::Open { span, parent: around, callsite: number, at, attributes, otel };
+        self.entries.push_back(opened);
+        if let Some(at) = end {
+            self.entries.push_back(Entry::Close { span, at, ending: CLOSED_BY_GUEST });
+            self.closed.add(id, span);
+        } else {
+            self.live.insert(id, Live { number: span, callsite });
         }
-        if is_known { Ok(()) } else { Err(TraceError::UnknownSpan { id: parent }) }
+        Ok(())
+    }
+
+    /// Whether a span's parent is open, or 0 for none.
+    fn known(&self, parent: u64) -> Result<(), TraceError> {
+        let is_known = parent == 0 || self.live.contains_key(&parent);
+        if is_known { Ok(()) } else { self.unknown(parent) }
     }
 
     fn edit(
@@ -351,15 +428,36 @@ impl Assembler {
         self.started()?;
         let Some(live) = self.live.get(&id) else { return self.unknown(id) };
         let span = live.number;
-        let attributes = attributes_of(&live.callsite, fields, truncated, false);
-        self.entries.push(Entry::Edit { span, attributes });
+        let (attributes, otel) = describe(&live.callsite, fields, true, truncated, false);
+        self.entries.push_back(Entry::Edit { span, attributes, otel });
         Ok(())
     }
 
-    fn close(&mut self, id: u64, tsc: u64) -> Result<(), TraceError> {
+    fn close(&mut self, id: u64, tsc: u64, unwinding: bool) -> Result<(), TraceError> {
         let at = self.time(tsc)?;
-        let Some(live) = self.live.remove(&id) else { return self.unknown(id) };
-        self.entries.push(Entry::Close { span: live.number, at, ending: CLOSED_BY_GUEST });
+        let Some(live) = self.live.remove(&id) else {
+            let known = self.unknown(id);
+            if let Some(call) = &mut self.call {
+                call.left_out = call.left_out.saturating_sub(1);
+            }
+            return known;
+        };
+        let ending = if unwinding { CLOSED_BY_PANIC } else { CLOSED_BY_GUEST };
+        self.entries.push_back(Entry::Close { span: live.number, at, ending });
+        self.closed.add(id, live.number);
+        Ok(())
+    }
+
+    fn link(&mut self, id: u64, from: u64) -> Result<(), TraceError> {
+        self.started()?;
+        let Some(span) = self.live.get(&id).map(|live| live.number) else {
+            return self.unknown(id);
+        };
+        let to = self.live.get(&from).map(|live| live.number);
+        let Some(to) = to.or_else(|| self.closed.find(from, self.last_span)) else {
+            return self.unknown(from);
+        };
+        self.entries.push_back(Entry::Link { span, to });
         Ok(())
     }
 
@@ -371,16 +469,19 @@ impl Assembler {
         (fields, truncated): (&[Field<'_>], bool),
     ) -> Result<(), TraceError> {
         let at = self.time(tsc)?;
-        let (callsite, attributes) = self.attributes(callsite, fields, truncated)?;
+        let (callsite, (attributes, _)) = self.attributes(callsite, fields, false, truncated)?;
         let callsite = callsite.number;
         let span = self.live.get(&id).map(|live| live.number);
-        self.entries.push(Entry::Event { span: span.unwrap_or(0), callsite, at, attributes });
+        self.entries.push_back(Entry::Event { span: span.unwrap_or(0), callsite, at, attributes });
         if span.is_some() || id == 0 { Ok(()) } else { self.unknown(id) }
     }
 
-    /// A span that is not open is an error, unless it was closed by the return of its call.
-    fn unknown(&mut self, id: u64) -> Result<(), TraceError> {
-        if self.outlived.contains(&id) { Ok(()) } else { Err(TraceError::UnknownSpan { id }) }
+    /// A span that is not open is an error, unless it was closed by the return of its call, or may be one
+    /// that was left out, which was counted.
+    fn unknown(&self, id: u64) -> Result<(), TraceError> {
+        let left_out = self.call.as_ref().is_some_and(|call| call.left_out > 0);
+        let is_counted = left_out || self.outlived.contains(&id);
+        if is_counted { Ok(()) } else { Err(TraceError::UnknownSpan { id }) }
     }
 
     fn started(&mut self) -> Result<&mut Call, TraceError> {
@@ -403,14 +504,15 @@ impl Assembler {
         &mut self,
         id: u32,
         fields: &[Field<'_>],
+        is_span: bool,
         truncated: bool,
-    ) -> Result<(Arc<CallsiteInfo>, Vec<Attribute>), TraceError> {
+    ) -> Result<(Arc<CallsiteInfo>, Described), TraceError> {
         let (callsite, is_first) =
             self.callsites.find(id).ok_or(TraceError::UnknownCallsite { id })?;
         let is_approximate = self.call.as_ref().is_some_and(|call| call.is_approximate);
-        let attributes = attributes_of(&callsite, fields, truncated, is_approximate);
+        let attributes = describe(&callsite, fields, is_span, truncated, is_approximate);
         if is_first {
-            self.entries.push(Entry::Callsite(Arc::clone(&callsite)));
+            self.entries.push_back(Entry::Callsite(Arc::clone(&callsite)));
         }
         Ok((callsite, attributes))
     }
@@ -443,43 +545,6 @@ impl Call {
         let wall = self.timeline.wall_of(now.monotonic).ok()?;
         self.latest = self.latest.max(wall);
         Some(self.latest)
-    }
-}
-
-/// The fields by name, and marks for what was cut and for times that may be off by more than the readings
-/// of the clock tell.
-fn attributes_of(
-    callsite: &CallsiteInfo,
-    fields: &[Field<'_>],
-    truncated: bool,
-    approximate: bool,
-) -> Vec<Attribute> {
-    let mut attributes = Vec::with_capacity(fields.len() + usize::from(truncated || approximate));
-    for field in fields {
-        let name = match field.name {
-            FieldName::Index(index) => callsite.fields.get(usize::from(index)).map(Arc::clone),
-            FieldName::Text(name) => Some(name.into()),
-        };
-        attributes.extend(name.map(|name| Attribute { name, value: owned(field.value) }));
-    }
-    if truncated {
-        let value = AttributeValue::Bool(true);
-        attributes.push(Attribute { name: Arc::clone(&TRUNCATED), value });
-    }
-    if approximate {
-        let value = AttributeValue::Text("approximate".into());
-        attributes.push(Attribute { name: Arc::clone(&CLOCK), value });
-    }
-    attributes
-}
-
-fn owned(value: Value<'_>) -> AttributeValue {
-    match value {
-        Value::Bool(value) => AttributeValue::Bool(value),
-        Value::Signed(value) => AttributeValue::Signed(value),
-        Value::Unsigned(value) => AttributeValue::Unsigned(value),
-        Value::Float(value) => AttributeValue::Float(value),
-        Value::Text(text) => AttributeValue::Text(text.into()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The places in a guest's source that make spans and events.
 
+use crate::attributes::FieldInfo;
 use ampoule_wire::trace::{Callsite, Kind, Level};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,8 +28,8 @@ pub struct CallsiteInfo {
     pub file: Option<Box<str>>,
     /// Line in it, from 1.
     pub line: Option<u32>,
-    /// Names of the fields, in the order of their indices.
-    pub fields: Box<[Arc<str>]>,
+    /// The fields, in the order of their indices.
+    pub fields: Box<[FieldInfo]>,
 }
 
 impl CallsiteInfo {
@@ -39,13 +40,8 @@ impl CallsiteInfo {
             && self.kind == other.kind
             && self.file.as_deref() == other.file
             && self.line.unwrap_or(0) == other.line
-            && self.fields.iter().map(|name| &**name).eq(other.fields.iter().copied())
-    }
-
-    fn text_bytes(&self) -> usize {
-        let file = self.file.as_ref().map_or(0, |file| file.len());
-        let fields: usize = self.fields.iter().map(|name| name.len()).sum();
-        self.name.len() + self.target.len() + file + fields
+            && self.fields.len() == other.fields.len()
+            && self.fields.iter().zip(other.fields.iter()).all(|(field, name)| field.is(name))
     }
 }
 
@@ -65,6 +61,7 @@ pub(crate) struct Callsites {
 #[derive(Debug)]
 struct Known {
     info: Arc<CallsiteInfo>,
+    text_bytes: usize,
     epoch: u64,
     /// Whether an entry has told of it.
     announced: bool,
@@ -91,7 +88,8 @@ impl Callsites {
         }
         let info = Arc::new(self.describe(callsite));
         self.text_bytes += size;
-        self.known.insert(callsite.id, Known { info, epoch, announced: false });
+        let known = Known { info, text_bytes: size, epoch, announced: false };
+        self.known.insert(callsite.id, known);
         true
     }
 
@@ -125,13 +123,13 @@ impl Callsites {
             kind: callsite.kind,
             file: callsite.file.map(Into::into),
             line: (callsite.line > 0).then_some(callsite.line),
-            fields: callsite.fields.iter().map(|&name| name.into()).collect(),
+            fields: callsite.fields.iter().map(|name| FieldInfo::new(name)).collect(),
         }
     }
 
     fn remove(&mut self, id: u32) {
-        if let Some(Known { info, .. }) = self.known.remove(&id) {
-            self.text_bytes -= info.text_bytes();
+        if let Some(Known { info, text_bytes, .. }) = self.known.remove(&id) {
+            self.text_bytes -= text_bytes;
             self.free_numbers.push(info.number);
         }
     }

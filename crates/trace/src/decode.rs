@@ -68,7 +68,7 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn read(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
-    use slot::{callsite, close_span, edit_span, event, open_span};
+    use slot::{callsite, close_span, edit_span, event, link_span, open_span};
 
     let buffer = Buffer::new(bytes);
     let record = buffer.table(PREFIX)?;
@@ -102,8 +102,13 @@ fn read(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
             fields: fields(body, edit_span::FIELDS)?,
             truncated: body.bool(edit_span::TRUNCATED)?,
         },
-        slot::record::CLOSE_SPAN => {
-            Record::CloseSpan { id: body.u64(close_span::ID)?, tsc: body.u64(close_span::TSC)? }
+        slot::record::CLOSE_SPAN => Record::CloseSpan {
+            id: body.u64(close_span::ID)?,
+            tsc: body.u64(close_span::TSC)?,
+            unwinding: body.bool(close_span::UNWINDING)?,
+        },
+        slot::record::LINK_SPAN => {
+            Record::LinkSpan { id: body.u64(link_span::ID)?, from: body.u64(link_span::FROM)? }
         }
         slot::record::EVENT => Record::Event {
             span: body.u64(event::SPAN)?,
@@ -150,6 +155,7 @@ mod slot {
         pub(crate) const EDIT_SPAN: u8 = 4;
         pub(crate) const CLOSE_SPAN: u8 = 5;
         pub(crate) const EVENT: u8 = 6;
+        pub(crate) const LINK_SPAN: u8 = 7;
     }
     pub(super) mod field {
         pub(crate) const INDEX: usize = 0;
@@ -193,6 +199,11 @@ mod slot {
     pub(super) mod close_span {
         pub(crate) const ID: usize = 0;
         pub(crate) const TSC: usize = 1;
+        pub(crate) const UNWINDING: usize = 2;
+    }
+    pub(super) mod link_span {
+        pub(crate) const ID: usize = 0;
+        pub(crate) const FROM: usize = 1;
     }
     pub(super) mod event {
         pub(crate) const SPAN: usize = 0;

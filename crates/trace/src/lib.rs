@@ -16,16 +16,21 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
+mod attributes;
 mod callsite;
+mod closed;
 mod decode;
 mod entry;
+mod json;
 mod table;
 mod time;
 mod transport;
 
 pub use assemble::{Assembler, Ending, Limits, TraceError};
+pub use attributes::{Attribute, AttributeValue, FieldInfo, Otel, SpanKind};
 pub use callsite::CallsiteInfo;
 pub use decode::{DecodeError, decode, decode_record};
-pub use entry::{Attribute, AttributeValue, Counts, Entry, to_json};
+pub use entry::{Counts, Entry};
+pub use json::to_json;
 pub use time::{Calibration, ClockPair, TimeError, Timeline};
 pub use transport::{Published, Transport, TransportError, Unread};

@@ -66,13 +66,18 @@ fn the_encoder_writes_what_it_wrote() {
 
 /// The file: one line a vector, so that a change shows what changed.
 fn written() -> String {
-    let lines: Vec<String> = batches()
-        .iter()
-        .map(|(name, batch)| {
+    let file = fs::read_to_string(file()).unwrap_or_default();
+    // Nothing that is there changes, and what no encoder writes any more stays.
+    let old = file.lines().filter(|line| line.starts_with('{'));
+    let mut lines: Vec<String> = old.map(|line| line.trim_end_matches(',').to_owned()).collect();
+    let known: Vec<Json> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (name, batch) in batches() {
+        if known.iter().all(|vector| vector["name"] != name) {
             let hex: String = batch.iter().map(|byte| format!("{byte:02x}")).collect();
-            json!({ "name": name, "batch": hex, "entries": entries(batch) }).to_string()
-        })
-        .collect();
+            let (name, entries) = (json!(name), entries(&batch));
+            lines.push(format!(r#"{{"name":{name},"batch":"{hex}","entries":{entries}}}"#));
+        }
+    }
     format!("[\n{}\n]\n", lines.join(",\n"))
 }
 
@@ -126,10 +131,20 @@ const VALUES: &[Field<'static>] = &[
     field(1, Value::Unsigned(3)),
 ];
 
+const TELLING: &[Field<'static>] = &[
+    named("otel.kind", Value::Text("client")),
+    named("otel.name", Value::Text("another name")),
+    named("otel.status_code", Value::Text("OK")),
+    named("ampoule.level", Value::Text("a name of the host's")),
+    named("error.type", Value::Text("another")),
+    named("", Value::Text("no name")),
+    named("whole", Value::Float(1e300)),
+];
+
 fn batches() -> Vec<(&'static str, Vec<u8>)> {
     let call = Record::CallStart { tsc: 2_000 };
     let site = || callsite(1, "work", Kind::Span);
-    let close = |id, tsc| Record::CloseSpan { id, tsc };
+    let close = |id, tsc| Record::CloseSpan { id, tsc, unwinding: false };
     let edit = |id| Record::EditSpan { id, fields: Cow::Borrowed(&VALUES[..2]), truncated: true };
     let long = Box::leak("long ".repeat(40_000).into_boxed_str());
     let large: &'static [Field<'static>] =
@@ -142,12 +157,12 @@ fn batches() -> Vec<(&'static str, Vec<u8>)> {
         batch.extend(self::batch(&[close(1, 4_000)]));
         batch
     };
-    let with_values = Record::OpenSpan {
+    let with = |fields: &'static [Field<'static>]| Record::OpenSpan {
         id: 9,
         parent: 0,
         callsite: 1,
         tsc: 3_000,
-        fields: Cow::Borrowed(VALUES),
+        fields: Cow::Borrowed(fields),
         truncated: false,
         closed: 0,
     };
@@ -173,7 +188,7 @@ fn batches() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "every type of value",
-            batch(&[call.clone(), site(), with_values, edit(9), close(9, 4_000)]),
+            batch(&[call.clone(), site(), with(VALUES), edit(9), close(9, 4_000)]),
         ),
         (
             "spans that tell of their ends themselves",
@@ -205,8 +220,43 @@ fn batches() -> Vec<(&'static str, Vec<u8>)> {
         ("a span before the start of the call", batch(&[site(), open(1, 0, 1_500), call.clone()])),
         ("a malformed record in between", malformed),
         (
-            "a record that was cut",
-            batch(&[call, site(), open(1, 0, 3_000), event(1, 1, 3_100, large), close(1, 4_000)]),
+            "a record that was cut to its limit",
+            batch(&[
+                call.clone(),
+                site(),
+                open(1, 0, 3_000),
+                event(1, 1, 3_100, large),
+                close(1, 4_000),
+            ]),
+        ),
+        (
+            "spans that follow from others",
+            batch(&[
+                call.clone(),
+                site(),
+                span(1, 0, 3_000, 3_100),
+                open(2, 0, 3_200),
+                open(3, 0, 3_300),
+                Record::LinkSpan { id: 3, from: 1 },
+                Record::LinkSpan { id: 3, from: 2 },
+                close(3, 3_400),
+                close(2, 3_500),
+            ]),
+        ),
+        (
+            "spans that a panic closes",
+            batch(&[
+                call.clone(),
+                site(),
+                open(1, 0, 3_000),
+                open(2, 1, 3_100),
+                Record::CloseSpan { id: 2, tsc: 3_200, unwinding: true },
+                close(1, 3_300),
+            ]),
+        ),
+        (
+            "fields that mean something",
+            batch(&[call, site(), with(TELLING), event(9, 1, 3_100, TELLING), close(9, 4_000)]),
         ),
     ]
 }

@@ -163,6 +163,15 @@ pub enum Record<'a> {
         id: u64,
         /// When.
         tsc: u64,
+        /// Whether a panic that unwinds the stack has closed it.
+        unwinding: bool,
+    },
+    /// A span follows from another one.
+    LinkSpan {
+        /// The guest's number of the span.
+        id: u64,
+        /// That of the span that it follows from, which may be closed.
+        from: u64,
     },
     /// Something happens.
     Event {

@@ -226,16 +226,45 @@ fn trace_unknown_spans() -> String {
         [
             Record::EditSpan { id, fields, truncated },
             event(id, CALLSITE, &[]),
-            Record::CloseSpan { id, tsc },
+            Record::CloseSpan { id, tsc, unwinding: false },
             open(id ^ 0x100, id, tsc),
-            Record::CloseSpan { id: id ^ 0x100, tsc },
-            Record::CloseSpan { id: id ^ 0x100, tsc },
+            Record::CloseSpan { id: id ^ 0x100, tsc, unwinding: false },
+            Record::CloseSpan { id: id ^ 0x100, tsc, unwinding: false },
             span(id ^ 0x200, id, tsc, tsc),
-            Record::CloseSpan { id: id ^ 0x200, tsc },
+            Record::CloseSpan { id: id ^ 0x200, tsc, unwinding: false },
             open(id ^ 0x400, id ^ 0x200, tsc),
         ]
     });
     send(&encode(std::iter::once(callsite(CALLSITE)).chain(records)));
+    survived()
+}
+
+/// survives: spans that follow from themselves, from what never was, and from thousands that are closed,
+/// and spans that a panic has closed that never was.
+#[guest_function]
+fn trace_lying_links() -> String {
+    let opened = [callsite(CALLSITE), open(5, 0, timestamp())];
+    send(&encode(opened));
+    for first in 0..45_u64 {
+        let ids = 100 * first + 10..100 * first + 110;
+        send(&encode(ids.flat_map(|id| {
+            [
+                span(id, 5, timestamp(), timestamp()),
+                Record::LinkSpan { id: 5, from: id },
+                Record::LinkSpan { id: 5, from: id / 2 },
+                Record::LinkSpan { id, from: 5 },
+            ]
+        })));
+    }
+    let tsc = timestamp();
+    send(&encode([
+        Record::LinkSpan { id: 5, from: 5 },
+        Record::LinkSpan { id: 0, from: 0 },
+        Record::LinkSpan { id: u64::MAX, from: 5 },
+        Record::CloseSpan { id: 5, tsc, unwinding: true },
+        Record::CloseSpan { id: 5, tsc, unwinding: true },
+        Record::LinkSpan { id: 5, from: 5 },
+    ]));
     survived()
 }
 
@@ -246,7 +275,7 @@ fn trace_duplicate_ids() -> String {
     records.extend((0..100).map(|_| open(5, 0, timestamp())));
     records.extend((0..100).map(|_| span(5, 5, timestamp(), timestamp())));
     records.extend([open(6, 6, timestamp()), open(8, 9, timestamp()), open(9, 8, timestamp())]);
-    records.extend((0..3).map(|_| Record::CloseSpan { id: 5, tsc: timestamp() }));
+    records.extend((0..3).map(|_| Record::CloseSpan { id: 5, tsc: timestamp(), unwinding: false }));
     send(&encode(records));
     survived()
 }
@@ -273,7 +302,7 @@ fn trace_lying_times() -> String {
         [
             open(id, 0, tsc),
             Record::Event { span: id, callsite: CALLSITE, tsc, fields, truncated: false },
-            Record::CloseSpan { id, tsc: tsc.wrapping_sub(1) },
+            Record::CloseSpan { id, tsc: tsc.wrapping_sub(1), unwinding: false },
             span(id, 0, tsc, tsc.wrapping_sub(1).max(1)),
             span(id, 0, now, tsc.max(1)),
         ]

@@ -7,6 +7,7 @@ import type { RecordedEvent, RecordedSpan } from "./recording.js";
 /** Attributes that say where something comes from, for which a waterfall has no room. */
 const UNSHOWN = new Set([
   "ampoule.clock",
+  "ampoule.host.wait",
   "ampoule.level",
   "ampoule.sandbox.name",
   "ampoule.target",
@@ -16,6 +17,9 @@ const UNSHOWN = new Set([
   "code.function.name",
   "code.line.number",
   "error.type",
+  "exception.message",
+  "exception.stacktrace",
+  "exception.type",
 ]);
 
 const LEVELS: Readonly<Record<string, Style | null>> = {
@@ -28,7 +32,7 @@ const LEVELS: Readonly<Record<string, Style | null>> = {
 
 /** Whose work a span is. */
 export function originOf(span: RecordedSpan): "call" | "guest" | "host" {
-  if (span.parentSpanId === null) return "call";
+  if (span.isRoot) return "call";
   // Of what is recorded, only a guest's spans have a level.
   return "ampoule.level" in span.attributes ? "guest" : "host";
 }
@@ -68,7 +72,9 @@ export function eventStyle({ attributes }: RecordedEvent): Style | null {
 /** What an event says. */
 export function eventText({ name, attributes }: RecordedEvent): string {
   const level = String(attributes["ampoule.level"] ?? "").toUpperCase();
-  return `${level.padEnd(5)} ${onOneLine(name)}${fieldsText(attributes)}`.trimStart();
+  // A panic's event has the name that OpenTelemetry's conventions give it.
+  const text = String(attributes["exception.message"] ?? name);
+  return `${level.padEnd(5)} ${onOneLine(text)}${fieldsText(attributes)}`.trimStart();
 }
 
 function fieldsText(attributes: Attributes): string {

@@ -1,9 +1,10 @@
 /** Hands a trace to OpenTelemetry's own exporter, which sends it to an OTLP/HTTP endpoint. */
 import type { DiagLogger, HrTime } from "@opentelemetry/api";
 import type { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
-import { instrumentationScope } from "../../internal/telemetry/api.js";
+import { instrumentationScope, SCHEMA_URL } from "../../internal/telemetry/api.js";
 import type { SpanIds } from "../../internal/telemetry/spans.js";
 import { invalid } from "../../options.js";
+import { resourceAttributes } from "./environment.js";
 import type { RecordedSpan } from "./recording.js";
 
 type ReadableSpan = Parameters<OTLPTraceExporter["export"]>[0][number];
@@ -32,7 +33,7 @@ export async function openExport(endpoint: string): Promise<SpanExport> {
   const exporter = new exporters.OTLPTraceExporter({ url });
   return {
     send: async (spans) => {
-      const attributes = { "service.name": process.env["OTEL_SERVICE_NAME"] ?? "ampoule" };
+      const attributes = resourceAttributes(process.env);
       const resource = { attributes } as unknown as ReadableSpan["resource"];
       const readable = spans.map((span) => readableSpan(span, resource));
       const failure = await new Promise<Error | undefined>((resolve) => {
@@ -92,7 +93,7 @@ function readableSpan(span: RecordedSpan, resource: ReadableSpan["resource"]): R
   const context = spanContext(span.ids);
   return {
     name: span.name,
-    kind: 0,
+    kind: span.kind,
     spanContext: () => context,
     ...(span.parentSpanId === null
       ? {}
@@ -110,7 +111,7 @@ function readableSpan(span: RecordedSpan, resource: ReadableSpan["resource"]): R
       attributes: { ...attributes },
     })),
     resource,
-    instrumentationScope: instrumentationScope(),
+    instrumentationScope: { ...instrumentationScope(), schemaUrl: SCHEMA_URL },
     droppedAttributesCount: 0,
     droppedEventsCount: 0,
     droppedLinksCount: 0,

@@ -17,6 +17,12 @@ const SAMPLED = 1;
 export class Recorder implements SpanSource {
   readonly #active = new AsyncLocalStorage<OpenSpan>();
   readonly #spans: OpenSpan[] = [];
+  readonly #remote: SpanIds | null;
+
+  /** @param remote - the span of another process that the trace goes on from */
+  constructor(remote: SpanIds | null = null) {
+    this.#remote = remote;
+  }
 
   start(name: string, options: SpanOptions): SpanHandle {
     return this.#start(name, options, this.#active.getStore());
@@ -28,10 +34,17 @@ export class Recorder implements SpanSource {
   }
 
   #start(name: string, options: SpanOptions, parent: OpenSpan | undefined): OpenSpan {
-    const span: OpenSpan = new OpenSpan(name, options, parent?.ids ?? null, {
-      start: (childName, childOptions) => this.#start(childName, childOptions, span),
-      run: (body) => this.#active.run(span, body),
-    });
+    const isRoot = parent === undefined;
+    const around = isRoot ? this.#remote : parent.ids;
+    const span: OpenSpan = new OpenSpan(
+      name,
+      options,
+      { ids: around, isRoot },
+      {
+        start: (childName, childOptions) => this.#start(childName, childOptions, span),
+        run: (body) => this.#active.run(span, body),
+      },
+    );
     this.#spans.push(span);
     return span;
   }
@@ -45,16 +58,24 @@ interface Owner {
 
 class OpenSpan implements SpanHandle {
   readonly ids: SpanIds;
-  readonly #name: string;
+  readonly isRecording = true;
+  #name: string;
   readonly #options: SpanOptions;
   readonly #parentSpanId: string | null;
+  readonly #isRoot: boolean;
+  readonly #links: SpanIds[];
   readonly #owner: Owner;
   readonly #events: RecordedEvent[] = [];
   #attributes: Attributes;
   #failure: string | null = null;
   #end: bigint | undefined;
 
-  constructor(name: string, options: SpanOptions, parent: SpanIds | null, owner: Owner) {
+  constructor(
+    name: string,
+    options: SpanOptions,
+    { ids: parent, isRoot }: { readonly ids: SpanIds | null; readonly isRoot: boolean },
+    owner: Owner,
+  ) {
     this.ids = {
       traceId: parent?.traceId ?? randomId(16),
       spanId: randomId(8),
@@ -63,6 +84,8 @@ class OpenSpan implements SpanHandle {
     this.#name = name;
     this.#options = options;
     this.#parentSpanId = parent?.spanId ?? null;
+    this.#isRoot = isRoot;
+    this.#links = [...(options.links ?? [])];
     this.#owner = owner;
     this.#attributes = options.attributes;
   }
@@ -79,8 +102,20 @@ class OpenSpan implements SpanHandle {
     this.#attributes = { ...this.#attributes, ...attributes };
   }
 
+  addLink(to: SpanIds): void {
+    this.#links.push(to);
+  }
+
+  rename(name: string): void {
+    this.#name = name;
+  }
+
   fail(message: string): void {
     this.#failure = message;
+  }
+
+  succeed(): void {
+    this.#failure = null;
   }
 
   end(time: HrTime): void {
@@ -98,12 +133,14 @@ class OpenSpan implements SpanHandle {
     return {
       ids: this.ids,
       parentSpanId: this.#parentSpanId,
+      isRoot: this.#isRoot,
+      kind: this.#options.kind ?? 0,
       name: this.#name,
       start,
       end: compare(end, start) < 0 ? start : end,
       attributes: this.#attributes,
       events: this.#events,
-      links: this.#options.links ?? [],
+      links: this.#links,
       failure: this.#failure,
     };
   }

@@ -13,8 +13,12 @@ export interface RecordedEvent {
 /** A span that has ended. */
 export interface RecordedSpan {
   readonly ids: SpanIds;
-  /** `null`: the trace begins here. */
+  /** `null`: the trace begins here. Of the first span it may be one of another process. */
   readonly parentSpanId: string | null;
+  /** Whether all others are in it: it is the call. */
+  readonly isRoot: boolean;
+  /** By the numbers of OpenTelemetry's API: 0 for an internal one. */
+  readonly kind: number;
   readonly name: string;
   /** Nanoseconds since 1970. */
   readonly start: bigint;

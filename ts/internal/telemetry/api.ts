@@ -1,7 +1,8 @@
 /**
  * The user's OpenTelemetry API, if there is one. Both packages are optional and loaded at first use,
  * when something has been registered with them. Whatever copy of a package the user registers with,
- * the registry is the same: it hangs on `globalThis`.
+ * the registry is the same: it hangs on `globalThis`. A copy takes nothing from there that an older one
+ * has registered, and says nothing about it: {@link warnIfRefused} does.
  */
 import { createRequire } from "node:module";
 import type * as Api from "@opentelemetry/api";
@@ -10,6 +11,7 @@ import { warnOnce } from "./warnings.js";
 
 /** What has been registered with version 1 of `@opentelemetry/api`. */
 interface Registry {
+  readonly version?: string;
   readonly trace?: object;
   readonly metrics?: object;
 }
@@ -61,6 +63,23 @@ function load<T>(name: string): T | null {
     return null;
   }
 }
+
+/**
+ * Warns if the copy of the API that Ampoule finds does not know what is registered, but gives `known` in
+ * its place.
+ */
+export function warnIfRefused(registered: object | undefined, known: object): void {
+  if (registered === undefined || registered === known) return;
+  warnOnce(
+    "AMPOULE_OPENTELEMETRY_VERSION",
+    `an OpenTelemetry SDK is registered with version ${globals[REGISTRY]?.version} of @opentelemetry/api, ` +
+      "and the copy that Ampoule finds is newer and takes nothing from it: sandboxes are missing in its " +
+      "data. Bring both to one version; npm ls @opentelemetry/api shows the copies",
+  );
+}
+
+/** The version of OpenTelemetry's conventions that names and attributes keep to. */
+export const SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0";
 
 let scope: { readonly name: string; readonly version: string } | undefined;
 

@@ -1,18 +1,19 @@
 /** How failures are told: of what spans stand for, and of the SDK that collects them. */
 import { AmpouleError } from "../../errors.js";
 import type { SpanHandle } from "./spans.js";
+import { nameOf, reasonOf } from "./texts.js";
 import { warnOfFailure } from "./warnings.js";
 
 /** Marks what `span` stands for as failed, by an error of that type. */
 export function fail(span: SpanHandle, type: string, message: string): void {
   span.setAttributes({ "error.type": type });
-  span.fail(message);
+  span.fail(reasonOf(message));
 }
 
 /** The value of the attribute `error.type` for `error`: its code if it has one, else its name. */
 export function typeOf(error: unknown): string {
   if (error instanceof AmpouleError) return error.code;
-  return ownText(error, "code") ?? ownText(error, "name") ?? "_OTHER";
+  return nameOf(ownText(error, "code") ?? ownText(error, "name") ?? "_OTHER");
 }
 
 /** What `error` says. */

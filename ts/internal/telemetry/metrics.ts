@@ -1,14 +1,24 @@
 /** Metrics of calls and restores, for the OpenTelemetry SDK that the user has registered. */
 import type { Counter, Histogram } from "@opentelemetry/api";
 import { native } from "../native.js";
-import { instrumentationScope, openTelemetry, registeredMetrics } from "./api.js";
+import {
+  instrumentationScope,
+  openTelemetry,
+  registeredMetrics,
+  SCHEMA_URL,
+  warnIfRefused,
+} from "./api.js";
 import { guarded } from "./failure.js";
 import type { Trouble } from "./guest-spans.js";
+import { observe, observePools, type PoolCounts } from "./pools.js";
 import type { Attributes } from "./spans.js";
+import { wellFormed } from "./texts.js";
 
 interface Instruments {
   readonly duration: Histogram;
   readonly cpuTime: Histogram;
+  readonly hostDuration: Histogram;
+  readonly runDuration: Histogram;
   readonly exits: Counter;
   readonly dirtyPages: Counter;
   readonly restores: Counter;
@@ -58,7 +68,9 @@ function makeInstruments(): Instruments | undefined {
   const api = openTelemetry();
   if (api === undefined) return undefined;
   const { name, version } = instrumentationScope();
-  const meter = api.metrics.getMeter(name, version);
+  warnIfRefused(registeredMetrics(), api.metrics.getMeterProvider());
+  const meter = api.metrics.getMeter(name, version, { schemaUrl: SCHEMA_URL });
+  observePools(meter);
   const seconds = (description: string) => ({
     description,
     unit: "s",
@@ -70,8 +82,16 @@ function makeInstruments(): Instruments | undefined {
       seconds("Time from the beginning of a call to its end, time in host functions included"),
     ),
     cpuTime: meter.createHistogram(
-      "ampoule.guest.cpu_time",
+      "ampoule.guest.cpu.time",
       seconds("CPU time that the guest used for a call, where it is measured"),
+    ),
+    hostDuration: meter.createHistogram(
+      "ampoule.host.duration",
+      seconds("Time that a host function took, from its call to its answer"),
+    ),
+    runDuration: meter.createHistogram(
+      "ampoule.run.duration",
+      seconds("Time that a program took, its start included"),
     ),
     exits: meter.createCounter("ampoule.exits", {
       description: "Times the virtual CPU was left",
@@ -87,7 +107,7 @@ function makeInstruments(): Instruments | undefined {
     }),
     droppedEvents: meter.createCounter("ampoule.trace.dropped_events", {
       description: "Spans, events and batches of guests' trace data that were lost, by reason",
-      unit: "{event}",
+      unit: "{item}",
     }),
   };
 }
@@ -104,6 +124,11 @@ export class Meter {
   constructor(handle: number, sandbox: string) {
     this.#handle = handle;
     this.#sandbox = { "ampoule.sandbox.name": sandbox };
+  }
+
+  /** Whether the operation in progress is reported to anybody. */
+  get isOn(): boolean {
+    return this.#to !== undefined;
   }
 
   /** A call or a restore is about to begin. Returns whether it is reported. */
@@ -135,6 +160,18 @@ export class Meter {
       countRestores(to, before, after, attributes);
       return after;
     });
+  }
+
+  /** Host function `function_` has answered the call in progress. `error` is the type of its error. */
+  endHost(function_: string, seconds: number, error: string | undefined): void {
+    const to = this.#to;
+    if (to === undefined) return;
+    const attributes = {
+      "code.function.name": function_,
+      ...this.#sandbox,
+      ...(error === undefined ? {} : { "error.type": error }),
+    };
+    guarded(() => to.hostDuration.record(seconds, attributes));
   }
 
   /** A restore has ended, perhaps of a call that is broken off. */
@@ -181,4 +218,22 @@ function countRestores(
   if (restores > 0) to.restores.add(restores, attributes);
   const pages = after.restoredPages - before.restoredPages;
   if (pages > 0) to.dirtyPages.add(pages, attributes);
+}
+
+/** Reports on a run of the program `name` of so many seconds. `error` is the type of its error. */
+export function meterRun(name: string, seconds: number, error: string | undefined): void {
+  const to = currentInstruments();
+  if (to === undefined) return;
+  const attributes = {
+    "ampoule.sandbox.name": name,
+    ...(error === undefined ? {} : { "error.type": error }),
+  };
+  guarded(() => to.runDuration.record(seconds, attributes));
+}
+
+/** Reports on `pool`, the one of that name, until the function that is returned is called. */
+export function meterPool(name: string, pool: { readonly counts: PoolCounts }): () => void {
+  const stop = observe(wellFormed(name), pool);
+  currentInstruments();
+  return stop;
 }

@@ -7,7 +7,11 @@ import type { Attributes, SpanHandle, SpanIds } from "./spans.js";
 import { warnOfFailure } from "./warnings.js";
 
 /** Names such spans. */
-export type OperationName = "ampoule.create" | "ampoule.snapshot" | "ampoule.restore";
+export type OperationName =
+  | "ampoule.create"
+  | "ampoule.restore"
+  | "ampoule.run"
+  | "ampoule.snapshot";
 
 /** Something that is being done. */
 export class Operation {
@@ -33,15 +37,23 @@ export class Operation {
     const links = origin === undefined ? {} : { links: [origin] };
     try {
       const span = source.start(name, { startTime: clock.start, attributes, ...links });
-      return span === undefined ? undefined : new Operation(span, clock);
+      return span?.isRecording ? new Operation(span, clock) : undefined;
     } catch (error) {
       warnOfFailure(error);
       return undefined;
     }
   }
 
+  get span(): SpanHandle {
+    return this.#span;
+  }
+
   get ids(): SpanIds {
     return this.#span.ids;
+  }
+
+  describe(attributes: Attributes): void {
+    guarded(() => this.#span.setAttributes(attributes));
   }
 
   /** It has ended, by `error` if there is one. */

@@ -24,9 +24,17 @@ export type OpenRecord = [
   seconds: number,
   nanoseconds: number,
   fields: Attributes,
+  otel?: Otel,
 ];
 /** More of an open span. */
-export type EditRecord = [kind: 2, span: number, fields: Attributes];
+export type EditRecord = [kind: 2, span: number, fields: Attributes, otel?: Otel];
+/** What fields of a span say of itself, `null` for nothing: a kind by the number of OpenTelemetry's API. */
+export type Otel = readonly [
+  kind: number | null,
+  name: string | null,
+  isOk: boolean | null,
+  message: string | null,
+];
 /** A span ends, in one of the ways of {@link Ending}. */
 export type CloseRecord = [
   kind: 3,
@@ -44,14 +52,38 @@ export type EventRecord = [
   nanoseconds: number,
   fields: Attributes,
 ];
-/** A host function is called; nothing comes behind it until that step is answered. */
-export type HostBeginRecord = [kind: 5, span: number, seconds: number, nanoseconds: number];
-/** The guest has got the answer, or was stopped. */
-export type HostEndRecord = [kind: 6, seconds: number, nanoseconds: number];
+/** A host function is called, by its number; nothing comes behind it until that step is answered. */
+export type HostBeginRecord = [
+  kind: 5,
+  span: number,
+  function_: number,
+  seconds: number,
+  nanoseconds: number,
+];
+/**
+ * The guest goes on with the answer, behind so many nanoseconds of waiting for a processor; or it was
+ * stopped (1).
+ */
+export type HostEndRecord = [
+  kind: 6,
+  stopped: number,
+  seconds: number,
+  nanoseconds: number,
+  waited: number,
+];
 /**
  * How often what was wrong with the call's trace data, and nothing that was not; comes last, if at all.
  */
 export type TroubleRecord = [kind: 7, counts: Readonly<Record<string, number>>];
+/** A span follows from another, which is open or one of the last {@link REMEMBERED} that began. */
+export type LinkRecord = [kind: 8, span: number, to: number];
+/** The guest begins to initialise. */
+export type StartRecord = [kind: 9, seconds: number, nanoseconds: number];
+/** There is more to take; comes last. */
+export type MoreRecord = [kind: 10];
+
+/** Spans that others can follow from when they have ended. */
+export const REMEMBERED = 4096;
 
 export type TraceRecord =
   | CallsiteRecord
@@ -61,7 +93,10 @@ export type TraceRecord =
   | EventRecord
   | HostBeginRecord
   | HostEndRecord
-  | TroubleRecord;
+  | TroubleRecord
+  | LinkRecord
+  | StartRecord
+  | MoreRecord;
 
 /** How a guest's span ended. */
 export const Ending = {
@@ -70,6 +105,8 @@ export const Ending = {
   unclosed: 1,
   /** The guest was stopped in it. */
   stopped: 2,
+  /** A panic has closed it. */
+  panicked: 3,
 } as const;
 
 /** What a callsite makes. */

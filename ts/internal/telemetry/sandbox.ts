@@ -10,7 +10,8 @@ import type { OnLog } from "./logs.js";
 import { Meter } from "./metrics.js";
 import { originOf } from "./origins.js";
 import { spanSource } from "./otel.js";
-import { type SpanIds, usedSpanSource } from "./spans.js";
+import { type SpanHandle, type SpanIds, usedSpanSource } from "./spans.js";
+import { wellFormed } from "./texts.js";
 import { warnOfFailure, warnOnce } from "./warnings.js";
 
 /** The options of a sandbox for this, checked. */
@@ -35,6 +36,8 @@ export interface Subject {
   readonly onLog: OnLog | undefined;
   readonly callsites: Map<number, Callsite>;
   readonly meter: Meter;
+  /** The name of host function number `number`. */
+  hostFunction(number: number): string;
   /** So much was wrong with the trace data of a call. */
   report(trouble: Trouble): void;
 }
@@ -48,6 +51,7 @@ export class SandboxTelemetry implements Subject {
   readonly callsites = new Map<number, Callsite>();
   readonly meter: Meter;
   readonly #restoresAfterCalls: boolean;
+  readonly #hostFunctions: () => readonly { readonly name: string }[];
   /** The span that made what a restore goes back to by default. */
   #origin: SpanIds | undefined;
   /** The same of what the sandbox has just gone back to, or begun as, if it was not called since. */
@@ -58,12 +62,15 @@ export class SandboxTelemetry implements Subject {
     name: string,
     settings: TelemetrySettings,
     restoresAfterCalls: boolean,
+    hostFunctions: () => readonly { readonly name: string }[],
   ) {
     this.handle = handle;
-    this.name = name;
+    // Code of the user's chooses it, perhaps from somebody's input.
+    this.name = wellFormed(name);
+    this.#hostFunctions = hostFunctions;
     this.directives = settings.directives;
     this.onLog = settings.onLog;
-    this.meter = new Meter(handle, name);
+    this.meter = new Meter(handle, this.name);
     this.#restoresAfterCalls = restoresAfterCalls;
     this.#origin = settings.origin;
     this.#fresh = settings.origin;
@@ -72,6 +79,32 @@ export class SandboxTelemetry implements Subject {
   /** The span that made the sandbox. What it began as is that span's work, if it was no snapshot. */
   madeBy(span: SpanIds | undefined): void {
     this.#origin ??= span;
+  }
+
+  hostFunction(number: number): string {
+    return this.#hostFunctions()[number]?.name ?? `number ${number}`;
+  }
+
+  /**
+   * Begins the recording of the guest's start, which begins right behind this, below the span `around`;
+   * `undefined` if nobody wants one. Code of the user's runs `inContext`.
+   */
+  beginStart(around: SpanHandle | undefined, inContext: InContext): CallTrace | undefined {
+    if (this.directives === false || (around === undefined && !this.#wantsLogs)) return undefined;
+    try {
+      const recording = new CallTrace(this, null, inContext);
+      recording.within(around);
+      recording.arm(this.directives);
+      return recording;
+    } catch (error) {
+      warnOfFailure(error);
+      return undefined;
+    }
+  }
+
+  /** Whether somebody wants events and log records whatever becomes of spans. */
+  get #wantsLogs(): boolean {
+    return this.onLog !== undefined || registeredLogging() !== undefined;
   }
 
   /**
@@ -103,13 +136,11 @@ export class SandboxTelemetry implements Subject {
     if (directives === false) return recording;
     const source = spanSource();
     const isRecorded = source !== undefined && recording.start(source, origin, staged);
-    // Without an SDK for spans, one for log records is reason enough to ask the guest for some.
-    const isTraced =
-      isRecorded ||
-      this.onLog !== undefined ||
-      (source === undefined && registeredLogging() !== undefined);
-    if (isTraced) recording.arm(directives);
-    return isTraced || isMetered ? recording : undefined;
+    // OpenTelemetry does not sample log records as it does traces.
+    if (isRecorded || this.#wantsLogs) recording.arm(directives);
+    else if (recording.hasPlace) recording.hand();
+    else if (!isMetered) return undefined;
+    return recording;
   }
 
   /** A restore is about to begin. */

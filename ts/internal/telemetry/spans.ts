@@ -26,13 +26,15 @@ export interface SpanOptions {
   readonly attributes: Attributes;
   /** Spans that this one has to do with and that are not its parents. */
   readonly links?: readonly SpanIds[];
+  /** By the numbers of OpenTelemetry's API. @defaultValue 0, an internal one */
+  readonly kind?: number;
 }
 
 /** Whoever collects spans. */
 export interface SpanSource {
   /**
-   * Starts a span below the one that is active here, or a root. `undefined`: nobody would record it,
-   * and the guest need not trace.
+   * Starts a span below the one that is active here, or a root; one that nobody records still stands
+   * for its place in a trace. `undefined`: nobody is to know of it.
    */
   start(name: string, options: SpanOptions): SpanHandle | undefined;
 }
@@ -40,13 +42,20 @@ export interface SpanSource {
 /** A span that has started. */
 export interface SpanHandle {
   readonly ids: SpanIds;
+  /** Whether anybody records it. */
+  readonly isRecording: boolean;
   /** Starts a span below this one; without effect if nobody records it. */
   child(name: string, options: SpanOptions): SpanHandle;
   addEvent(name: string, attributes: Attributes, time: HrTime): void;
   /** Adds attributes; those that are there already get the new value. */
   setAttributes(attributes: Attributes): void;
-  /** Marks what the span stands for as failed. */
+  /** The span has to do with another one that is not its parent. */
+  addLink(to: SpanIds): void;
+  rename(name: string): void;
+  /** Marks what the span stands for as failed; the message may be empty. */
   fail(message: string): void;
+  /** Marks it as having gone well, for good. */
+  succeed(): void;
   /** Ends the span. Nothing else is done with it then, but {@link ids} stays valid. */
   end(time: HrTime): void;
   /** Calls `body` with this span as the active one, also for what it leaves behind. */

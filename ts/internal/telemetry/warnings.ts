@@ -1,8 +1,11 @@
 /** Warnings about telemetry: it never fails a call, so this is how anybody hears of its troubles. */
+import { native } from "../native.js";
+import type { Attributes } from "./spans.js";
 
 /** What is warned of, with documentation in `docs/tracing.md`. */
 export type TelemetryWarning =
   | "AMPOULE_OPENTELEMETRY_MISSING"
+  | "AMPOULE_OPENTELEMETRY_VERSION"
   | "AMPOULE_OPENTELEMETRY_FAILED"
   | "AMPOULE_TRACE_DATA"
   | "AMPOULE_TRACE_CLOCK"
@@ -23,5 +26,19 @@ export function warnOfFailure(error: unknown): void {
   warnOnce(
     "AMPOULE_OPENTELEMETRY_FAILED",
     `what OpenTelemetry is told of sandboxes is incomplete: ${message}`,
+  );
+}
+
+/** Whether the processor's counter is known not to be to blame, or was warned of. */
+let clockIsSettled = false;
+
+/** Warns if times with `fields` are approximate because of the processor; a guest can only lie about its own. */
+export function warnOfClock(fields: Attributes): void {
+  if (clockIsSettled || fields["ampoule.clock"] === undefined) return;
+  clockIsSettled = true;
+  if (native().clockIsInvariant()) return;
+  warnOnce(
+    "AMPOULE_TRACE_CLOCK",
+    "this processor has no invariant time stamp counter: times of guests' spans are approximate",
   );
 }

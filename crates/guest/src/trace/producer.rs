@@ -80,6 +80,11 @@ impl Producer {
         is_new || level != before
     }
 
+    /// Nothing is wanted until the next call begins.
+    pub(super) fn start_ends(&self) {
+        self.level.set(0);
+    }
+
     /// Whether the host wants anything in this call.
     pub(crate) fn is_on(&self) -> bool {
         self.level.get() > 0
@@ -120,6 +125,14 @@ impl Producer {
     pub(crate) fn edit(&self, id: u64, collect: impl FnOnce(&mut Fields)) {
         if self.is_on() {
             self.collected(collect, |recorder, fields| recorder.edit(id, fields));
+        }
+    }
+
+    /// A span follows from another one.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn link(&self, id: u64, from: u64) {
+        if self.is_on() && self.change(|recorder| recorder.link(id, from)).is_none() {
+            Batch::count_dropped(&self.area);
         }
     }
 

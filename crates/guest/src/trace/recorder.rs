@@ -101,6 +101,14 @@ impl Recorder {
         }
     }
 
+    /// Tells that a span follows from another one, which may be closed.
+    pub(super) fn link(&mut self, id: u64, from: u64) {
+        let is_told = |id| self.spans.told(id, self.call) == id && id != NO_SPAN;
+        if is_told(id) && (is_told(from) || self.spans.get(from).is_none()) {
+            self.append(&mut Record::LinkSpan { id, from });
+        }
+    }
+
     /// Tells of an event.
     pub(super) fn event(&mut self, origin: Origin<'_>, parent: Parent, fields: &mut Fields) {
         let span = self.told(parent);
@@ -120,9 +128,11 @@ impl Recorder {
         let was_last = closed.is_some();
         let mut id = id;
         while let Some(span) = closed {
+            let unwinding = std::thread::panicking() && !span.unwinding;
             // Spans of another call were ended by the host, with that call.
-            if span.told && span.call == self.call && !self.batch.close(id, tsc) {
-                self.append(&mut Record::CloseSpan { id, tsc });
+            let is_told = span.told && span.call == self.call;
+            if is_told && (unwinding || !self.batch.close(id, tsc)) {
+                self.append(&mut Record::CloseSpan { id, tsc, unwinding });
             }
             id = span.parent;
             closed = self.spans.release(id);

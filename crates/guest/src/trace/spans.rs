@@ -31,6 +31,8 @@ pub(crate) struct Span {
     pub(crate) call: u64,
     /// Whether the host was told of it.
     pub(crate) told: bool,
+    /// Whether it was opened while a panic unwinds the stack, which then is not what closes it.
+    pub(crate) unwinding: bool,
     /// Where it comes from, if that is the `tracing` crate.
     pub(crate) metadata: Option<&'static Metadata>,
     /// Handles, and spans inside it.
@@ -45,7 +47,8 @@ impl Span {
         told: bool,
         metadata: Option<&'static Metadata>,
     ) -> Self {
-        Self { parent, call, told, metadata, references: 1 }
+        let unwinding = std::thread::panicking();
+        Self { parent, call, told, unwinding, metadata, references: 1 }
     }
 }
 

@@ -6,10 +6,13 @@ use super::producer;
 use super::recorder::Parent;
 use super::spans::NO_SPAN;
 use ampoule_wire::trace::{Callsite, FieldName, Kind, Level, Value};
+use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
 use tracing_core::callsite::rebuild_interest_cache;
-use tracing_core::dispatcher::{Dispatch, get_default, set_global_default};
+use tracing_core::dispatcher::{
+    DefaultGuard, Dispatch, get_default, set_default, set_global_default,
+};
 use tracing_core::field::{Field, Visit};
 use tracing_core::span::{Attributes, Current, Id, Record};
 use tracing_core::subscriber::{Interest, NoSubscriber};
@@ -25,19 +28,66 @@ const UNKNOWN: u64 = u64::MAX;
 #[derive(Debug)]
 struct GuestSubscriber;
 
+thread_local! {
+    /// While the init function runs: this subscriber, which becomes the process's afterwards if the
+    /// function has not made another one that.
+    static EARLY: RefCell<Option<Dispatch>> = const { RefCell::new(None) };
+    /// What makes it the thread's meanwhile.
+    static GUARD: Cell<Option<DefaultGuard>> = const { Cell::new(None) };
+}
+
+/// Makes this the subscriber of the init function. A default for the process could not be replaced, and
+/// the function may want another one.
+pub(super) fn attach() {
+    let dispatch = Dispatch::new(GuestSubscriber);
+    GUARD.set(Some(set_default(&dispatch)));
+    EARLY.set(Some(dispatch));
+}
+
 /// Makes this the default subscriber, unless there is one.
 pub(super) fn install() {
+    GUARD.take();
+    let early = EARLY.take();
     // Asked first, because a second `Dispatch` would take the first one's fast path away for good.
     if get_default(|dispatch| dispatch.is::<NoSubscriber>()) {
         // Fails only if there is one after all, which then stays.
-        let _ = set_global_default(Dispatch::new(GuestSubscriber));
+        let _ = set_global_default(early.unwrap_or_else(|| Dispatch::new(GuestSubscriber)));
     }
+}
+
+/// Lets another subscriber take over in the init function. Called when `tracing` asks all of them how much
+/// they want, which it does when one is made, and when this module makes it ask.
+fn step_aside() {
+    let Some(guard) = GUARD.take() else { return };
+    // From the inside of an event the current one cannot be changed; nobody is told what it is there.
+    let is_current = get_default(|dispatch| dispatch.is::<GuestSubscriber>());
+    if is_current && !APPLIES.get() {
+        drop(guard);
+    } else {
+        GUARD.set(Some(guard));
+    }
+}
+
+/// Whether this is the subscriber of the init function.
+#[cfg(test)]
+pub(super) fn is_attached() -> bool {
+    let guard = GUARD.take();
+    let is_attached = guard.is_some();
+    GUARD.set(guard);
+    is_attached
+}
+
+thread_local! {
+    /// This module makes `tracing` ask.
+    static APPLIES: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Level or directives have changed: every callsite is asked again.
 pub(super) fn apply_level() {
     if get_default(|dispatch| dispatch.is::<GuestSubscriber>()) {
+        APPLIES.set(true);
         rebuild_interest_cache();
+        APPLIES.set(false);
     }
 }
 
@@ -89,6 +139,7 @@ impl Subscriber for GuestSubscriber {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
+        step_aside();
         let level = producer::with(|producer| producer.max_level()).unwrap_or(0);
         Some(match level {
             0 => LevelFilter::OFF,
@@ -115,7 +166,9 @@ impl Subscriber for GuestSubscriber {
         });
     }
 
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn record_follows_from(&self, span: &Id, follows: &Id) {
+        producer::with(|producer| producer.link(span.into_u64(), follows.into_u64()));
+    }
 
     fn event(&self, event: &Event<'_>) {
         let parent = parent(event.is_contextual(), event.parent());

@@ -5,4 +5,5 @@ mod host;
 mod levels;
 mod logs;
 mod spans;
+mod start;
 mod values;

@@ -4,10 +4,11 @@ use super::{Phase, Report};
 use crate::config::{Budget, Config, Limits};
 use crate::error::{CallError, Failure};
 use crate::sandbox::{Sandbox, Snapshot, State};
+use crate::tracing::CallTrace;
 
 pub(super) enum Slot {
-    /// To be made by a runner, then started within the budget.
-    Unmade(Box<Source>, Budget),
+    /// To be made by a runner, then started.
+    Unmade(Box<Source>, Start),
     Made(Box<Made>),
     /// It could not be made.
     Failed(Failure),
@@ -18,6 +19,14 @@ pub(super) enum Slot {
 pub(crate) enum Source {
     Guest(Config),
     Snapshot(Snapshot, Limits),
+}
+
+/// How a sandbox is started.
+#[derive(Debug, Default)]
+pub(crate) struct Start {
+    pub(crate) budget: Budget,
+    /// What the guest is to tell while it initialises, if it does.
+    pub(crate) trace: Option<CallTrace>,
 }
 
 pub(super) struct Made {

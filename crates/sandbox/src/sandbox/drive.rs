@@ -152,6 +152,7 @@ impl Sandbox {
         if timer.is_some() {
             self.control.arm_timer_check(timer);
         }
+        self.tracing.guest_entered();
         let entered = Instant::now();
         if let Some(left) = self.left.take() {
             self.personality.add_served(nanoseconds(entered.saturating_duration_since(left)));
@@ -208,7 +209,7 @@ impl Sandbox {
             }
             GuestMessage::HostCall => {
                 let step = self.host_call(received.function, &limits)?;
-                self.tracing.host_call(received.span);
+                self.tracing.host_call(received.span, received.function);
                 Ok(step)
             }
             GuestMessage::Abort => {

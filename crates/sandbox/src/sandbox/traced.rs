@@ -16,10 +16,17 @@ impl Sandbox {
         self.tracing.take()
     }
 
-    /// [`Self::take_trace`] as JSON: an array of arrays, as `ampoule_trace::to_json` describes it.
+    /// The first of [`Self::take_trace`] as JSON, an array of arrays as `ampoule_trace::to_json` describes it:
+    /// at most `count` entries and about `bytes` bytes. `[10]` comes last if there are more. Cost: that of
+    /// what is taken, however much is left.
     #[must_use]
-    pub fn take_trace_json(&mut self) -> String {
-        self.tracing.take_json()
+    pub fn take_trace_json(&mut self, count: usize, bytes: usize) -> String {
+        self.tracing.take_json(count, bytes)
+    }
+
+    /// Gives up what [`Self::take_trace`] would bring, but for callsites, and counts it as dropped.
+    pub fn drop_trace(&mut self) {
+        self.tracing.drop_entries();
     }
 
     /// Whether [`crate::Statistics::cpu_time`] counts calls without a limit on it, too. Costs two system
@@ -31,9 +38,10 @@ impl Sandbox {
     /// Asks the guest to tell what `trace` wants to know, and begins to follow it.
     pub(super) fn begin_trace(&mut self, trace: Option<&CallTrace>) {
         let Some(channel) = &mut self.channel else { return };
-        let told = channel.tell(trace.map(|trace| &trace.directives));
+        let directives = trace.and_then(|trace| trace.directives.as_ref());
+        let told = channel.tell(directives);
         debug_assert!(told.is_ok(), "directives fit into the control page");
-        if let Some(trace) = trace {
+        if let Some(trace) = trace.filter(|_| directives.is_some()) {
             if self.tracing.may_be_behind {
                 // What was published in a call that nobody traced is none of this one's.
                 self.tracing.collect(channel, &self.space, false);
@@ -43,6 +51,15 @@ impl Sandbox {
             self.tracing.begin_call(self.machine.tsc_frequency(), trace.wall_offset);
         } else {
             self.tracing.may_be_behind = true;
+        }
+    }
+
+    /// Asks the guest to tell of its start, and begins to follow that. The guest is given no context: what it
+    /// does there becomes part of an image that others begin as.
+    pub(super) fn begin_start_trace(&mut self, trace: Option<&CallTrace>) {
+        if trace.is_some_and(|trace| trace.directives.is_some()) {
+            self.begin_trace(trace);
+            self.tracing.mark_start();
         }
     }
 

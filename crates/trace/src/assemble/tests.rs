@@ -2,10 +2,13 @@
 //! for.
 
 use super::{Assembler, Ending, Limits, TraceError};
-use crate::entry::{Attribute, AttributeValue, Counts, Entry};
+use crate::attributes::{Attribute, AttributeValue};
+use crate::entry::{Counts, Entry};
 use crate::time::{ClockPair, TimeError, Timeline};
 use ampoule_wire::trace::{Callsite, Encoder, Field, FieldName, Kind, Level, Record, Value};
 use std::borrow::Cow;
+
+mod told;
 
 /// A counter of one tick a nanosecond; Unix time is 1000 more.
 const fn at(time: u64) -> ClockPair {
@@ -52,7 +55,7 @@ fn span<'a>(id: u64, parent: u64, tsc: u64, closed: u64) -> Record<'a> {
 }
 
 fn close<'a>(id: u64, tsc: u64) -> Record<'a> {
-    Record::CloseSpan { id, tsc }
+    Record::CloseSpan { id, tsc, unwinding: false }
 }
 
 fn event<'a>(span: u64, tsc: u64) -> Record<'a> {
@@ -86,7 +89,7 @@ fn without_callsites(mut entries: Vec<Entry>) -> Vec<Entry> {
 }
 
 fn opened(span: u32, parent: u32, at: u64) -> Entry {
-    Entry::Open { span, parent, callsite: 1, at, attributes: Vec::new() }
+    Entry::Open { span, parent, callsite: 1, at, attributes: Vec::new(), otel: None }
 }
 
 const fn closed(span: u32, at: u64, ending: u8) -> Entry {
@@ -152,7 +155,7 @@ fn a_span_that_tells_of_its_end_is_open_no_more() {
     assembler.begin_call(timeline(), false);
     let records = [start(150), site(), span(1, 0, 200, 210), span(1, 0, 220, 230), open(1, 0, 240)];
     assembler.absorb(&batch(&records), at(300));
-    // One of a number that is open, and one too many.
+    // One of a number that is open. What has ended takes no place among those that are open.
     assembler.absorb(&batch(&[span(1, 0, 310, 320), span(2, 1, 330, 340), close(1, 350)]), at(400));
     assembler.absorb(&batch(&[span(2, 0, 410, 420), event(2, 430), close(2, 440)]), at(500));
     let times: Vec<u64> = without_callsites(assembler.take())
@@ -162,9 +165,9 @@ fn a_span_that_tells_of_its_end_is_open_no_more() {
             ref other => unreachable!("{other:?}"),
         })
         .collect();
-    assert_eq!(times, [1200, 1210, 1220, 1230, 1240, 1350, 1410, 1420, 1430]);
+    assert_eq!(times, [1200, 1210, 1220, 1230, 1240, 1330, 1340, 1350, 1410, 1420, 1430]);
     let counts = assembler.end_call(at(600), Ending::Returned);
-    let expected = Counts { duplicates: 1, live_spans: 1, unknown_ids: 2, ..Counts::default() };
+    let expected = Counts { duplicates: 1, unknown_ids: 2, ..Counts::default() };
     assert_eq!(counts, expected);
 }
 
@@ -327,20 +330,23 @@ fn times_outside_of_the_call_or_out_of_order_are_moved_and_counted() {
 fn a_host_call_is_in_the_guests_current_span() {
     let mut assembler = assembler();
     assembler.absorb(&batch(&[start(150), site(), open(7, 0, 200)]), at(300));
-    assembler.host_call(7, at(300));
-    assembler.host_return(at(500));
+    assembler.host_call(7, 2, at(300));
+    assembler.host_return(at(500), false);
     assembler.absorb(&batch(&[close(7, 520)]), at(600));
     let expected = [
         opened(1, 0, 1200),
-        Entry::HostCall { span: 1, at: 1300 },
-        Entry::HostReturn { at: 1500 },
+        Entry::HostCall { span: 1, function: 2, at: 1300 },
+        Entry::HostReturn { at: 1500, waited: 0, is_stopped: false },
         closed(1, 1520, 0),
     ];
     assert_eq!(without_callsites(assembler.take()), expected);
-    assembler.host_call(99, at(700));
+    assembler.host_call(99, 2, at(700));
     assert_eq!(assembler.end_call(at(800), Ending::Stopped).unknown_ids, 1);
     let found = assembler.take();
-    let expected = [Entry::HostCall { span: 0, at: 1700 }, Entry::HostReturn { at: 1800 }];
+    let expected = [
+        Entry::HostCall { span: 0, function: 2, at: 1700 },
+        Entry::HostReturn { at: 1800, waited: 0, is_stopped: true },
+    ];
     assert_eq!(found[..2], expected, "a stop ends the host call, too");
 }
 
@@ -400,7 +406,7 @@ fn fields_have_their_callsites_names_and_marks_say_what_is_not_exact() {
     ];
     let Entry::Open { attributes, .. } = &found[0] else { unreachable!("{found:?}") };
     assert_eq!(*attributes, expected);
-    assert_eq!(found[1], Entry::Edit { span: 1, attributes: vec![right] });
+    assert_eq!(found[1], Entry::Edit { span: 1, attributes: vec![right], otel: None });
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn every_kind_of_record_comes_back() {
         },
         Record::EditSpan { id: 1, fields: fields.clone(), truncated: false },
         Record::Event { span: 1, callsite: 7, tsc: 11, fields, truncated: false },
-        Record::CloseSpan { id: 1, tsc: 12 },
+        Record::CloseSpan { id: 1, tsc: 12, unwinding: false },
     ];
     let bytes = batch(&records);
     assert_eq!(decode(&bytes), Ok((records.to_vec(), &[][..])));
@@ -68,7 +68,10 @@ fn every_kind_of_record_comes_back() {
 
 #[test]
 fn an_incomplete_record_is_the_rest() {
-    let bytes = batch(&[Record::CallStart { tsc: 1 }, Record::CloseSpan { id: 2, tsc: 3 }]);
+    let bytes = batch(&[
+        Record::CallStart { tsc: 1 },
+        Record::CloseSpan { id: 2, tsc: 3, unwinding: false },
+    ]);
     let first = bytes.len() - skip(&bytes).unwrap().len();
     for cut in first..bytes.len() {
         let (records, rest) = decode(&bytes[..cut]).unwrap();
@@ -79,7 +82,10 @@ fn an_incomplete_record_is_the_rest() {
 
 #[test]
 fn an_error_says_where() {
-    let mut bytes = batch(&[Record::CallStart { tsc: 1 }, Record::CloseSpan { id: 2, tsc: 3 }]);
+    let mut bytes = batch(&[
+        Record::CallStart { tsc: 1 },
+        Record::CloseSpan { id: 2, tsc: 3, unwinding: false },
+    ]);
     let first = bytes.len() - skip(&bytes).unwrap().len();
     // The root's offset leads out of the record.
     bytes[first + 4..first + 8].copy_from_slice(&u32::MAX.to_le_bytes());

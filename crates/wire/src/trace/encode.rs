@@ -4,7 +4,9 @@
 //! virtualisation for every page that its code and data lie in. A span of two fields takes a third of the
 //! time this way. The tests read what is written by flatc's verifier and accessors.
 
-use super::layout::{Layout, call_start, callsite, close_span, edit_span, event, open_span};
+use super::layout::{
+    Layout, call_start, callsite, close_span, edit_span, event, link_span, open_span,
+};
 use super::{Callsite, Field, FieldName, Record, Value};
 
 /// Bytes of an offset.
@@ -32,15 +34,6 @@ struct Cut {
 impl Cut {
     const NOTHING: Self = Self { text: usize::MAX, fields: usize::MAX };
 
-    /// The next smaller record.
-    const fn less(self) -> Self {
-        if self.text > 16 {
-            Self { text: self.text / 2, ..self }
-        } else {
-            Self { text: 0, fields: self.fields / 2 }
-        }
-    }
-
     const fn is_cut(self) -> bool {
         self.text < usize::MAX
     }
@@ -53,20 +46,23 @@ impl Cut {
 
 impl Encoder {
     /// The bytes of `record`, size prefix included, without the padding to a multiple of
-    /// `TRACE_RECORD_ALIGNMENT`. One that takes more than `limit` bytes is cut: its texts first, then
-    /// the number of its fields, and it says so. 256 bytes are always enough.
+    /// `TRACE_RECORD_ALIGNMENT`. One that takes more than `limit` bytes is cut, to little less than that:
+    /// its longest texts first, then the number of its fields, and it says so. 256 bytes are always
+    /// enough.
     ///
     /// Cost: tens of nanoseconds, no allocation in the steady state.
     pub fn encode(&mut self, record: &Record<'_>, limit: usize) -> &[u8] {
         self.write(record, Cut::NOTHING);
         if self.out.len() > limit {
-            // Longer texts do not fit in any case.
-            let mut cut = Cut { text: limit, fields: field_count(record) };
+            let mut cut = Cut { text: 0, fields: field_count(record) };
             self.write(record, cut);
-            while self.out.len() > limit && (cut.text > 0 || cut.fields > 0) {
-                cut = cut.less();
+            while self.out.len() > limit && cut.fields > 0 {
+                cut.fields /= 2;
                 self.write(record, cut);
             }
+            let room = limit.saturating_sub(self.out.len());
+            cut.text = longest(record, cut.fields, room).min(limit);
+            self.write(record, cut);
         }
         &self.out
     }
@@ -94,10 +90,19 @@ impl Encoder {
                 self.out[layout.at(edit_span::TRUNCATED)] = u8::from(truncated || cut.is_cut());
                 self.fields(layout.at(edit_span::FIELDS), fields, cut);
             }
-            Record::CloseSpan { id, tsc } => {
-                let layout = self.begin(&close_span::LAYOUT);
+            Record::CloseSpan { id, tsc, unwinding } => {
+                let layout =
+                    self.begin(if unwinding { &close_span::BY_PANIC } else { &close_span::LAYOUT });
                 self.put_u64(layout.at(close_span::ID), id);
                 self.put_u64(layout.at(close_span::TSC), tsc);
+                if unwinding {
+                    self.out[layout.at(close_span::UNWINDING)] = 1;
+                }
+            }
+            Record::LinkSpan { id, from } => {
+                let layout = self.begin(&link_span::LAYOUT);
+                self.put_u64(layout.at(link_span::ID), id);
+                self.put_u64(layout.at(link_span::FROM), from);
             }
             Record::Event { span, callsite, tsc, ref fields, truncated } => {
                 let layout = self.begin(&event::LAYOUT);
@@ -233,10 +238,52 @@ const FIELD_TEXT: u16 = 20;
 
 fn field_count(record: &Record<'_>) -> usize {
     match record {
-        Record::CallStart { .. } | Record::CloseSpan { .. } => 0,
+        Record::CallStart { .. } | Record::CloseSpan { .. } | Record::LinkSpan { .. } => 0,
         Record::Callsite(callsite) => callsite.fields.len(),
         Record::OpenSpan { fields, .. }
         | Record::EditSpan { fields, .. }
         | Record::Event { fields, .. } => fields.len(),
     }
 }
+
+/// The most bytes of each text with which those of `record`, of so many fields, take no more than `room`.
+fn longest(record: &Record<'_>, fields: usize, room: usize) -> usize {
+    let mut lengths = Vec::new();
+    match record {
+        Record::CallStart { .. } | Record::CloseSpan { .. } | Record::LinkSpan { .. } => {}
+        Record::Callsite(Callsite { name, target, file, fields: names, .. }) => {
+            lengths.extend([*name, *target, file.unwrap_or_default()].map(str::len));
+            lengths.extend(names.iter().take(fields).map(|name| name.len()));
+        }
+        Record::OpenSpan { fields: all, .. }
+        | Record::EditSpan { fields: all, .. }
+        | Record::Event { fields: all, .. } => {
+            for field in all.iter().take(fields) {
+                lengths.extend(if let FieldName::Text(name) = field.name {
+                    Some(name.len())
+                } else {
+                    None
+                });
+                lengths.extend(if let Value::Text(text) = field.value {
+                    Some(text.len())
+                } else {
+                    None
+                });
+            }
+        }
+    }
+    lengths.sort_unstable();
+    // From the shortest on: what one of them leaves of its share, the longer ones may have.
+    let mut left = room;
+    for (index, length) in lengths.iter().enumerate() {
+        let share = left / (lengths.len() - index);
+        if length + PADDING_MAX > share {
+            return share.saturating_sub(PADDING_MAX);
+        }
+        left -= length + PADDING_MAX;
+    }
+    usize::MAX
+}
+
+/// Most bytes between a text and the table behind it.
+const PADDING_MAX: usize = 7;

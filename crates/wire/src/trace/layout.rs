@@ -124,7 +124,17 @@ pub(super) mod edit_span {
 pub(super) mod close_span {
     pub(in super::super) const ID: u16 = 4;
     pub(in super::super) const TSC: u16 = 12;
+    pub(in super::super) const UNWINDING: u16 = 20;
+    /// Shorter, for nearly all of them.
     pub(in super::super) const LAYOUT: super::Layout = super::Layout::new(5, &[ID, TSC], 20);
+    pub(in super::super) const BY_PANIC: super::Layout =
+        super::Layout::new(5, &[ID, TSC, UNWINDING], 24);
+}
+
+pub(super) mod link_span {
+    pub(in super::super) const ID: u16 = 4;
+    pub(in super::super) const FROM: u16 = 12;
+    pub(in super::super) const LAYOUT: super::Layout = super::Layout::new(7, &[ID, FROM], 20);
 }
 
 pub(super) mod event {

@@ -3,7 +3,7 @@
 
 use crate::channel::HeaderContext;
 use crate::channel::trace::TraceArea;
-use crate::trace::{begin, logger, producer, subscriber};
+use crate::trace::{begin, begin_start, start_ends};
 use ampoule_abi::channel::{Area, TRACE_DIRECTIVES_OFFSET};
 use ampoule_wire::trace::schema;
 use std::cell::{Cell, RefCell};
@@ -52,6 +52,11 @@ pub(super) struct Host {
 impl Host {
     /// A host with room for `capacity` bytes of records.
     pub(super) fn with_capacity(capacity: usize) -> Self {
+        Self::starting(capacity, 0, || ())
+    }
+
+    /// A host that wants to hear of the init function at `level`.
+    pub(super) fn starting(capacity: usize, level: u64, init: impl FnOnce()) -> Self {
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let memory: &'static Memory = Box::leak(Box::new(Memory {
             control: [const { AtomicU64::new(0) }; PAGE / 8],
@@ -73,10 +78,13 @@ impl Host {
             spans: HashMap::new(),
             times: Vec::new(),
         }));
-        producer::install(area);
-        subscriber::install();
-        logger::install();
-        Self { _one: one }
+        let host = Self { _one: one };
+        host.set_level(level);
+        begin_start(area);
+        init();
+        start_ends();
+        stop();
+        host
     }
 
     pub(super) fn new() -> Self {
@@ -270,7 +278,11 @@ impl Reader {
         }
         if let Some(close) = record.body_as_close_span() {
             self.times.push(close.tsc());
-            return format!("close {}", self.number(close.id()));
+            let how = if close.unwinding() { " by a panic" } else { "" };
+            return format!("close {}{how}", self.number(close.id()));
+        }
+        if let Some(link) = record.body_as_link_span() {
+            return format!("link {} to {}", self.number(link.id()), self.number(link.from()));
         }
         let event = record.body_as_event().unwrap();
         self.times.push(event.tsc());

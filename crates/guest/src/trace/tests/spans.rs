@@ -184,3 +184,71 @@ fn many_spans_need_no_more_room_than_are_open() {
     assert_eq!(lines.last().unwrap(), "close 5000");
     assert_eq!(host.dropped(), 0);
 }
+
+#[test]
+fn a_span_that_a_panic_closes_says_so_and_those_around_it_do_not() {
+    let host = Host::new();
+    struct Cleanup;
+    impl Drop for Cleanup {
+        fn drop(&mut self) {
+            drop(info_span!("in a destructor"));
+        }
+    }
+    host.call(3, "info", || {
+        let outer = info_span!("outer").entered();
+        let caught = std::panic::catch_unwind(|| {
+            let _inner = info_span!("inner").entered();
+            let _cleanup = Cleanup;
+            // Not by the macro: no hook, no message in the test's output.
+            std::panic::resume_unwind(Box::new(()));
+        });
+        assert!(caught.is_err());
+        drop(info_span!("after"));
+        drop(outer);
+    });
+    assert_eq!(
+        lines(&host),
+        [
+            "call",
+            "open 1 in 0: outer",
+            "open 2 in 1: inner",
+            "open 3 in 2: in a destructor",
+            "close 3",
+            "close 2 by a panic",
+            "open 4 in 1: after",
+            "close 4",
+            "close 1",
+        ]
+    );
+}
+
+#[test]
+fn a_span_follows_from_open_and_closed_ones_of_its_call() {
+    let host = Host::new();
+    let mut kept = None;
+    host.call(3, "info", || kept = Some(info_span!("kept")));
+    host.lines();
+    host.call(3, "info", || {
+        let closed = info_span!("closed").id();
+        let open = info_span!("open");
+        let follower = info_span!("follower");
+        follower.follows_from(closed);
+        follower.follows_from(&open);
+        follower.follows_from(kept.as_ref().and_then(Span::id));
+        follower.follows_from(debug_span!("not wanted").id());
+        follower.follows_from(None::<tracing::Id>);
+    });
+    assert_eq!(
+        lines(&host)[1..],
+        [
+            "open 2 in 0: closed",
+            "close 2",
+            "open 3 in 0: open",
+            "open 4 in 0: follower",
+            "link 4 to 2",
+            "link 4 to 3",
+            "close 4",
+            "close 3",
+        ]
+    );
+}

@@ -1,0 +1,64 @@
+/** The pools of this thread, for the OpenTelemetry SDK for metrics that the user has registered. */
+import type { Meter, ObservableResult } from "@opentelemetry/api";
+
+/** What there is in a pool now. */
+export interface PoolCounts {
+  readonly idle: number;
+  readonly busy: number;
+  readonly restoring: number;
+  readonly creating: number;
+  readonly queued: number;
+}
+
+interface Counted {
+  readonly counts: PoolCounts;
+}
+
+/** Weak, so that a pool that was forgotten can go. */
+interface Entry {
+  readonly name: string;
+  readonly pool: WeakRef<Counted>;
+}
+
+const entries = new Set<Entry>();
+
+/** Reports on `pool`, the one of that name, until the function that is returned is called. */
+export function observe(name: string, pool: Counted): () => void {
+  const entry = { name, pool: new WeakRef(pool) };
+  entries.add(entry);
+  return () => entries.delete(entry);
+}
+
+const STATES = ["idle", "busy", "restoring", "creating"] as const;
+type Count = (typeof STATES)[number] | "queued";
+
+/** Makes the instruments that report on all pools there are whenever somebody asks. */
+export function observePools(meter: Meter): void {
+  meter
+    .createObservableUpDownCounter("ampoule.pool.sandboxes", {
+      description: "Sandboxes of pools, by state",
+      unit: "{sandbox}",
+    })
+    .addCallback((result) => {
+      for (const state of STATES) report(result, state, { "ampoule.pool.state": state });
+    });
+  meter
+    .createObservableUpDownCounter("ampoule.pool.waiting", {
+      description: "Callers that wait for a sandbox of a pool",
+      unit: "{call}",
+    })
+    .addCallback((result) => report(result, "queued", {}));
+}
+
+/** Pools of one name are told apart by nothing: they count together. */
+function report(result: ObservableResult, count: Count, attributes: Record<string, string>): void {
+  const sums = new Map<string, number>();
+  for (const entry of entries) {
+    const pool = entry.pool.deref();
+    if (pool === undefined) entries.delete(entry);
+    else sums.set(entry.name, (sums.get(entry.name) ?? 0) + pool.counts[count]);
+  }
+  for (const [name, sum] of sums) {
+    result.observe(sum, { "ampoule.sandbox.name": name, ...attributes });
+  }
+}
