@@ -26,6 +26,8 @@ async function send(body: unknown, type = JSON_TYPE): Promise<number> {
 }
 
 const NUMBER = { key: "number", value: { intValue: 1 } };
+const HALF = { key: "\udd80", value: { intValue: 1 } };
+const integer = (intValue: number): object => ({ key: "number", value: { intValue } });
 const TWO_VALUES = { key: "number", value: { intValue: 1, boolValue: true } };
 
 /** A request with one span of these fields. */
@@ -96,6 +98,11 @@ test.each<[what: string, type: string, body: unknown]>([
   ["an identifier in base64", JSON_TYPE, request({ traceId: "W47/95gDgQPSabYzgT/GDA==" })],
   ["a short identifier", JSON_TYPE, request({ spanId: "eee19b7ec3c1b1" })],
   ["an identifier of zeros", JSON_TYPE, request({ spanId: "0000000000000000" })],
+  ["half of a character", JSON_TYPE, request({ name: "half \ud83e" })],
+  ["half of a character in a key", JSON_TYPE, request({ attributes: [HALF] })],
+  ["an integer beyond 64 bits", JSON_TYPE, request({ attributes: [integer(2 ** 63)] })],
+  ["an integer with an exponent", JSON_TYPE, request({ attributes: [integer(1e300)] })],
+  ["an integer with a fraction", JSON_TYPE, request({ attributes: [integer(0.5)] })],
   ["no name", JSON_TYPE, request({ name: "" })],
   ["two attributes of one key", JSON_TYPE, request({ attributes: [NUMBER, NUMBER] })],
   ["an attribute of two values", JSON_TYPE, request({ attributes: [TWO_VALUES] })],

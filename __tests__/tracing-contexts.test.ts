@@ -1,13 +1,13 @@
 /** Whose trace a call belongs to, when nothing is recorded at all, and what spans link to. */
 import { expect, test } from "@jest/globals";
-import { context, createContextKey, ROOT_CONTEXT, trace } from "@opentelemetry/api";
+import { context, createContextKey, ROOT_CONTEXT, SpanStatusCode, trace } from "@opentelemetry/api";
 import {
   AlwaysOffSampler,
   AlwaysOnSampler,
   ParentBasedSampler,
 } from "@opentelemetry/sdk-trace-node";
-import { type CreateOptions, Pool, Sandbox } from "../ts/index.js";
-import { async, HOST_FUNCTIONS, rustGuest, sync, testing } from "./support/guests.js";
+import { type CreateOptions, Pool, run, Sandbox } from "../ts/index.js";
+import { async, BUSYBOX, HOST_FUNCTIONS, rustGuest, sync, testing } from "./support/guests.js";
 import { describeWithKvm } from "./support/kvm.js";
 import { collectSpans, flat, inSpan, only, outline, trees } from "./support/telemetry.js";
 
@@ -142,6 +142,24 @@ describeWithKvm("the parent of a call", () => {
 });
 
 describeWithKvm("spans beside calls", () => {
+  test("are of runs of programs, with their exit codes and errors", async () => {
+    const spans = collectSpans();
+    await inSpan("user's", () => run(BUSYBOX, { args: ["sh", "-c", "exit 3"] }));
+    expect(outline(trees(spans))).toBe("user's [ampoule.run]");
+    expect(only(spans, "ampoule.run").attributes).toEqual({
+      "ampoule.sandbox.name": "busybox",
+      "process.exit.code": 3,
+    });
+    spans.reset();
+    await expect(run("/dev/null", { name: "none" })).rejects.toThrow();
+    const failed = only(spans, "ampoule.run");
+    expect(failed.attributes).toEqual({
+      "ampoule.sandbox.name": "none",
+      "error.type": "ERR_AMPOULE_INVALID_GUEST",
+    });
+    expect(failed.span.status.code).toBe(SpanStatusCode.ERROR);
+  });
+
   test("are of what is done with sandboxes, with errors", async () => {
     const spans = collectSpans();
     const { spanId } = await inSpan("user's", async () => {

@@ -2,9 +2,10 @@
 import { expect, test } from "@jest/globals";
 import { SpanStatusCode } from "@opentelemetry/api";
 import type { SpanProcessor } from "@opentelemetry/sdk-trace-node";
-import { AmpouleError } from "../ts/index.js";
-import { async, failureOf, sync, testing } from "./support/guests.js";
+import { AmpouleError, Pool, type PoolOptions } from "../ts/index.js";
+import { async, failureOf, HOST_FUNCTIONS, rustGuest, sync, testing } from "./support/guests.js";
 import { describeWithKvm } from "./support/kvm.js";
+import { Random, turns } from "./support/random.js";
 import {
   collectSpans,
   endOf,
@@ -78,6 +79,42 @@ describeWithKvm("the end of a call", () => {
       expect(span.status.code).toBe(SpanStatusCode.ERROR);
       expect(attributes).toMatchObject({ "error.type": "ERR_AMPOULE_KILLED" });
     }
+  });
+
+  test("at any moment of a host function leaves the function's name, and a failure", async () => {
+    const pool = await Pool.create({
+      guest: rustGuest("testing"),
+      hostFunctions: { ...HOST_FUNCTIONS, fetch_number: (id: number) => turns(id).then(() => id) },
+      name: "stopped",
+      size: { min: 2, max: 2 },
+    } as unknown as PoolOptions);
+    const spans = collectSpans();
+    const random = new Random(7);
+    const call = pool.call["sum_via_host"] as never as (...args: unknown[]) => Promise<unknown>;
+    const calls = Array.from({ length: 200 }, async () => {
+      const stop = new AbortController();
+      const called = call(3, { signal: stop.signal }).then(
+        () => {},
+        () => {},
+      );
+      await turns(random.below(40));
+      stop.abort();
+      await called;
+    });
+    await Promise.all(calls);
+    await pool.close();
+    const hosts = spans.getFinishedSpans().filter(({ name }) => name.startsWith("ampoule.host"));
+    expect(new Set(hosts.map(({ name }) => name))).toEqual(new Set(["ampoule.host fetch_number"]));
+    // The last of each call that was stopped ended with it.
+    for (const { span, children } of trees(spans)) {
+      const last = children.filter(({ name }) => name.startsWith("ampoule.host")).at(-1)?.span;
+      if (last === undefined || last.status.code === SpanStatusCode.UNSET) continue;
+      expect(last.status).toEqual({ code: SpanStatusCode.ERROR, message: "the call was stopped" });
+      expect(last.attributes["error.type"]).toBe("ERR_AMPOULE_ABORTED");
+      expect(span.status.code).toBe(SpanStatusCode.ERROR);
+    }
+    const failed = hosts.filter(({ status }) => status.code === SpanStatusCode.ERROR);
+    expect(failed.length).toBeGreaterThan(0);
   });
 
   test("by a panic has the spans, and the panic as an event", async () => {

@@ -7,9 +7,10 @@ import {
   MeterProvider,
   MetricReader,
 } from "@opentelemetry/sdk-metrics";
-import { type CreateOptions, Pool } from "../ts/index.js";
+import { type CreateOptions, Pool, run } from "../ts/index.js";
 import {
   async,
+  BUSYBOX,
   failureOf,
   HOST_FUNCTIONS,
   ownExits,
@@ -94,6 +95,85 @@ describeWithKvm("metrics", () => {
     expect(point?.value).toMatchObject({ count: 1 });
     expect(point?.value.sum).toBeGreaterThan(0);
     expect(sandbox.statistics.cpuTimeMs / 1000).toBeCloseTo(point?.value.sum ?? 0, 9);
+  });
+
+  test.each(BOTH)("are of every host function, with its error: %s", async (_, call) => {
+    const refuse = (id: number): number => {
+      if (id < 0) throw new RangeError("negative");
+      return id;
+    };
+    const sandbox = await testing({ name: "hosted", hostFunctions: { fetch_number: refuse } });
+    const collect = measure();
+    await call(sandbox, "sum_via_host")(3);
+    await failureOf(() => call(sandbox, "host_in_span")(-1));
+    const points = (await collect("ampoule.host.duration")) as readonly DataPoint<Histogram>[];
+    const names = { "code.function.name": "fetch_number", "ampoule.sandbox.name": "hosted" };
+    expect(points.map(({ attributes, value }) => [attributes, value.count])).toEqual([
+      [names, 3],
+      [{ ...names, "error.type": "RangeError" }, 1],
+    ]);
+    expect(points[0]?.value.sum).toBeGreaterThan(0);
+  });
+
+  test("are of a host function that never answers, when its call has ended", async () => {
+    const sandbox = await testing({ hostFunctions: { fetch_number: () => new Promise(() => {}) } });
+    const collect = measure();
+    await failureOf(() => async(sandbox, "host_in_span")(1, { timeoutMs: 50 }));
+    const [point] = await collect("ampoule.host.duration");
+    expect(point?.attributes).toMatchObject({ "error.type": "ERR_AMPOULE_TIMEOUT" });
+  });
+
+  test("are of runs of programs", async () => {
+    const collect = measure();
+    await run(BUSYBOX, { args: ["true"], name: "true" });
+    await failureOf(() => run("/dev/null", { name: "nothing" }));
+    const points = (await collect("ampoule.run.duration")) as readonly DataPoint<Histogram>[];
+    expect(points.map(({ attributes, value }) => [attributes, value.count])).toEqual([
+      [{ "ampoule.sandbox.name": "true" }, 1],
+      [{ "ampoule.sandbox.name": "nothing", "error.type": "ERR_AMPOULE_INVALID_GUEST" }, 1],
+    ]);
+  });
+
+  test("say what there is in pools, and who waits", async () => {
+    const collect = measure();
+    let answer = (): void => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    let asked = (): void => {};
+    const asks = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    const fetch_number = async (id: number): Promise<number> => {
+      asked();
+      await answered;
+      return id;
+    };
+    const pool = await Pool.create({
+      guest: rustGuest("testing"),
+      hostFunctions: { ...HOST_FUNCTIONS, fetch_number },
+      name: "watched",
+      size: { min: 2, max: 2 },
+    } as unknown as CreateOptions & { readonly restore?: never });
+    const states = async (): Promise<Attributes> =>
+      by("ampoule.pool.state", await collect("ampoule.pool.sandboxes"));
+    const waiting = async (): Promise<unknown> => {
+      const [point] = await collect("ampoule.pool.waiting");
+      expect(point?.attributes).toEqual({ "ampoule.sandbox.name": "watched" });
+      return point?.value;
+    };
+    expect(await states()).toEqual({ idle: 2, busy: 0, restoring: 0, creating: 0 });
+    expect(await waiting()).toBe(0);
+    const call = pool.call["host_in_span"] as never as (...args: unknown[]) => Promise<unknown>;
+    const calls = [1, 2, 3].map((id) => call(id));
+    await asks;
+    expect(await states()).toEqual({ idle: 0, busy: 2, restoring: 0, creating: 0 });
+    expect(await waiting()).toBe(1);
+    answer();
+    await Promise.all(calls);
+    await pool.close();
+    expect(await waiting()).toBe(0);
+    expect(await states()).toEqual({ idle: 0, busy: 0, restoring: 0, creating: 0 });
   });
 
   test("count restores and the pages that they copy, wherever they come from", async () => {

@@ -90,8 +90,10 @@ export async function run(
     restoresAfterCalls: false,
     telemetry: UNTRACED,
   };
-  const guest = await unlessAborted(resolveGuest(executable, options), options.signal, "run");
-  return recordedRun(guest.name, () => runGuest(guest, surroundings, captures));
+  return recordedRun(checkName(options.name) ?? nameOfGuest(executable), async () => {
+    const guest = await unlessAborted(resolveGuest(executable, options), options.signal, "run");
+    return runGuest(guest, surroundings, captures);
+  });
 }
 
 async function runGuest(

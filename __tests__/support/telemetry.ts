@@ -83,6 +83,16 @@ export function trees(exporter: InMemorySpanExporter): readonly Node[] {
   return below(undefined);
 }
 
+/** The spans of each trace. */
+export function byTrace(spans: readonly ReadableSpan[]): Map<string, ReadableSpan[]> {
+  const traces = new Map<string, ReadableSpan[]>();
+  for (const span of spans) {
+    const { traceId } = span.spanContext();
+    traces.set(traceId, [...(traces.get(traceId) ?? []), span]);
+  }
+  return traces;
+}
+
 /** The names in a tree, each with those below it, as `name [child, child [grandchild]]`. */
 export function outline(nodes: readonly Node[]): string {
   return nodes

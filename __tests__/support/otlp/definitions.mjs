@@ -41,6 +41,7 @@ function decodeJson(body) {
       }
     }
   }
+  checkTexts(json, "request");
   const request = Request.fromObject(json);
   // What it does not know it leaves out, and what is of another type it converts.
   compare(json, Request.toObject(request, { longs: String, bytes: String }), "request");
@@ -53,13 +54,28 @@ function base64(hex) {
   return Buffer.from(hex, "hex").toString("base64");
 }
 
+/** Throws for a text that UTF-8 has no bytes for: JSON can spell half of a surrogate pair. */
+function checkTexts(sent, where) {
+  if (typeof sent === "string" && !sent.isWellFormed()) {
+    throw new Error(`${where}: ${JSON.stringify(sent.slice(0, 100))} is not well-formed`);
+  }
+  if (typeof sent !== "object" || sent === null) return;
+  for (const [key, value] of Object.entries(sent)) {
+    checkTexts(key, where);
+    checkTexts(value, `${where}.${key}`);
+  }
+}
+
 /** The fields of 64 bits, which may be sent as a number or a text. */
 const LONG = /\.(intValue|(start|end)?[tT]imeUnixNano)$/;
 
 /** Throws unless everything in `sent` is in `understood`. */
 function compare(sent, understood, where) {
   if (typeof sent !== "object" || sent === null) {
+    // Digits alone: a number in another notation is no integer for most decoders.
     const text = LONG.test(where) ? String(sent) : sent;
+    if (LONG.test(where) && !/^-?\d+$/.test(text))
+      throw new Error(`${where}: ${text} is no integer`);
     if (text !== understood)
       throw new Error(`${where}: ${JSON.stringify(sent)} is understood as ${understood}`);
     return;
@@ -72,6 +88,7 @@ function compare(sent, understood, where) {
 
 function decodeBinary(body) {
   const request = Request.decode(body);
+  checkTexts(Request.toObject(request, { longs: String, bytes: String }), "request");
   const length = Request.encode(request).finish().length;
   // Of fields that it does not know nothing is left.
   if (length !== body.length) throw new Error(`${length} of ${body.length} bytes were understood`);

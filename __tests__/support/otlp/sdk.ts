@@ -1,6 +1,7 @@
-/** The stock OpenTelemetry SDK, with the exporter for OTLP/HTTP. */
+/** The stock OpenTelemetry SDK, with the exporters for OTLP/HTTP. */
 import { context, DiagLogLevel, diag, propagation, trace } from "@opentelemetry/api";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
+import { OTLPTraceExporter as ProtobufExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import {
   BatchSpanProcessor,
@@ -21,17 +22,21 @@ export interface SdkOptions {
   readonly spansMax: number;
   /** Keeps the spans, too. */
   readonly keep?: boolean;
+  /** In messages of Protocol Buffers instead of JSON. */
+  readonly asProtobuf?: boolean;
+  /** Where the SDK cuts texts. */
+  readonly attributeValueLengthLimit?: number;
 }
 
 /** An SDK that is registered for this thread until it is shut down. */
 export class Sdk {
   readonly #provider: NodeTracerProvider;
-  readonly #exporter: OTLPTraceExporter;
+  readonly #exporter: OTLPTraceExporter | ProtobufExporter;
   readonly #memory = new InMemorySpanExporter();
   /** What the SDK has complained about. */
   readonly complaints: string[] = [];
 
-  constructor({ url, spansMax, keep = false }: SdkOptions) {
+  constructor({ url, spansMax, keep = false, asProtobuf, ...limits }: SdkOptions) {
     const complain = (...what: readonly unknown[]): void => {
       this.complaints.push(what.map(String).join(" "));
     };
@@ -39,10 +44,12 @@ export class Sdk {
     diag.setLogger({ error: complain, warn: complain, ...silent }, DiagLogLevel.WARN);
     // More exports at the same time than its default would be refused: a flush starts all at once.
     const concurrencyLimit = Math.ceil(spansMax / BATCH) + 1;
-    this.#exporter = new OTLPTraceExporter({ url: `${url}/v1/traces`, concurrencyLimit });
+    const Exporter = asProtobuf ? ProtobufExporter : OTLPTraceExporter;
+    this.#exporter = new Exporter({ url: `${url}/v1/traces`, concurrencyLimit });
     const sizes = { maxQueueSize: Math.max(spansMax, BATCH), maxExportBatchSize: BATCH };
     this.#provider = new NodeTracerProvider({
       resource: resourceFromAttributes(RESOURCE),
+      spanLimits: limits,
       spanProcessors: [
         new BatchSpanProcessor(this.#exporter, sizes),
         ...(keep ? [new SimpleSpanProcessor(this.#memory)] : []),

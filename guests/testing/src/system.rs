@@ -13,8 +13,9 @@ thread_local! {
 }
 
 /// Runs once, before the guest is ready. `TESTING_INIT=fail` and `=panic` make it fail, `=print` makes
-/// it write a line, `=read` read a byte of standard input, and `=silence` install a subscriber and a
-/// logger that keep everything to themselves.
+/// it write a line, `=read` read a byte of standard input, `=trace` and `=install` make spans, events and log
+/// records (with `=install`, the logger first), and `=silence` does so and installs a subscriber and a logger
+/// that keep everything to themselves.
 pub(crate) fn prepare() -> Result<(), String> {
     PREPARED.set(true);
     match std::env::var("TESTING_INIT").as_deref() {
@@ -24,7 +25,21 @@ pub(crate) fn prepare() -> Result<(), String> {
             println!("initialising");
             Ok(())
         }
-        Ok("silence") => crate::traced::silence(),
+        Ok("silence") => {
+            crate::traced::make_ready();
+            crate::traced::silence()?;
+            crate::traced::make_ready();
+            Ok(())
+        }
+        Ok("trace") => {
+            crate::traced::make_ready();
+            Ok(())
+        }
+        Ok("install") => {
+            ampoule_guest::trace::install();
+            crate::traced::make_ready();
+            Ok(())
+        }
         Ok("read") => {
             let mut byte = [0];
             std::io::stdin().read_exact(&mut byte).map_err(|error| error.to_string())?;

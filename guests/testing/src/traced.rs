@@ -29,6 +29,14 @@ pub(crate) fn silence() -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
+/// Makes a span with an event and a log record.
+pub(crate) fn make_ready() {
+    info_span!("prepare", step = 1).in_scope(|| {
+        info!("preparing");
+        log::info!("a record of preparing");
+    });
+}
+
 /// Adds two numbers in the span `add`, whose fields they are.
 #[guest_function]
 fn traced_add(left: i32, right: i32) -> i32 {
@@ -295,4 +303,143 @@ fn c_spans() -> bool {
 #[guest_function]
 fn current_context() -> Option<String> {
     context().map(|context| context.to_string())
+}
+
+/// Spans that say what kind they are, what they are called and how they went.
+#[guest_function]
+fn describes_itself() {
+    info_span!("server", otel.kind = "server", otel.name = "GET /", otel.status_code = "OK")
+        .in_scope(|| error!("no reason for a status"));
+    let late = info_span!("late", otel.name = field::Empty, otel.status_message = field::Empty);
+    late.record("otel.name", "renamed");
+    late.record("otel.status_message", "came to nothing");
+    drop(late);
+    info_span!("wrong", otel.kind = "sideways", otel.status_code = 7_u64).in_scope(|| ());
+    info_span!("forged", otel.name = "ampoule.call forged").in_scope(|| ());
+    info_span!("ampoule.host forged").in_scope(|| ());
+    drop(info_span!("fine", otel.status_code = "ok"));
+    std::mem::forget(info_span!("open", otel.status_code = "ok"));
+}
+
+/// Fields that are named like what the host says.
+#[guest_function]
+fn forges() {
+    info_span!(
+        "forging",
+        ampoule.clock = "approximate",
+        ampoule.unclosed = true,
+        ampoule.truncated = true,
+        ampoule.level = "trace",
+        ampoule.sandbox.name = "another",
+        error.type = "ERR_AMPOULE_TIMEOUT",
+        code.file.path = "elsewhere",
+        service.name = "bank",
+        exception.message = "no exception",
+        "" = "nameless",
+        plain = 1,
+    )
+    .in_scope(|| info!(ampoule.clock = "approximate", otel.kind = "server", "forged"));
+}
+
+/// A span `follower` that follows from one that is closed and one that is open.
+#[guest_function]
+fn follows() {
+    let closed = info_span!("closed").id();
+    let open = info_span!("open");
+    let follower = info_span!("follower");
+    follower.follows_from(closed);
+    follower.follows_from(&open);
+}
+
+/// A function whose error is an event of its span.
+#[tracing::instrument(err, skip(fails))]
+fn instrumented(fails: bool) -> Result<(), Error> {
+    if fails { Err(Error::new("Told", "told to fail")) } else { Ok(()) }
+}
+
+/// Succeeds and fails in spans.
+#[guest_function]
+fn fails_in_a_span() {
+    info_span!("around").in_scope(|| {
+        let _ = instrumented(false);
+        let _ = instrumented(true);
+        info_span!("logged").in_scope(|| log::error!("an error"));
+    });
+}
+
+/// Catches a panic that closes one of two spans.
+#[guest_function]
+fn catches_a_panic() {
+    info_span!("catching").in_scope(|| {
+        let _ = std::panic::catch_unwind(|| {
+            info_span!("panicking").in_scope(|| panic!("nothing to worry about"));
+        });
+    });
+}
+
+/// So many spans `one`, each with the field `number` and an event.
+#[guest_function]
+fn many(count: u32) {
+    for number in 0..count {
+        info_span!("one", number).in_scope(|| info!("in it"));
+    }
+}
+
+/// So many spans `one`, behind them the host function `fetch_number` in a span `fetching`.
+#[guest_function]
+fn many_and_fetch(count: u32) -> Result<i32, HostError> {
+    for number in 0..count {
+        drop(info_span!("one", number));
+    }
+    info_span!("fetching").in_scope(|| fetch_number(1))
+}
+
+/// Words of the caller's wherever a guest can put some: names of spans and of fields, messages, targets and
+/// values. Numbers are values.
+#[guest_function]
+fn says(texts: Vec<String>, numbers: Vec<f64>) {
+    use std::ffi::{CString, c_char};
+    unsafe extern "C" {
+        fn ampoule_span_open(
+            name: *const c_char,
+            target: *const c_char,
+            level: u32,
+            file: *const c_char,
+            line: u32,
+        ) -> u64;
+        fn ampoule_span_field_str(span: u64, name: *const c_char, value: *const c_char);
+        fn ampoule_span_field_f64(span: u64, name: *const c_char, value: f64);
+        fn ampoule_span_close(span: u64);
+    }
+    for (text, number) in texts.iter().zip(numbers.iter().chain(std::iter::repeat(&0.0))) {
+        let c = CString::new(text.replace('\0', "\u{1}")).unwrap_or_default();
+        let at = c.as_ptr();
+        // SAFETY: a text with a zero byte at its end, which lives until the span is closed.
+        let span = unsafe { ampoule_span_open(at, at, 3, at, 1) };
+        // SAFETY: the same.
+        unsafe { ampoule_span_field_str(span, at, at) };
+        // SAFETY: the same.
+        unsafe { ampoule_span_field_f64(span, c"number".as_ptr(), *number) };
+        info!(text = text.as_str(), number, otel.name = text.as_str(), "{text}");
+        log::logger().log(
+            &log::Record::builder()
+                .level(log::Level::Info)
+                .target(text)
+                .args(format_args!("{text}"))
+                .key_values(&[(text.as_str(), *number)])
+                .build(),
+        );
+        info_span!("said", text = text.as_str(), number, otel.name = text.as_str()).in_scope(|| ());
+        // SAFETY: no pointer.
+        unsafe { ampoule_span_close(span) };
+    }
+}
+
+/// So many spans `one`, and then an error.
+#[guest_function]
+fn many_and_fail(count: u32) -> Result<(), Error> {
+    for number in 0..count {
+        drop(info_span!("one", number));
+    }
+    Err(Error::new("Told", "told to fail"))
 }

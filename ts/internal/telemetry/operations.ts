@@ -4,6 +4,7 @@ import type { Directives } from "./directives.js";
 import { fail, guarded, messageOf, typeOf } from "./failure.js";
 import { spanSource } from "./otel.js";
 import type { Attributes, SpanHandle, SpanIds } from "./spans.js";
+import { wellFormed } from "./texts.js";
 import { warnOfFailure } from "./warnings.js";
 
 /** Names such spans. */
@@ -33,7 +34,7 @@ export class Operation {
     const source = directives === false ? undefined : spanSource();
     if (source === undefined) return undefined;
     const clock = new Clock();
-    const attributes: Attributes = { "ampoule.sandbox.name": sandbox };
+    const attributes: Attributes = { "ampoule.sandbox.name": wellFormed(sandbox) };
     const links = origin === undefined ? {} : { links: [origin] };
     try {
       const span = source.start(name, { startTime: clock.start, attributes, ...links });

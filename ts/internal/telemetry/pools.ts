@@ -22,11 +22,22 @@ interface Entry {
 
 const entries = new Set<Entry>();
 
+/** Names of pools that there were: an SDK repeats the last value of what nobody reports on any more. */
+const gone = new Set<string>();
+const GONE_MAX = 1000;
+
 /** Reports on `pool`, the one of that name, until the function that is returned is called. */
 export function observe(name: string, pool: Counted): () => void {
   const entry = { name, pool: new WeakRef(pool) };
   entries.add(entry);
-  return () => entries.delete(entry);
+  return () => forget(entry);
+}
+
+function forget(entry: Entry): void {
+  entries.delete(entry);
+  gone.add(entry.name);
+  const [oldest] = gone;
+  if (gone.size > GONE_MAX && oldest !== undefined) gone.delete(oldest);
 }
 
 const STATES = ["idle", "busy", "restoring", "creating"] as const;
@@ -52,10 +63,10 @@ export function observePools(meter: Meter): void {
 
 /** Pools of one name are told apart by nothing: they count together. */
 function report(result: ObservableResult, count: Count, attributes: Record<string, string>): void {
-  const sums = new Map<string, number>();
+  const sums = new Map([...gone].map((name) => [name, 0]));
   for (const entry of entries) {
     const pool = entry.pool.deref();
-    if (pool === undefined) entries.delete(entry);
+    if (pool === undefined) forget(entry);
     else sums.set(entry.name, (sums.get(entry.name) ?? 0) + pool.counts[count]);
   }
   for (const [name, sum] of sums) {
