@@ -1,10 +1,9 @@
 //! `#[guest_function]`.
 
 use crate::attributes::carried;
-use crate::signature::{Signature, documentation, imports, schemas};
+use crate::signature::{Signature, documentation, imports, place, schemas, unique};
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::spanned::Spanned;
 use syn::{ItemFn, Result};
 
 pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
@@ -18,21 +17,20 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
     // macro's: a lint about names is about the function's own.
     let invoke = format_ident!("invoke_{}", ident, span = Span::call_site());
 
-    let result = quote!((&&&__ampoule::ResultType::<#output>::new()).schema());
+    // At the place of the type, where the compiler says what it lacks.
+    let result = quote_spanned!(place(output)=>
+        (&&&__ampoule::ResultType::<#output>::new()).schema()
+    );
+    let write = quote_spanned!(place(output)=> (&__ampoule::Outgoing(&value)).write(out));
+    let failed = quote_spanned!(place(output)=> (&__ampoule::Failed(&error)).to_guest_error());
+    let unique = unique("guest", name);
     let types = schemas(&signature, &quote!(__ampoule::Direction::ToGuest), &result);
-    let checks = parameters.iter().map(|parameter| {
-        let ty = &parameter.owned;
-        quote_spanned!(ty.span()=> __ampoule::assert_from_host::<#ty>();)
-    });
     let slots: Vec<_> = (0..parameters.len()).map(|index| format_ident!("slot_{index}")).collect();
     let owned = parameters.iter().map(|parameter| &parameter.owned);
     let reads = parameters.iter().zip(&slots).map(|(parameter, slot)| {
         let (name, ty) = (&parameter.name, &parameter.owned);
-        quote! {
-            #slot = ::std::option::Option::Some(arguments.next(#name, |from| {
-                (&__ampoule::Slot::<#ty>::new()).read(from)
-            })?);
-        }
+        let read = quote_spanned!(place(ty)=> (&__ampoule::Slot::<#ty>::new()).read(from));
+        quote!(#slot = ::std::option::Option::Some(arguments.next(#name, |from| #read)?);)
     });
     let unwrapped = parameters.iter().zip(&slots).map(|(parameter, slot)| {
         let borrow = parameter.by_reference.then(|| quote!(&));
@@ -45,9 +43,9 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
         #(#attributes)*
         const _: () = {
             #imports
+            #unique
 
             fn signature() -> __ampoule::Signature {
-                #(#checks)*
                 #types
             }
 
@@ -67,12 +65,10 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
                 let returned = __ampoule::Returned::new(#ident(#(#unwrapped),*));
                 match (&returned).split() {
                     ::std::option::Option::Some(::std::result::Result::Ok(value)) => {
-                        (&__ampoule::Outgoing(&value))
-                            .write(out)
-                            .map_err(|error| __ampoule::invalid_result(#name, &error))
+                        #write.map_err(|error| __ampoule::invalid_result(#name, &error))
                     }
                     ::std::option::Option::Some(::std::result::Result::Err(error)) => {
-                        ::std::result::Result::Err((&__ampoule::Failed(&error)).to_guest_error())
+                        ::std::result::Result::Err(#failed)
                     }
                     ::std::option::Option::None => ::std::result::Result::Ok(()),
                 }

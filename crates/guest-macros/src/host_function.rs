@@ -1,10 +1,9 @@
 //! `#[host_function]`.
 
-use crate::signature::{Signature, documentation, imports, schemas};
+use crate::signature::{Signature, documentation, imports, place, schemas, unique};
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
-use syn::spanned::Spanned;
 use syn::{Attribute, Error, Result, Token, Visibility};
 
 /// A function without a body.
@@ -37,29 +36,28 @@ pub(crate) fn expand(declaration: Declaration) -> Result<TokenStream> {
     let imports = imports();
     let Signature { name, parameters, output } = &signature;
 
-    let value = quote_spanned!(output.span()=> <#output as __ampoule::HostOutcome>::Value);
-    let result = quote! {
+    let value = quote_spanned!(place(output)=> <#output as __ampoule::HostOutcome>::Value);
+    let result = quote_spanned! {place(output)=>
         (&__ampoule::Slot::<#value>::new()).schema(__ampoule::Direction::ToGuest)
     };
+    let read = quote_spanned!(place(output)=> (&__ampoule::Slot::<#value>::new()).read(from));
     let types = schemas(&signature, &quote!(__ampoule::Direction::ToHost), &result);
     let count = parameters.len();
+    let unique = unique("host", name);
     let writes = parameters.iter().map(|parameter| {
         let ident = &parameter.ident;
         let borrow = (!parameter.by_reference).then(|| quote!(&));
-        quote!((&__ampoule::Outgoing(#borrow #ident)).write(out)?;)
-    });
-    let checks = parameters.iter().map(|parameter| {
         let ty = &parameter.owned;
-        quote_spanned!(ty.span()=> __ampoule::assert_to_host::<#ty>();)
+        quote_spanned!(place(ty)=> (&__ampoule::Outgoing(#borrow #ident)).write(out)?;)
     });
 
     Ok(quote! {
         #(#attributes)*
         #visibility #tokens {
             #imports
+            #unique
 
             fn signature() -> __ampoule::Signature {
-                #(#checks)*
                 #types
             }
 
@@ -74,7 +72,7 @@ pub(crate) fn expand(declaration: Declaration) -> Result<TokenStream> {
                     #(#writes)*
                     ::std::result::Result::Ok(())
                 },
-                |from| (&__ampoule::Slot::<#value>::new()).read(from),
+                |from| #read,
             ))
         }
     })

@@ -1,7 +1,7 @@
 //! What a function that crosses the boundary may look like.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, Expr, ExprLit, FnArg, Lit, Meta, Pat, Result, ReturnType, Type};
@@ -167,12 +167,14 @@ pub(crate) fn schemas(
     result: &TokenStream,
 ) -> TokenStream {
     let names = signature.parameters.iter().map(|parameter| &parameter.name);
-    let types = signature.parameters.iter().map(|parameter| &parameter.owned);
+    // At the places of the types, where the compiler says what one lacks.
+    let types = signature.parameters.iter().map(|parameter| {
+        let ty = &parameter.owned;
+        quote_spanned!(place(ty)=> (&__ampoule::Slot::<#ty>::new()).schema(#direction))
+    });
     quote! {
         __ampoule::Signature {
-            parameters: ::std::vec![
-                #((#names, (&__ampoule::Slot::<#types>::new()).schema(#direction)),)*
-            ],
+            parameters: ::std::vec![#((#names, #types),)*],
             result: #result,
         }
     }
@@ -187,5 +189,21 @@ pub(crate) fn imports() -> TokenStream {
             FailedWithMessage as _, FallibleResult as _, OutgoingBytes as _, OutgoingValue as _,
             PlainResult as _, SplitPlain as _, SplitResult as _, ValueSlot as _,
         };
+    }
+}
+
+/// The place of a type for what the macros write about it: errors are told there, and lints know that it
+/// is a macro's.
+pub(crate) fn place(ty: &Type) -> Span {
+    Span::call_site().located_at(ty.span())
+}
+
+/// A symbol that only one function of that kind and name can define, so that a second one is found when
+/// the guest is built. Its name is what the compiler, or the linker, then says is already defined.
+pub(crate) fn unique(kind: &str, name: &str) -> TokenStream {
+    let symbol = format!("the {kind} function `{name}`");
+    quote! {
+        #[unsafe(export_name = #symbol)]
+        static UNIQUE: u8 = 0;
     }
 }

@@ -5,7 +5,7 @@
 //! method of the same name, the one is taken whose `Self` type needs the least adjustment. Each
 //! family below says how it has to be called.
 
-use crate::error::ErrorDetails;
+use crate::error::{ErrorData, ErrorDetails};
 use crate::schema::{self, Direction};
 use ampoule_wire::failure::GuestError;
 use ampoule_wire::value::{self, ConversionError, Deserializer};
@@ -20,6 +20,7 @@ use std::marker::PhantomData;
 /// What a parameter must be; for the compiler's message.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot come from the host",
+    label = "cannot come from the host",
     note = "it must be `serde::Deserialize` and `schemars::JsonSchema`, and borrow nothing but at \
             the top level (`&str`, `&[T]`, `&T`)"
 )]
@@ -30,17 +31,33 @@ impl<T: DeserializeOwned + JsonSchema> FromHost for T {}
 /// What goes to the host; for the compiler's message.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot go to the host",
-    note = "it must be `serde::Serialize` and `schemars::JsonSchema`"
+    label = "cannot go to the host",
+    note = "it must be `serde::Serialize` and `schemars::JsonSchema`: derive both"
 )]
 pub trait ToHost: Serialize + JsonSchema {}
 
 impl<T: Serialize + JsonSchema + ?Sized> ToHost for T {}
 
-/// For the compiler's message, at the place of the type.
-pub const fn assert_from_host<T: FromHost>() {}
+/// What the host is told about; for the compiler's message.
+#[diagnostic::on_unimplemented(
+    message = "the host cannot be told what `{Self}` is",
+    label = "has no description",
+    note = "it must be `schemars::JsonSchema`: derive it"
+)]
+pub trait Described: JsonSchema {}
 
-/// For the compiler's message, at the place of the type.
-pub const fn assert_to_host<T: ToHost + ?Sized>() {}
+impl<T: JsonSchema + ?Sized> Described for T {}
+
+/// What a guest function's error must be; for the compiler's message.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a guest function",
+    label = "cannot be an error",
+    note = "it must be `std::fmt::Display`, which gives the error its message; with \
+            `ampoule_guest::ErrorDetails` it has a kind and data, too"
+)]
+pub trait ErrorToHost: Display {}
+
+impl<E: Display + ?Sized> ErrorToHost for E {}
 
 /// The arguments of one call.
 #[derive(Debug)]
@@ -54,11 +71,10 @@ impl<'de> Arguments<'de> {
     /// Checks the payload and opens its array.
     pub(crate) fn new(function: &'static str, payload: &'de [u8]) -> Result<Self, GuestError> {
         value::validate(payload, &value::Limits::default())
-            .map_err(|error| invalid(format!("arguments of `{function}`: {error}")))?;
+            .map_err(|error| refused(function, None, &error.to_string()))?;
         let mut deserializer = Deserializer::new(payload);
-        let left = deserializer
-            .array()
-            .map_err(|error| invalid(format!("arguments of `{function}`: {error}")))?;
+        let left =
+            deserializer.array().map_err(|error| refused(function, None, &error.to_string()))?;
         Ok(Self { deserializer, function, left })
     }
 
@@ -68,7 +84,7 @@ impl<'de> Arguments<'de> {
     /// Kind `InvalidArgument`, with both names.
     pub fn next<T>(
         &mut self,
-        name: &str,
+        name: &'static str,
         read: impl FnOnce(&mut Deserializer<'_>) -> Result<T, ConversionError>,
     ) -> Result<T, GuestError> {
         let function = self.function;
@@ -76,10 +92,10 @@ impl<'de> Arguments<'de> {
             Some(left) => {
                 self.left = left;
                 read(&mut self.deserializer)
-                    .map_err(|error| invalid(format!("argument `{name}` of `{function}`: {error}")))
+                    .map_err(|error| refused(function, Some(name), &error.to_string()))
             }
             None => read(&mut Deserializer::new(&[0xf6]))
-                .map_err(|_| invalid(format!("argument `{name}` of `{function}` is missing"))),
+                .map_err(|_| refused(function, Some(name), "it is missing")),
         }
     }
 
@@ -91,17 +107,35 @@ impl<'de> Arguments<'de> {
         match self.left {
             0 => Ok(()),
             left => {
-                Err(invalid(format!("`{}` was given {left} arguments too many", self.function)))
+                Err(refused(self.function, None, &format!("there are {left} arguments too many")))
             }
         }
     }
 }
 
-fn invalid(message: String) -> GuestError {
-    GuestError { kind: "InvalidArgument".to_owned(), message, data: None }
+/// What the host takes for a refusal of its arguments rather than for an error of the function, which
+/// did not run.
+#[derive(Serialize)]
+struct Refusal<'a> {
+    function: &'static str,
+    parameter: Option<&'static str>,
+    refused: &'a str,
 }
 
-/// A value that will come from the host. `(&Slot::<T>::new()).read(..)` and `.schema(..)`.
+fn refused(function: &'static str, parameter: Option<&'static str>, why: &str) -> GuestError {
+    let what = match parameter {
+        Some(name) => format!("argument `{name}` of `{function}`"),
+        None => format!("arguments of `{function}`"),
+    };
+    let refusal = Refusal { function, parameter, refused: why };
+    GuestError {
+        kind: "InvalidArgument".to_owned(),
+        message: format!("{what}: {why}"),
+        data: ErrorData::new(&refusal).map(|ErrorData(data)| data),
+    }
+}
+
+/// A value that will cross the boundary. `(&Slot::<T>::new()).read(..)` and `.schema(..)`.
 #[derive(Debug)]
 pub struct Slot<T>(PhantomData<T>);
 
@@ -135,23 +169,35 @@ impl BytesSlot for Slot<Vec<u8>> {
     }
 }
 
-/// A [`Slot`] for anything else.
+/// A [`Slot`] for anything else. Here and below the last trait of a family is there for every type and
+/// its method asks for what is needed: then the compiler speaks of the type, and not of how it was
+/// looked for.
 pub trait ValueSlot<T> {
     /// Reads the value.
     ///
     /// # Errors
     /// If it is something else.
-    fn read(&self, from: &mut Deserializer<'_>) -> Result<T, ConversionError>;
+    fn read(&self, from: &mut Deserializer<'_>) -> Result<T, ConversionError>
+    where
+        T: FromHost;
     /// The type's JSON Schema.
-    fn schema(&self, direction: Direction) -> String;
+    fn schema(&self, direction: Direction) -> String
+    where
+        T: Described;
 }
 
-impl<T: FromHost> ValueSlot<T> for &Slot<T> {
-    fn read(&self, from: &mut Deserializer<'_>) -> Result<T, ConversionError> {
+impl<T> ValueSlot<T> for &Slot<T> {
+    fn read(&self, from: &mut Deserializer<'_>) -> Result<T, ConversionError>
+    where
+        T: FromHost,
+    {
         T::deserialize(from)
     }
 
-    fn schema(&self, direction: Direction) -> String {
+    fn schema(&self, direction: Direction) -> String
+    where
+        T: Described,
+    {
         schema::of::<T>(direction)
     }
 }
@@ -183,16 +229,21 @@ impl OutgoingBytes for Outgoing<'_, [u8]> {
 }
 
 /// [`Outgoing`] anything else.
-pub trait OutgoingValue {
+pub trait OutgoingValue<T: ?Sized> {
     /// Appends the encoded value.
     ///
     /// # Errors
     /// If it has no encoded form.
-    fn write(&self, out: &mut Vec<u8>) -> Result<(), ConversionError>;
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), ConversionError>
+    where
+        T: ToHost;
 }
 
-impl<T: Serialize + ?Sized> OutgoingValue for &Outgoing<'_, T> {
-    fn write(&self, out: &mut Vec<u8>) -> Result<(), ConversionError> {
+impl<T: ?Sized> OutgoingValue<T> for &Outgoing<'_, T> {
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), ConversionError>
+    where
+        T: ToHost,
+    {
         value::encode(self.0, out)
     }
 }
@@ -230,25 +281,35 @@ impl<E> BytesResult for &&ResultType<Result<Vec<u8>, E>> {
 }
 
 /// [`ResultType`] `Result`.
-pub trait FallibleResult {
+pub trait FallibleResult<T> {
     /// The type's JSON Schema.
-    fn schema(&self) -> String;
+    fn schema(&self) -> String
+    where
+        T: ToHost;
 }
 
-impl<T: ToHost, E> FallibleResult for &ResultType<Result<T, E>> {
-    fn schema(&self) -> String {
+impl<T, E> FallibleResult<T> for &ResultType<Result<T, E>> {
+    fn schema(&self) -> String
+    where
+        T: ToHost,
+    {
         schema::of::<T>(Direction::ToHost)
     }
 }
 
 /// [`ResultType`] anything else.
-pub trait PlainResult {
+pub trait PlainResult<T: ?Sized> {
     /// The type's JSON Schema.
-    fn schema(&self) -> String;
+    fn schema(&self) -> String
+    where
+        T: ToHost;
 }
 
-impl<T: ToHost + ?Sized> PlainResult for ResultType<T> {
-    fn schema(&self) -> String {
+impl<T: ?Sized> PlainResult<T> for ResultType<T> {
+    fn schema(&self) -> String
+    where
+        T: ToHost,
+    {
         schema::of::<T>(Direction::ToHost)
     }
 }
@@ -315,13 +376,18 @@ impl<E: ErrorDetails + ?Sized> FailedWithDetails for Failed<'_, E> {
 }
 
 /// [`Failed`] without details.
-pub trait FailedWithMessage {
+pub trait FailedWithMessage<E: ?Sized> {
     /// The error as it is sent.
-    fn to_guest_error(&self) -> GuestError;
+    fn to_guest_error(&self) -> GuestError
+    where
+        E: ErrorToHost;
 }
 
-impl<E: Display + ?Sized> FailedWithMessage for &Failed<'_, E> {
-    fn to_guest_error(&self) -> GuestError {
+impl<E: ?Sized> FailedWithMessage<E> for &Failed<'_, E> {
+    fn to_guest_error(&self) -> GuestError
+    where
+        E: ErrorToHost,
+    {
         GuestError { kind: "Error".to_owned(), message: self.0.to_string(), data: None }
     }
 }

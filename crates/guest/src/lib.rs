@@ -87,7 +87,7 @@ pub mod __private {
     pub use crate::convert::{
         BytesResult, BytesSlot, Failed, FailedWithDetails, FailedWithMessage, FallibleResult,
         Outgoing, OutgoingBytes, OutgoingValue, PlainResult, ResultType, Returned, Slot,
-        SplitPlain, SplitResult, ValueSlot, assert_from_host, assert_to_host, invalid_result,
+        SplitPlain, SplitResult, ValueSlot, invalid_result,
     };
     pub use crate::host::{HostOutcome, call, write_argument_count};
     pub use crate::registry::{ArgumentSource, Export, Import, ImportEntry, Signature};
