@@ -173,6 +173,14 @@ export const ERROR_CODES = {
     remedy: "Raise `limits.message`, or pass less at a time. Nothing was sent.",
     sandbox: "ready",
   },
+  ERR_AMPOULE_ITEM_LIMIT: {
+    summary: "a message is made of more items than allowed",
+    cause:
+      "A result, an error, or arguments have more than `limits.items` items: values in arrays, keys and values of objects. Reading them would keep the JavaScript thread.",
+    remedy:
+      "Raise `limits.items`, pass less at a time, or pass bytes. Arguments of yours were not sent and leave the sandbox ready; what the guest sent poisons it.",
+    sandbox: "poisoned",
+  },
   ERR_AMPOULE_OUTPUT_LIMIT: {
     summary: "the guest wrote more output than allowed",
     cause: "More than `limits.output` bytes were written to stdout and stderr during one call.",

@@ -138,6 +138,7 @@ export type LimitCode =
   | "ERR_AMPOULE_CPU_TIME"
   | "ERR_AMPOULE_MEMORY_LIMIT"
   | "ERR_AMPOULE_MESSAGE_TOO_LARGE"
+  | "ERR_AMPOULE_ITEM_LIMIT"
   | "ERR_AMPOULE_OUTPUT_LIMIT"
   | "ERR_AMPOULE_HOST_CALL_LIMIT";
 
@@ -147,6 +148,7 @@ export const LIMIT_OPTIONS: Readonly<Record<LimitCode, string>> = {
   ERR_AMPOULE_CPU_TIME: "cpuTimeMs",
   ERR_AMPOULE_MEMORY_LIMIT: "memory",
   ERR_AMPOULE_MESSAGE_TOO_LARGE: "limits.message",
+  ERR_AMPOULE_ITEM_LIMIT: "limits.items",
   ERR_AMPOULE_OUTPUT_LIMIT: "limits.output",
   ERR_AMPOULE_HOST_CALL_LIMIT: "limits.hostCalls",
 };

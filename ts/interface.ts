@@ -1,5 +1,7 @@
 /** What a guest says about itself: the functions it exports and the host functions it imports. */
-import { parseSchema, SchemaError, type Shape } from "./values/schema.js";
+import { parseSchema } from "./values/schema.js";
+import { SchemaBudget, SchemaError } from "./values/schema-limits.js";
+import type { Shape } from "./values/shape.js";
 
 /** A type, as JSON Schema 2020-12 with Ampoule's formats; see `docs/guest-abi.md`. */
 export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
@@ -51,25 +53,38 @@ export interface TypedInterface extends GuestInterface {
  * Reads the JSON that the native side makes of a guest's interface. Structure and names have been
  * checked there; the schemas are checked here.
  *
- * @throws Error whose message says which schema cannot be used.
+ * @throws SchemaError whose message says which schema cannot be used.
  */
 export function parseInterface(json: string): TypedInterface {
-  const raw = JSON.parse(json) as {
-    abiVersion: number;
-    sdk: string;
-    sdkVersion: string;
-    buildId: string;
-    exports: FunctionDescription[];
-    imports: FunctionDescription[];
+  const { abiVersion, ...raw } = JSON.parse(json) as Omit<GuestInterface, "abiVersion"> & {
+    readonly abiVersion: number;
   };
-  return deepFreeze({
-    abiVersion: `${raw.abiVersion >>> 16}.${raw.abiVersion & 0xffff}`,
-    sdk: raw.sdk,
-    sdkVersion: raw.sdkVersion,
-    buildId: raw.buildId,
-    exports: raw.exports.map(typed),
-    imports: raw.imports.map(typed),
-  });
+  return withShapes({ ...raw, abiVersion: `${abiVersion >>> 16}.${abiVersion & 0xffff}` });
+}
+
+/**
+ * Parses the schemas of an interface, all of them within one budget.
+ *
+ * @throws SchemaError whose message says which schema cannot be used.
+ */
+export function withShapes(from: GuestInterface): TypedInterface {
+  const budget = new SchemaBudget();
+  const typed = (list: readonly FunctionDescription[]): TypedFunction[] =>
+    list.map(({ name, documentation, parameters, result }) => ({
+      name,
+      documentation: documentation ?? null,
+      parameters: parameters.map((parameter) => ({
+        ...parameter,
+        shape: parse(
+          parameter.schema,
+          `${name}, parameter ${JSON.stringify(parameter.name)}`,
+          budget,
+        ),
+      })),
+      result,
+      resultShape: parse(result, `${name}, result`, budget),
+    }));
+  return { ...from, exports: typed(from.exports), imports: typed(from.imports) };
 }
 
 /** Leaves the parsed shapes out: the interface as users see it. */
@@ -84,30 +99,16 @@ export function publicInterface(from: TypedInterface): GuestInterface {
   return deepFreeze({ ...from, exports: plain(from.exports), imports: plain(from.imports) });
 }
 
-function typed(from: FunctionDescription): TypedFunction {
-  return {
-    name: from.name,
-    documentation: from.documentation ?? null,
-    parameters: from.parameters.map(({ name, schema }) => ({
-      name,
-      schema,
-      shape: parse(schema, `${from.name}, parameter ${JSON.stringify(name)}`),
-    })),
-    result: from.result,
-    resultShape: parse(from.result, `${from.name}, result`),
-  };
-}
-
-function parse(schema: JsonSchema, where: string): Shape {
+function parse(schema: JsonSchema, where: string, budget: SchemaBudget): Shape {
   try {
-    return parseSchema(schema);
+    return parseSchema(schema, budget);
   } catch (error) {
-    if (error instanceof SchemaError) throw new Error(`${where}: the type ${error.message}`);
+    if (error instanceof SchemaError) throw new SchemaError(`${where}: the type ${error.message}`);
     throw error;
   }
 }
 
-/** Freezes plain data. Cycles (recursive types) and maps are left as they are. */
+/** Freezes plain data, which nests no deeper than the native side's JSON parser goes. */
 function deepFreeze<T>(value: T): T {
   if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
     Object.freeze(value);

@@ -18,6 +18,7 @@ import {
 import { type Contents, readContents } from "./internal/contents.js";
 import { messageOf, peek } from "./internal/foreign.js";
 import { formatSize, parseSize, type Size } from "./sizes.js";
+import { ITEMS_MAX } from "./values/decode.js";
 
 export { checkSignal, describeType, invalid } from "./internal/checks.js";
 
@@ -88,6 +89,12 @@ export interface Limits extends TimeLimits {
   /** Levels to which a value may nest. At most 64. @defaultValue 64 */
   readonly depth?: number;
   /**
+   * Values of which a message is made, in each direction: every item of an array, every key and value
+   * of an object. Keys, bytes and integers beyond 64 bits count twice. It bounds how long one message
+   * keeps the JavaScript thread. At most 4000000. @defaultValue 250000
+   */
+  readonly items?: number;
+  /**
    * Bytes of trace records during one call; what is beyond them is counted and left out. `Infinity`
    * for no limit.
    * @defaultValue "16MiB"
@@ -155,6 +162,7 @@ export const DEFAULTS = Object.freeze({
   output: 64 * 1024 ** 2,
   hostCalls: 100_000,
   depth: 64,
+  items: 250_000,
   trace: 16 * 1024 ** 2,
   timeoutMs: 30_000,
   cpuTimeMs: Number.POSITIVE_INFINITY,
@@ -167,6 +175,7 @@ const MESSAGE_MAX = 256 * 1024 ** 2;
 const MESSAGE_MIN = 1024;
 const STACK_MIN = 64 * 1024;
 const DEPTH_MAX = 64;
+const ITEMS_MIN = 16;
 
 /** {@link TimeLimits} with nothing left open. */
 export interface Times {
@@ -201,6 +210,7 @@ export interface CheckedLimits {
   readonly hostCalls: number;
   readonly traceBytes: number;
   readonly valueDepth: number;
+  readonly valueItems: number;
 }
 
 /** Checks the two time limits of `given`, taking what is absent from `defaults`. */
@@ -240,6 +250,7 @@ export const INSTANCE_LIMIT_KEYS = [
   "output",
   "hostCalls",
   "depth",
+  "items",
   "trace",
 ] as const satisfies readonly (keyof InstanceLimits)[];
 
@@ -293,7 +304,8 @@ export function resolveInstance(options: InstanceOptions, name: string): Resolve
       outputBytes: sizeOrNone(limits.output ?? DEFAULTS.output, "limits.output"),
       hostCalls: resolveCount(limits.hostCalls ?? DEFAULTS.hostCalls, "limits.hostCalls"),
       traceBytes: sizeOrNone(limits.trace ?? DEFAULTS.trace, "limits.trace"),
-      valueDepth: resolveDepth(limits.depth ?? DEFAULTS.depth),
+      valueDepth: integer(limits.depth ?? DEFAULTS.depth, "limits.depth", 1, DEPTH_MAX),
+      valueItems: integer(limits.items ?? DEFAULTS.items, "limits.items", ITEMS_MIN, ITEMS_MAX),
     },
     times: resolveTimes(limits, DEFAULTS, "limits."),
     stdin: resolveInput(stdin),
@@ -354,12 +366,12 @@ function resolveCount(value: unknown, option: string): number {
   return value;
 }
 
-function resolveDepth(value: unknown): number {
-  if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= DEPTH_MAX) {
-    return value;
+function integer(value: unknown, option: string, minimum: number, maximum: number): number {
+  if (Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum) {
+    return value as number;
   }
-  const range = `an integer between 1 and ${DEPTH_MAX}`;
-  throw invalid("limits.depth", `must be ${range}, got ${describeType(value)}`);
+  const range = `an integer between ${minimum} and ${maximum}`;
+  throw invalid(option, `must be ${range}, got ${describeType(value)}`);
 }
 
 function resolveName(guest: unknown, name: unknown): string {

@@ -133,8 +133,8 @@ export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
   /** @internal Use {@link Pool.create}. */
   private constructor(source: PoolSource, members: Members<PooledSandbox>, key: symbol) {
     refuseConstruction(key, CONSTRUCT, "Pool", "Pool.create()");
-    const { exports, messageBytes } = source;
-    const calls = new PoolCalls(members, source.name, messageBytes);
+    const { exports, messageLimits } = source;
+    const calls = new PoolCalls(members, source.name, messageLimits);
     this.call = makeTable(
       exports,
       rejects,

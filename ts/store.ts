@@ -89,6 +89,7 @@ export interface StoredSnapshot {
     readonly outputBytes: number | null;
     readonly hostCalls: number | null;
     readonly depth: number;
+    readonly items: number;
   };
   /** Bytes of guest memory that it holds, page tables included. */
   readonly memoryBytes: number;

@@ -42,6 +42,7 @@ pub(crate) fn config(memory_mib: u64) -> Result<Config> {
             host_calls: u64::MAX,
             output_bytes: 1 << 20,
             value_depth: 64,
+            value_items: 250_000,
             trace_bytes: 16 << 20,
         },
     })

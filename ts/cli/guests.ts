@@ -8,9 +8,7 @@ import type { FunctionDescription, GuestInterface } from "../interface.js";
 import { messageOf } from "../internal/foreign.js";
 import { invalid } from "../options.js";
 import { Sandbox } from "../sandbox.js";
-import { declareGuest } from "../types.js";
-import { Declarations } from "../values/declare.js";
-import { parseSchema } from "../values/schema.js";
+import { declareGuest, Signatures } from "../types.js";
 import { printJson, printText } from "./output.js";
 
 export function addGuestCommands(program: Command): void {
@@ -111,21 +109,23 @@ function plainProgram(path: string): AmpouleError {
 }
 
 function summary(from: GuestInterface): string {
-  const declarations = new Declarations([]);
-  const line = ({ name, parameters, result, documentation }: FunctionDescription): string => {
-    const list = parameters.map(
-      (parameter) => `${parameter.name}: ${declarations.type(parseSchema(parameter.schema))}`,
-    );
-    const returns = declarations.type(parseSchema(result)).replace(/^null$/, "void");
-    const about = documentation === null ? "" : `\n      ${documentation.split("\n", 1)[0]}`;
-    // One line for each function, however long its types are.
-    return `  ${name}(${list.join(", ")}): ${returns}`.replaceAll(/\n\s*/g, " ") + about;
-  };
-  const section = (title: string, functions: readonly FunctionDescription[]): string[] =>
-    functions.length === 0 ? [] : [`${title}:`, ...functions.map(line)];
+  const { exports, imports } = new Signatures(from);
+  const section = (
+    title: string,
+    functions: readonly FunctionDescription[],
+    signatures: readonly string[],
+  ): string[] => [
+    ...(functions.length === 0 ? [] : [`${title}:`]),
+    ...functions.map(({ documentation }, index) => {
+      // One line for each function, however long its types are.
+      const own = (signatures[index] as string).replace(/^\/\*\*[\s\S]*?\*\/\n/, "");
+      const line = `  ${own.replaceAll(/\n\s*/g, " ").replace(/;$/, "")}`;
+      return documentation === null ? line : `${line}\n      ${documentation.split("\n", 1)[0]}`;
+    }),
+  ];
   return [
     `Built with ${from.sdk} ${from.sdkVersion}, guest ABI ${from.abiVersion}.`,
-    ...section("Functions", from.exports),
-    ...section("Host functions it needs", from.imports),
+    ...section("Functions", from.exports, exports),
+    ...section("Host functions it needs", from.imports, imports),
   ].join("\n");
 }

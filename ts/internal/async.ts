@@ -1,5 +1,6 @@
 /** The host's part in an asynchronous call: what the guest waits for, without a thread that waits. */
 import type { AmpouleError } from "../errors.js";
+import type { MessageLimits } from "../values/writer.js";
 import { outOfTime, sourceError, type Thrown, thrown } from "./failures.js";
 import { type Answer, answerWith, type Import, stageFailure } from "./host.js";
 import type { Input } from "./input.js";
@@ -15,7 +16,7 @@ export const TIMER_MAX = 2 ** 31 - 1;
 
 /** Whose runs are answered. */
 export interface Resumable {
-  readonly messageBytes: number;
+  readonly messageLimits: MessageLimits;
   /** Whether `run` still waits for the answer that it waited for in that turn. */
   isCurrent(run: Run, turn: number): boolean;
   resume(run: Run, answer: Answer): void;
@@ -101,7 +102,7 @@ export class AsyncHost {
     if (target === undefined || typeof values === "string") {
       // The guest's own mistake (or lie): it is told, and none of the user's code runs.
       run.recording?.failHost(thrown(values));
-      const length = stageFailure(String(values), this.#driver.messageBytes);
+      const length = stageFailure(String(values), this.#driver.messageLimits);
       this.#driver.resume(run, [Resumption.hostError, length]);
       return;
     }
@@ -112,11 +113,11 @@ export class AsyncHost {
     const fail = (error: unknown): void => {
       const failure = thrown(error);
       remember(failure);
-      const length = stageFailure(failure.message, this.#driver.messageBytes);
+      const length = stageFailure(failure.message, this.#driver.messageLimits);
       this.#driver.resume(run, [Resumption.hostError, length]);
     };
     const answer = (result: unknown): void => {
-      const answered = answerWith(target, result, this.#driver.messageBytes, remember);
+      const answered = answerWith(target, result, this.#driver.messageLimits, remember);
       run.recording?.endHost();
       this.#driver.resume(run, answered);
     };

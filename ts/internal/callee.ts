@@ -1,12 +1,13 @@
 /** What a table of guest functions calls: one sandbox, or something that finds one for each call. */
+import type { MessageLimits } from "../values/writer.js";
 import type { Request } from "./run.js";
 
 /** Takes calls of a guest's functions, whose arguments have been encoded. */
 export interface Callee {
   /** The name of the sandbox, or of those that there are. */
   readonly name: string;
-  /** Bytes that the arguments of a call may take. */
-  readonly messageBytes: number;
+  /** What the arguments of a call may take. */
+  readonly messageLimits: MessageLimits;
   /** Whether an asynchronous call would begin at once. */
   readonly isIdle: boolean;
   /** Throws if no call can be made now, and none can be queued. */

@@ -2,8 +2,8 @@
  * Checking what users give. Their objects are read once, and only here: a getter that throws, a proxy
  * that is revoked, or a value that changes between two looks is an invalid option and nothing worse.
  */
-import { isUint8Array } from "node:util/types";
 import { AmpouleError } from "../errors.js";
+import { describe } from "../values/describe.js";
 import { isOurs, peek } from "./foreign.js";
 
 /** The error for an option that is not valid. */
@@ -16,21 +16,7 @@ export function invalid(option: string, problem: string, cause?: unknown): Ampou
 
 /** Says what `value` is, for messages: its type, and the value when that is short. */
 export function describeType(value: unknown): string {
-  if (value === null) return "null";
-  switch (typeof value) {
-    case "string":
-      return `string (${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)})`;
-    case "number":
-    case "boolean":
-      return `${typeof value} (${value})`;
-    case "bigint":
-      return `bigint (${value}n)`;
-    case "object":
-      if (isUint8Array(value)) return `${value.length} bytes`;
-      return isArray(value) ? "an array" : "an object";
-    default:
-      return typeof value;
-  }
+  return describe(value);
 }
 
 /** Whether `value` is an array, also where that cannot be asked. */

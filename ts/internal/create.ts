@@ -58,9 +58,10 @@ export function makeDriverFrom(
 }
 
 function nativeLimits(checked: CheckedLimits): NativeLimits {
-  const { outputBytes, hostCalls, traceBytes, valueDepth } = checked;
+  const { outputBytes, hostCalls, traceBytes, valueDepth, valueItems } = checked;
   return {
     valueDepth,
+    valueItems,
     ...(Number.isFinite(outputBytes) ? { outputBytes } : {}),
     ...(Number.isFinite(hostCalls) ? { hostCalls } : {}),
     ...(Number.isFinite(traceBytes) ? { traceBytes } : {}),
@@ -69,12 +70,13 @@ function nativeLimits(checked: CheckedLimits): NativeLimits {
 
 function driverOf(
   handle: number,
-  { name, stdin }: ResolvedInstance,
+  { name, stdin, checked }: ResolvedInstance,
   messageBytes: number,
   surroundings: Surroundings,
 ): Driver {
   const input = new Input(stdin);
-  return new Driver({ handle, name, messageBytes, input, ...surroundings });
+  const messageLimits = { bytes: messageBytes, items: checked.valueItems };
+  return new Driver({ handle, name, messageLimits, input, ...surroundings });
 }
 
 /** Throws if `signal` has fired already. */

@@ -75,6 +75,8 @@ export function fromNative(failure: NativeFailure, thrown?: Thrown): AmpouleErro
 /** The error of a call whose guest function returned an error. */
 export function fromGuest(where: string, error: ErrorPayload, thrown?: Thrown): AmpouleError {
   if (error.kind === TOO_LARGE) return resultTooLarge(where, error);
+  const refusal = refusedArgument(where, error);
+  if (refusal !== undefined) return refusal;
   const details = { kind: error.kind, data: error.data };
   if (thrown === undefined || !error.message.includes(thrown.message)) {
     return new GuestError(error.kind, error.message, error.data, { details });
@@ -100,6 +102,21 @@ function resultTooLarge(where: string, { message, data }: ErrorPayload): Ampoule
   return errorOf("ERR_AMPOULE_MESSAGE_TOO_LARGE", `${where}: ${message}; raise limits.message`, {
     details: { bytes: size, limitBytes: limit, option: "limits.message" },
   });
+}
+
+/**
+ * The error of arguments that the guest SDK could not read, before the function ran: of types of which
+ * a schema cannot say all, such as the range of a map's keys.
+ */
+function refusedArgument(where: string, { kind, data }: ErrorPayload): AmpouleError | undefined {
+  if (kind !== "InvalidArgument" || typeof data !== "object" || data === null) return undefined;
+  const { refused, parameter } = data as { refused?: unknown; parameter?: unknown };
+  if (typeof refused !== "string") return undefined;
+  const isNamed = typeof parameter === "string";
+  const what = isNamed ? `parameter ${JSON.stringify(parameter)}` : "the list of arguments";
+  const details = isNamed ? { function: where, parameter } : { function: where };
+  const message = `${where}: ${what} was refused by the guest: ${refused}`;
+  return new AmpouleError("ERR_AMPOULE_ARGUMENT", message, { details });
 }
 
 /** Whether a host function failed because it was asynchronous in `callSync`. */

@@ -5,10 +5,11 @@ import type { TypedFunction } from "../interface.js";
 import { type CallOptions, resolveTimes, type Times } from "../options.js";
 import { ArgumentsCodec, ItemCodec } from "../values/message.js";
 import { Mismatch } from "../values/mismatch.js";
-import { MessageTooLarge } from "../values/writer.js";
+import { type MessageLimits, MessageTooLarge } from "../values/writer.js";
 import type { Callee, SyncCallee } from "./callee.js";
 import { checkSignal, isArray, readOptions } from "./checks.js";
 import { refuseAborted } from "./create.js";
+import { thrown } from "./failures.js";
 import { tooLarge } from "./host.js";
 import type { Ending, Request } from "./run.js";
 import { stage, staging } from "./staging.js";
@@ -49,7 +50,7 @@ export class Export {
   #callSync(callee: SyncCallee, args: readonly unknown[]): unknown {
     const request = this.#request(args);
     callee.refuseIfBusy();
-    const length = this.#stage(args, callee.messageBytes);
+    const length = this.#stage(args, callee.messageLimits);
     // A getter among the arguments may have used the sandbox.
     callee.refuseIfBusy();
     return callee.runSync(request, this.#id, length);
@@ -64,7 +65,7 @@ export class Export {
   async #call(callee: Callee, args: readonly unknown[]): Promise<unknown> {
     const request = this.#request(args);
     callee.refuseIfUnusable();
-    const length = this.#stage(args, callee.messageBytes);
+    const length = this.#stage(args, callee.messageLimits);
     // Staged arguments are only safe if the call begins now.
     const queued = callee.isIdle ? undefined : staging(length).slice(0, length);
     return callee.run(request, this.#id, length, queued);
@@ -105,13 +106,19 @@ export class Export {
     });
   }
 
-  #stage(args: readonly unknown[], limit: number): number {
+  #stage(args: readonly unknown[], limits: MessageLimits): number {
     let problem: number | { parameter: string; text: string };
     try {
-      problem = stage(limit, (writer) => this.#arguments.write(args, writer));
+      problem = stage(limits, (writer) => this.#arguments.write(args, writer));
     } catch (error) {
-      if (error instanceof MessageTooLarge) throw tooLarge(`${this.name}: the arguments`, limit);
-      throw error;
+      if (error instanceof MessageTooLarge) throw tooLarge(`${this.name}: the arguments`, error);
+      // A getter or a proxy's trap failed: code of the user's, as a host function is.
+      if (error instanceof AmpouleError) throw error;
+      throw new AmpouleError(
+        "ERR_AMPOULE_ARGUMENT",
+        `${this.name}: the arguments cannot be read: ${thrown(error).message}`,
+        { details: { function: this.name }, cause: error },
+      );
     }
     if (typeof problem === "number") return problem;
     throw new AmpouleError("ERR_AMPOULE_ARGUMENT", `${this.name}: ${problem.text}`, {

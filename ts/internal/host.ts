@@ -2,7 +2,7 @@
 import { AmpouleError } from "../errors.js";
 import type { TypedFunction } from "../interface.js";
 import { ArgumentsCodec, ItemCodec, writeHostError } from "../values/message.js";
-import { MessageTooLarge } from "../values/writer.js";
+import { type MessageLimits, MessageTooLarge } from "../values/writer.js";
 import { errorOf, type Thrown, thrown } from "./failures.js";
 import { Resumption } from "./native.js";
 import { stage, staging } from "./staging.js";
@@ -53,16 +53,16 @@ export class Import {
   }
 
   /** Writes the function's result into the staging buffer, or says why it cannot be sent. */
-  answer(result: unknown, messageBytes: number): number | Thrown {
+  answer(result: unknown, messageLimits: MessageLimits): number | Thrown {
     // As everywhere in the language, what a function returns for nothing is nobody's business.
     const value = this.#returnsNothing ? null : result;
     try {
-      const written = stage(messageBytes, (writer) => this.#result.write(value, writer));
+      const written = stage(messageLimits, (writer) => this.#result.write(value, writer));
       if (typeof written === "number") return written;
       return thrown(new TypeError(`host function ${this.name}: the result ${written}`));
     } catch (error) {
       if (error instanceof MessageTooLarge) {
-        return thrown(tooLarge(`host function ${this.name}: the result`, messageBytes));
+        return thrown(tooLarge(`host function ${this.name}: the result`, error));
       }
       return thrown(error);
     }
@@ -70,17 +70,24 @@ export class Import {
 }
 
 /** Writes a host function's failure into the staging buffer. */
-export function stageFailure(message: string, messageBytes: number): number {
+export function stageFailure(message: string, messageLimits: MessageLimits): number {
   // Cut so that the report itself always fits: UTF-8 takes at most 3 bytes for each UTF-16 unit.
-  const cut = cutText(message, Math.floor((messageBytes - 64) / 3));
-  return stage<never>(messageBytes, (writer) => {
+  const cut = cutText(message, Math.floor((messageLimits.bytes - 64) / 3));
+  return stage<never>(messageLimits, (writer) => {
     writeHostError(cut, writer);
     return undefined;
   });
 }
 
-/** The error for a message that does not fit into the channel. */
-export function tooLarge(what: string, limit: number): AmpouleError {
+/** The error for a message that is larger than it may be. */
+export function tooLarge(what: string, { what: unit, limit }: MessageTooLarge): AmpouleError {
+  if (unit === "items") {
+    return errorOf(
+      "ERR_AMPOULE_ITEM_LIMIT",
+      `${what} has more than ${limit} items; raise limits.items, or pass less at a time`,
+      { details: { limit, option: "limits.items" } },
+    );
+  }
   return errorOf(
     "ERR_AMPOULE_MESSAGE_TOO_LARGE",
     `${what} cannot fit into a message of ${limit} bytes; raise limits.message`,
@@ -103,11 +110,11 @@ export type Answer = readonly [resumption: number, length: number];
 export function answerWith(
   target: Import,
   result: unknown,
-  messageBytes: number,
+  messageLimits: MessageLimits,
   remember: (failure: Thrown) => void,
 ): Answer {
-  const written = target.answer(result, messageBytes);
+  const written = target.answer(result, messageLimits);
   if (typeof written === "number") return [Resumption.hostReturn, written];
   remember(written);
-  return [Resumption.hostError, stageFailure(written.message, messageBytes)];
+  return [Resumption.hostError, stageFailure(written.message, messageLimits)];
 }

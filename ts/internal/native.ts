@@ -22,6 +22,7 @@ export interface NativeLimits {
   /** Absent: no limit. */
   hostCalls?: number;
   valueDepth: number;
+  valueItems: number;
   /** Absent: no limit. */
   traceBytes?: number;
 }

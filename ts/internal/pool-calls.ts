@@ -1,4 +1,5 @@
 /** `pool.call`: a clean sandbox for each call. */
+import type { MessageLimits } from "../values/writer.js";
 import type { Callee } from "./callee.js";
 import type { Members } from "./pool-members.js";
 import type { PooledSandbox } from "./pool-sandbox.js";
@@ -8,14 +9,14 @@ import { staging } from "./staging.js";
 /** Finds a sandbox for each call, and gives it back once the answer is delivered. */
 export class PoolCalls implements Callee {
   readonly name: string;
-  readonly messageBytes: number;
+  readonly messageLimits: MessageLimits;
   readonly #members: Members<PooledSandbox>;
   #count = 0;
 
-  constructor(members: Members<PooledSandbox>, name: string, messageBytes: number) {
+  constructor(members: Members<PooledSandbox>, name: string, messageLimits: MessageLimits) {
     this.#members = members;
     this.name = name;
-    this.messageBytes = messageBytes;
+    this.messageLimits = messageLimits;
   }
 
   /** Calls that were begun. */

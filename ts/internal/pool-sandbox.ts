@@ -4,6 +4,7 @@ import type { GuestDeclaration } from "../guest.js";
 import type { GuestInterface } from "../interface.js";
 import { type CreateOptions, partsOf, Sandbox } from "../sandbox.js";
 import { openInfo, Snapshot } from "../snapshot.js";
+import type { MessageLimits } from "../values/writer.js";
 import { describeType, invalid } from "./checks.js";
 import type { Export } from "./functions.js";
 import { native } from "./native.js";
@@ -81,7 +82,7 @@ export class PoolSource {
   readonly name: string;
   readonly interface: GuestInterface;
   readonly exports: readonly Export[];
-  readonly messageBytes: number;
+  readonly messageLimits: MessageLimits;
   readonly #snapshot: Snapshot;
   readonly #instance: Instance;
 
@@ -90,7 +91,7 @@ export class PoolSource {
     this.name = first.name;
     this.interface = first.interface;
     this.exports = partsOf(first).exports;
-    this.messageBytes = this.first.driver.messageBytes;
+    this.messageLimits = this.first.driver.messageLimits;
     this.#snapshot = snapshot;
     this.#instance = instance;
   }

@@ -1,5 +1,6 @@
 /** Who has a sandbox of a pool, from the moment it is handed out until it is given back. */
 import { AmpouleError } from "../errors.js";
+import type { MessageLimits } from "../values/writer.js";
 import type { SyncCallee } from "./callee.js";
 import type { Members } from "./pool-members.js";
 import type { PooledSandbox } from "./pool-sandbox.js";
@@ -11,7 +12,7 @@ import type { Request } from "./run.js";
  */
 export class Tenancy implements SyncCallee {
   readonly name: string;
-  readonly messageBytes: number;
+  readonly messageLimits: MessageLimits;
   readonly #members: Members<PooledSandbox>;
   #sandbox: PooledSandbox | undefined;
   #touched = false;
@@ -20,7 +21,7 @@ export class Tenancy implements SyncCallee {
 
   constructor(members: Members<PooledSandbox>, sandbox: PooledSandbox) {
     this.name = sandbox.driver.name;
-    this.messageBytes = sandbox.driver.messageBytes;
+    this.messageLimits = sandbox.driver.messageLimits;
     this.#members = members;
     this.#sandbox = sandbox;
     abandoned.register(this, { members, sandbox }, this);

@@ -2,7 +2,7 @@
  * The staging buffer of this JavaScript thread, through which payloads reach and leave the native
  * side, and the writers that fill it.
  */
-import { Writer } from "../values/writer.js";
+import { type MessageLimits, Writer } from "../values/writer.js";
 import { native } from "./native.js";
 
 const EMPTY: Uint8Array = new Uint8Array(0);
@@ -25,9 +25,9 @@ class Stage {
     this.#evicted ? new Uint8Array(minimum) : staging(minimum),
   );
 
-  begin(limit: number): Writer {
+  begin(limits: MessageLimits): Writer {
     this.#evicted = false;
-    this.writer.begin(staging(0), limit);
+    this.writer.begin(staging(0), limits);
     return this.writer;
   }
 
@@ -49,11 +49,11 @@ const first = new Stage();
 let open: Stage | undefined;
 
 /**
- * Lets `write` write a message of at most `limit` bytes and returns its length; the message then
+ * Lets `write` write a message within `limits` and returns its length; the message then
  * stands in the staging buffer. If `write` returns a problem, that is returned instead.
  */
 export function stage<Problem extends object | string>(
-  limit: number,
+  limits: MessageLimits,
   write: (writer: Writer) => Problem | undefined,
 ): number | Problem {
   const outer = open;
@@ -62,7 +62,7 @@ export function stage<Problem extends object | string>(
   const mine = outer === undefined ? first : new Stage();
   open = mine;
   try {
-    return write(mine.begin(limit)) ?? mine.finish();
+    return write(mine.begin(limits)) ?? mine.finish();
   } finally {
     open = outer;
   }

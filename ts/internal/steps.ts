@@ -5,6 +5,7 @@
  */
 import type { AmpouleError } from "../errors.js";
 import type { SandboxState } from "../state.js";
+import type { MessageLimits } from "../values/writer.js";
 import { AsyncHost, TIMER_MAX } from "./async.js";
 import type { SyncCallee } from "./callee.js";
 import { captureContext } from "./context.js";
@@ -70,7 +71,7 @@ const UNBOUNDED = {
 export interface DriverOptions {
   readonly handle: number;
   readonly name: string;
-  readonly messageBytes: number;
+  readonly messageLimits: MessageLimits;
   /** Whether the native side restores the sandbox when a call has ended. */
   readonly restoresAfterCalls: boolean;
   readonly stdout: Sink;
@@ -83,7 +84,7 @@ export interface DriverOptions {
 export class Driver implements SyncCallee {
   readonly handle: number;
   readonly name: string;
-  readonly messageBytes: number;
+  readonly messageLimits: MessageLimits;
   readonly telemetry: SandboxTelemetry;
   state: SandboxState = "starting";
   /** What poisoned or broke the sandbox. */
@@ -108,7 +109,7 @@ export class Driver implements SyncCallee {
   constructor(options: DriverOptions) {
     this.handle = options.handle;
     this.name = options.name;
-    this.messageBytes = options.messageBytes;
+    this.messageLimits = options.messageLimits;
     this.#outputs = new Outputs(options.handle, [options.stdout, options.stderr]);
     this.#input = options.input;
     this.#sync = new SyncHost(options.handle, this.#input, this.#outputs);
@@ -547,8 +548,8 @@ export class Driver implements SyncCallee {
       for (;;) {
         const kind = stepKind(step);
         if (needsHost(kind)) {
-          const { imports, messageBytes } = this;
-          const [resumption, size] = this.#sync.answer(step, imports, messageBytes, call);
+          const { imports, messageLimits } = this;
+          const [resumption, size] = this.#sync.answer(step, imports, messageLimits, call);
           step = native().resumeSync(this.handle, resumption, size);
         } else {
           const value = request.finish(endingOf(this.handle, step, request.what, call.thrown));

@@ -1,4 +1,6 @@
 /** The host's part in a call on the JavaScript thread, where nothing can wait. */
+
+import type { MessageLimits } from "../values/writer.js";
 import { type Thrown, thrown } from "./failures.js";
 import { type Answer, answerWith, asyncMistake, type Import, stageFailure } from "./host.js";
 import type { Input } from "./input.js";
@@ -40,7 +42,12 @@ export class SyncHost {
   }
 
   /** Does what the guest needs and returns how to resume it. Throws what breaks the call off. */
-  answer(step: number, imports: readonly Import[], messageBytes: number, call: SyncCall): Answer {
+  answer(
+    step: number,
+    imports: readonly Import[],
+    messageLimits: MessageLimits,
+    call: SyncCall,
+  ): Answer {
     const kind = stepKind(step);
     if (kind !== Step.hostCall) {
       call.recording?.absorb();
@@ -65,7 +72,7 @@ export class SyncHost {
     this.drain(step);
     if (target === undefined || typeof values === "string") {
       call.recording?.failHost(thrown(values));
-      return [Resumption.hostError, stageFailure(String(values), messageBytes)];
+      return [Resumption.hostError, stageFailure(String(values), messageLimits)];
     }
     const fail = (failure: Thrown): void => {
       call.thrown = failure;
@@ -77,13 +84,13 @@ export class SyncHost {
         forget(result);
         throw asyncMistake(`host function ${target.name}`);
       }
-      const answer = answerWith(target, result, messageBytes, fail);
+      const answer = answerWith(target, result, messageLimits, fail);
       call.recording?.endHost();
       return answer;
     } catch (error) {
       const failure = thrown(error);
       fail(failure);
-      return [Resumption.hostError, stageFailure(failure.message, messageBytes)];
+      return [Resumption.hostError, stageFailure(failure.message, messageLimits)];
     }
   }
 

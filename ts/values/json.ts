@@ -3,79 +3,101 @@
  * also numbers; bytes are base64 strings.
  */
 import { isUint8Array } from "node:util/types";
-import type { Shape } from "./schema.js";
+import { Alternatives, type Parts } from "./alternatives.js";
+import { DEPTH_MAX } from "./codec.js";
+import { Kind, type Shape, target, type UnionShape } from "./shape.js";
 
 /** The value of type `shape` that `json` stands for. What does not fit is left as it is. */
-export function fromJson(shape: Shape, json: unknown): unknown {
-  switch (shape.kind) {
+export function fromJson(shape: Shape, json: unknown, depth = 0): unknown {
+  // Deeper than any argument may be: whoever writes it says so.
+  if (depth > DEPTH_MAX) return json;
+  const type = target(shape);
+  switch (type.kind) {
     case "integer":
-      return shape.big ? toBigInt(json) : json;
+      return type.big ? toBigInt(json) : json;
     case "bytes":
-      return typeof json === "string" && BASE64.test(json)
-        ? new Uint8Array(Buffer.from(json, "base64"))
-        : json;
+      return typeof json === "string" ? (fromBase64(json) ?? json) : json;
     case "array":
       if (!Array.isArray(json)) return json;
       return json.map((item, index) => {
-        const part = shape.prefix[index] ?? shape.items;
-        return part === null ? item : fromJson(part, item);
+        const part = type.prefix[index] ?? type.items;
+        return part === null ? item : fromJson(part, item, depth + 1);
       });
     case "object":
-      if (typeof json !== "object" || json === null || Array.isArray(json)) return json;
+      if (!isObject(json)) return json;
       return Object.fromEntries(
         Object.entries(json).map(([name, item]) => {
-          const part = shape.properties.get(name)?.shape ?? shape.additional;
-          return [name, part === null ? item : fromJson(part, item)];
+          const part = type.properties.get(name)?.shape ?? type.additional;
+          return [name, part === null ? item : fromJson(part, item, depth + 1)];
         }),
       );
-    case "union": {
-      const fitting = shape.alternatives.find((part) => resembles(part, json));
-      return fitting === undefined ? json : fromJson(fitting, json);
-    }
-    case "reference":
-      return fromJson(shape.definition.shape, json);
+    case "union":
+      return fromUnion(type, json, depth);
     default:
       return json;
   }
 }
 
-/** Whether `json` could be written for a value of type `shape`, seen from outside. */
-function resembles(shape: Shape, json: unknown): boolean {
-  switch (shape.kind) {
-    case "null":
-      return json === null;
-    case "constant":
-      return json === shape.value;
-    case "boolean":
-      return typeof json === "boolean";
-    case "string":
-    case "bytes":
-      return typeof json === "string";
-    case "number":
-      return typeof json === "number";
-    case "integer":
-      return typeof json === "number" || (shape.big && typeof toBigInt(json) === "bigint");
-    case "array":
-      return Array.isArray(json);
-    case "object": {
-      if (typeof json !== "object" || json === null || Array.isArray(json)) return false;
-      return [...shape.properties].every(([name, { required }]) => !required || name in json);
-    }
-    case "union":
-      return shape.alternatives.some((part) => resembles(part, json));
-    case "reference":
-      return resembles(shape.definition.shape, json);
-    default:
-      return true;
+const alternativesOf = new WeakMap<UnionShape, Alternatives>();
+
+function fromUnion(union: UnionShape, json: unknown, depth: number): unknown {
+  let alternatives = alternativesOf.get(union);
+  if (alternatives === undefined) {
+    alternatives = new Alternatives(union.alternatives);
+    alternativesOf.set(union, alternatives);
   }
+  const shapes = alternatives
+    .candidates(json, kindsOf(json), () => partsOf(json as Record<string, unknown>))
+    .map((index) => union.alternatives[index] as Shape);
+  const fitting = shapes.length === 1 ? shapes[0] : shapes.find((part) => resembles(part, json));
+  return fitting === undefined ? json : fromJson(fitting, json, depth + 1);
+}
+
+/** The kinds of values that `json` can stand for. */
+function kindsOf(json: unknown): number {
+  switch (typeof json) {
+    case "boolean":
+      return Kind.boolean;
+    case "number":
+      return Kind.number | Kind.bigint;
+    case "string":
+      return Kind.string | Kind.bytes | (typeof toBigInt(json) === "bigint" ? Kind.bigint : 0);
+    default:
+      if (json === null) return Kind.null;
+      return Array.isArray(json) ? Kind.array : Kind.object;
+  }
+}
+
+function partsOf(json: Readonly<Record<string, unknown>>): Parts {
+  return {
+    get: (name) => (Object.hasOwn(json, name) ? json[name] : undefined),
+    names: () => Object.keys(json),
+  };
+}
+
+/** Whether `json` has what a value of type `shape` must have, where kinds do not tell. */
+function resembles(shape: Shape, json: unknown): boolean {
+  const type = target(shape);
+  if (type.kind === "integer" && type.big) return typeof toBigInt(json) === "bigint";
+  if (type.kind === "bytes") return fromBase64(json as string) !== undefined;
+  if (type.kind !== "object" || !isObject(json)) return true;
+  return [...type.properties].every(([name, { required }]) => !required || name in json);
+}
+
+function isObject(json: unknown): json is Record<string, unknown> {
+  return typeof json === "object" && json !== null && !Array.isArray(json);
 }
 
 function toBigInt(json: unknown): unknown {
   if (typeof json === "number" && Number.isSafeInteger(json)) return BigInt(json);
-  return typeof json === "string" && /^-?\d+$/.test(json) ? BigInt(json) : json;
+  return typeof json === "string" && /^-?\d{1,40}$/.test(json) ? BigInt(json) : json;
 }
 
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$/;
+/** The bytes of a base64 text; `Buffer` would skip what is none. */
+function fromBase64(text: string): Uint8Array | undefined {
+  const isBase64 = /^[\w+/-]*={0,2}$/.test(text) && text.replaceAll("=", "").length % 4 !== 1;
+  return isBase64 ? new Uint8Array(Buffer.from(text, "base64")) : undefined;
+}
 
 /** What JSON lets stand as it is, and a terminal takes for commands or for another order of reading. */
 const ACTING = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;

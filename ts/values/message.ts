@@ -1,39 +1,37 @@
 /** The payloads of messages: argument lists, single results, and errors. */
-import { decode } from "cborg";
-import { type Codec, compile, type Reading } from "./codec.js";
+import { stepsFor } from "./budget.js";
+import type { Codec, Reading } from "./codec.js";
+import { compile, tellsFloats } from "./compile.js";
+import { type Decoded, decode } from "./decode.js";
 import { Mismatch } from "./mismatch.js";
-import type { Shape } from "./schema.js";
-import { WORK_MAX, type Writer } from "./writer.js";
+import type { Shape } from "./shape.js";
+import type { Writer } from "./writer.js";
 
-/** Payloads as the native side has validated them: definite, bounded in depth, text keys, no rest. */
-const DECODE_OPTIONS = {
-  allowIndefinite: false,
-  coerceUndefinedToNull: true,
-  rejectDuplicateMapKeys: true,
-};
-
-/**
- * Decodes one CBOR item at the start of `bytes`, which has `length` bytes. Nothing in the result
- * refers to `bytes`. Returns a {@link Mismatch} if it cannot be decoded.
- */
+/** Decodes one CBOR item of `length` bytes at the start of `bytes`; see {@link decode}. */
 export function decodeItem(bytes: Uint8Array, length: number): unknown {
-  // Most results are scalars of a byte or few, not worth the general decoder's set-up.
+  const decoded = decodeCounted(bytes, length);
+  return decoded instanceof Mismatch ? decoded : decoded.value;
+}
+
+function decodeCounted(bytes: Uint8Array, length: number, exact = false): Decoded | Mismatch {
+  if (exact) return decode(bytes, length, true);
+  // Most results are scalars of a byte or few, not worth setting a decoder up.
   const first = bytes[0] as number;
   if (length === 1) {
-    if (first < 0x18) return first;
-    if (first >= 0x20 && first < 0x38) return 0x1f - first;
-    if (first === 0xf6) return null;
-    if (first === 0xf4 || first === 0xf5) return first === 0xf5;
+    if (first < 0x18) return single(first);
+    if (first >= 0x20 && first < 0x38) return single(0x1f - first);
+    if (first === 0xf6) return single(null);
+    if (first === 0xf4 || first === 0xf5) return single(first === 0xf5);
   } else if (first === 0x1a && length === 5) {
-    return bigEndian(bytes);
+    return single(bigEndian(bytes));
   } else if (first === 0x3a && length === 5) {
-    return -1 - bigEndian(bytes);
+    return single(-1 - bigEndian(bytes));
   }
-  try {
-    return decode(bytes.subarray(0, length), DECODE_OPTIONS);
-  } catch (error) {
-    return new Mismatch("a value", (error as Error).message.replace(/^CBOR decode error:? ?/, ""));
-  }
+  return decode(bytes, length);
+}
+
+function single(value: unknown): Decoded {
+  return { value, items: 1 };
 }
 
 function bigEndian(bytes: Uint8Array): number {
@@ -41,16 +39,28 @@ function bigEndian(bytes: Uint8Array): number {
   return a * 0x100_0000 + ((b << 16) | (c << 8) | d);
 }
 
-function reading(length: number): Reading {
-  return { work: WORK_MAX + length, depth: 0, keep: false };
+function reading({ items }: Decoded, exact: boolean): Reading {
+  return { steps: stepsFor(items), exact, keep: false };
 }
 
 /** One value of one type, as a whole payload. */
 export class ItemCodec {
-  readonly #codec: Codec;
+  readonly #shape: Shape;
+  #compiled: Codec | undefined;
+  /** Whether it matters which numbers are floats. */
+  #exact = false;
 
   constructor(shape: Shape) {
-    this.#codec = compile(shape);
+    this.#shape = shape;
+  }
+
+  /** Compiled when it is first needed: a guest may have thousands of functions. */
+  get #codec(): Codec {
+    if (this.#compiled === undefined) {
+      this.#compiled = compile(this.#shape);
+      this.#exact = tellsFloats([this.#shape]);
+    }
+    return this.#compiled;
   }
 
   write(value: unknown, writer: Writer): Mismatch | undefined {
@@ -58,8 +68,11 @@ export class ItemCodec {
   }
 
   read(bytes: Uint8Array, length: number): unknown {
-    const item = decodeItem(bytes, length);
-    return item instanceof Mismatch ? item : this.#codec.read(item, reading(length));
+    const codec = this.#codec;
+    const decoded = decodeCounted(bytes, length, this.#exact);
+    return decoded instanceof Mismatch
+      ? decoded
+      : codec.read(decoded.value, reading(decoded, this.#exact));
   }
 }
 
@@ -72,17 +85,28 @@ export interface ArgumentProblem {
 /** A list of arguments. */
 export class ArgumentsCodec {
   readonly names: readonly string[];
-  readonly #codecs: readonly Codec[];
+  readonly #shapes: readonly Shape[];
+  #compiled: readonly Codec[] | undefined;
+  #exact = false;
 
   constructor(parameters: readonly { readonly name: string; readonly shape: Shape }[]) {
     this.names = parameters.map(({ name }) => name);
-    this.#codecs = parameters.map(({ shape }) => compile(shape));
+    this.#shapes = parameters.map(({ shape }) => shape);
+  }
+
+  get #codecs(): readonly Codec[] {
+    if (this.#compiled === undefined) {
+      this.#compiled = this.#shapes.map(compile);
+      this.#exact = tellsFloats(this.#shapes);
+    }
+    return this.#compiled;
   }
 
   /** Writes the first arguments of `values`, as many as there are parameters. */
   write(values: readonly unknown[], writer: Writer): ArgumentProblem | undefined {
     const codecs = this.#codecs;
     writer.head(0x80, codecs.length);
+    writer.depth = 1;
     for (let index = 0; index < codecs.length; index++) {
       const problem = (codecs[index] as Codec).write(values[index], writer);
       if (problem !== undefined) {
@@ -95,20 +119,22 @@ export class ArgumentsCodec {
 
   /** Reads a list of arguments, or says what is wrong with it. */
   read(bytes: Uint8Array, length: number): unknown[] | string {
-    const items = decodeItem(bytes, length);
-    if (items instanceof Mismatch) return String(items);
-    if (!Array.isArray(items) || items.length !== this.#codecs.length) {
-      return `takes ${this.#codecs.length} arguments`;
+    const codecs = this.#codecs;
+    const decoded = decodeCounted(bytes, length, this.#exact);
+    if (decoded instanceof Mismatch) return String(decoded);
+    const items = decoded.value;
+    if (!Array.isArray(items) || items.length !== this.names.length) {
+      return `takes ${this.names.length} arguments`;
     }
-    const state = reading(length);
+    const state = reading(decoded, this.#exact);
     for (let index = 0; index < items.length; index++) {
-      const value = (this.#codecs[index] as Codec).read(items[index], state);
+      const value = (codecs[index] as Codec).read(items[index], state);
       if (value instanceof Mismatch) {
         return `parameter ${JSON.stringify(this.names[index])} ${value}`;
       }
       items[index] = value;
     }
-    return items;
+    return items as unknown[];
   }
 }
 

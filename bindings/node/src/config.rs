@@ -40,6 +40,8 @@ pub struct NativeLimits {
     pub host_calls: Option<i64>,
     /// Levels to which a value may nest.
     pub value_depth: u32,
+    /// Items of which a value may be made.
+    pub value_items: u32,
     /// Trace records during one call; absent for no limit.
     pub trace_bytes: Option<i64>,
 }
@@ -96,6 +98,7 @@ fn limits(from: &NativeLimits) -> Result<Limits> {
         host_calls: bound(from.host_calls)?,
         output_bytes: bound(from.output_bytes)?,
         value_depth: usize::try_from(from.value_depth).unwrap_or(usize::MAX),
+        value_items: from.value_items.into(),
         trace_bytes: bound(from.trace_bytes)?,
     })
 }

@@ -36,12 +36,12 @@ pub(crate) fn bytes(direction: Direction) -> String {
     of::<crate::Bytes>(direction)
 }
 
-/// Gives every 64-bit integer the format by which the host knows it. Wider ones are sent as 64 bits
-/// or refused.
+/// Gives the integers of the machine's own size, which has 64 bits, the format by which the host knows
+/// them.
 fn normalise_integers(schema: &mut Schema) {
     let format = match schema.get("format").and_then(|format| format.as_str()) {
-        Some("int" | "int128") => "int64",
-        Some("uint" | "uint128") => "uint64",
+        Some("int") => "int64",
+        Some("uint") => "uint64",
         _ => return,
     };
     schema.insert("format".to_owned(), format.into());

@@ -1,6 +1,7 @@
 //! What a sandbox is made of and what it may use.
 
 use ampoule_abi::layout::{MEMORY_MAX, MESSAGE_MAX, PAGE_SIZE};
+use ampoule_wire::value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub struct Limits {
     pub output_bytes: u64,
     /// How deep a value may nest.
     pub value_depth: usize,
+    /// Of how many items a value from the guest may be made, as [`ampoule_wire::value::Limits`] counts.
+    pub value_items: u64,
     /// Bytes of trace records during one call; what is beyond them is counted and left out.
     pub trace_bytes: u64,
 }
@@ -54,6 +57,14 @@ impl Limits {
     /// Those for following what a guest tells.
     pub(crate) fn trace(&self) -> ampoule_trace::Limits {
         ampoule_trace::Limits { bytes: self.trace_bytes, ..ampoule_trace::Limits::default() }
+    }
+
+    /// Those for a value, which are never beyond what either side can hold.
+    pub(crate) fn value(&self) -> value::Limits {
+        value::Limits {
+            depth: self.value_depth.min(value::DEPTH_LIMIT),
+            items: self.value_items.min(value::ITEM_LIMIT),
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use crate::error::Failure;
 use ampoule_memory::Access;
+use ampoule_wire::failure::FailureError;
+use ampoule_wire::value::{ValueError, ValueProblem};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +39,13 @@ pub enum Stop {
     },
     /// One call called more host functions than it may.
     HostCallLimit {
+        /// The limit.
+        limit: u64,
+    },
+    /// A message of the guest's is made of more items than it may be.
+    ItemLimit {
+        /// What the message was.
+        what: &'static str,
         /// The limit.
         limit: u64,
     },
@@ -122,6 +131,22 @@ pub struct AbortReport {
 }
 
 impl Stop {
+    /// For `what` the guest sent, which is no value.
+    pub(crate) fn of_value(what: &'static str, error: &ValueError) -> Self {
+        match error.what {
+            ValueProblem::TooManyItems { limit } => Self::ItemLimit { what, limit },
+            _ => Self::Protocol { what: format!("{what} is invalid: {error}") },
+        }
+    }
+
+    /// For `what` the guest sent, which is no error or abort.
+    pub(crate) fn of_failure(what: &'static str, error: &FailureError) -> Self {
+        match error {
+            FailureError::Value(error) => Self::of_value(what, error),
+            _ => Self::Protocol { what: format!("{what} is invalid: {error}") },
+        }
+    }
+
     /// Whether this ends one call, so that a sandbox which is restored after each goes on. The
     /// others end the sandbox, by its owner's wish.
     pub(crate) const fn is_of_a_call(&self) -> bool {
@@ -172,6 +197,14 @@ impl Stop {
                 ),
             )
             .with(json!({ "limit": limit, "option": "limits.hostCalls" })),
+            Self::ItemLimit { what, limit } => Failure::new(
+                "ERR_AMPOULE_ITEM_LIMIT",
+                format!(
+                    "the guest sent too much at once: {what} has more than {limit} items; raise \
+                     `limits.items`"
+                ),
+            )
+            .with(json!({ "limit": limit, "option": "limits.items" })),
             Self::Fault(fault) => {
                 Failure::new("ERR_AMPOULE_GUEST_FAULT", fault.message()).with(fault.details())
             }

@@ -7,6 +7,8 @@ use std::collections::HashSet;
 
 /// Bytes of an encoded interface.
 pub const SIZE_LIMIT: usize = 1 << 20;
+/// Bytes of an interface as JSON, in which a byte of a text can take six.
+pub const JSON_LIMIT: usize = 2 << 20;
 /// Exports and imports together.
 pub const FUNCTION_LIMIT: usize = 4096;
 /// Parameters of one function.
@@ -56,7 +58,7 @@ pub struct Parameter {
 /// Bytes that are not an interface.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InterfaceError {
-    /// More bytes than [`SIZE_LIMIT`].
+    /// More bytes than [`SIZE_LIMIT`], or than [`JSON_LIMIT`] as JSON.
     #[error("an interface of {length} bytes, the limit is {limit}")]
     TooLarge {
         /// Its bytes.
@@ -153,14 +155,21 @@ impl Interface {
             let what = "functions".to_owned();
             return Err(InterfaceError::TooMany { what, count, limit: FUNCTION_LIMIT });
         }
-        Ok(Self {
+        let interface = Self {
             abi_version: root.abi_version(),
             sdk: root.sdk().unwrap_or_default().to_owned(),
             sdk_version: root.sdk_version().unwrap_or_default().to_owned(),
             build_id: root.build_id().unwrap_or_default().to_owned(),
             exports: functions(root.exports())?,
             imports: functions(root.imports())?,
-        })
+        };
+        // Before a thread has to read it that others wait for.
+        match interface.to_json().len() {
+            length if length > JSON_LIMIT => {
+                Err(InterfaceError::TooLarge { length, limit: JSON_LIMIT })
+            }
+            _ => Ok(interface),
+        }
     }
 
     /// The interface as JSON: `{"abiVersion", "sdk", "sdkVersion", "buildId", "exports": [{"name",

@@ -188,8 +188,14 @@ answers! {
     return_prototype_key: RETURN b"\xa1\x69__proto__\xa1\x68polluted\xf5";
     /// PROTOCOL: an array of unknown length.
     return_indefinite: RETURN b"\x9f\x01\xff";
-    /// PROTOCOL: a tagged item (a bignum).
-    return_tagged: RETURN b"\xc2\x41\x01";
+    /// PROTOCOL: a tagged item (a time).
+    return_tagged: RETURN b"\xc1\x01";
+    /// PROTOCOL: an integer of 136 bits.
+    return_wide_bignum: RETURN b"\xc2\x51\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    /// ITEM_LIMIT: a million empty maps.
+    return_many_items: RETURN &[b"\x9a\x00\x0f\x42\x40".as_slice(), &[0xa0; 1_000_000]].concat();
+    /// ITEM_LIMIT: an error with as many.
+    error_with_many_items: ERROR &[b"\xa3\x64kind\x61k\x67message\x61m\x64data\x9a\x00\x0f\x42\x40".as_slice(), &[0xa0; 1_000_000]].concat();
     /// PROTOCOL: text that is not UTF-8.
     return_invalid_utf8: RETURN b"\x62\xc3\x28";
     /// RESULT: a number where text was promised.
@@ -210,7 +216,7 @@ answers! {
     abort_malformed: ABORT b"\xff";
     /// GUEST_ABORT: an abort with addresses from everywhere.
     abort_with_wild_backtrace: ABORT b"\xa2\x67message\x61m\x69backtrace\x84\x00\x1b\xff\xff\xff\xff\xff\xff\xff\xff\x1b\x80\x00\x00\x00\x00\x00\x00\x00\x1b\x00\x00\x00\x7f\x80\x00\x00\x00";
-    /// PROTOCOL or GUEST_ABORT: an abort with a million addresses.
+    /// ITEM_LIMIT: an abort with a million addresses.
     abort_with_long_backtrace: ABORT &[b"\xa2\x67message\x61m\x69backtrace\x9a\x00\x0f\x42\x40".as_slice(), &[0; 1_000_000]].concat();
 }
 

@@ -184,7 +184,7 @@ impl Sandbox {
             .payload(&received, &mut self.message)
             .map_err(|error| protocol(error.to_string()))?;
         self.statistics.bytes_from_guest += received.length;
-        let limits = Limits { depth: self.limits.value_depth };
+        let limits = self.limits.value();
         let is_ready = self.interface.is_some();
         match received.kind {
             GuestMessage::Ready if !is_ready => {
@@ -199,12 +199,12 @@ impl Sandbox {
             }
             GuestMessage::Return if is_ready => {
                 validate(&self.message, &limits)
-                    .map_err(|error| protocol(format!("its result is invalid: {error}")))?;
+                    .map_err(|error| Stop::of_value("its result", &error))?;
                 self.finish(Step::Return)
             }
             GuestMessage::Error if is_ready => {
                 GuestError::decode(&self.message, &limits)
-                    .map_err(|error| protocol(format!("its error is invalid: {error}")))?;
+                    .map_err(|error| Stop::of_failure("its error", &error))?;
                 self.finish(Step::GuestError)
             }
             GuestMessage::HostCall => {
@@ -214,7 +214,7 @@ impl Sandbox {
             }
             GuestMessage::Abort => {
                 let abort = Abort::decode(&self.message, &limits)
-                    .map_err(|error| protocol(format!("its abort is invalid: {error}")))?;
+                    .map_err(|error| Stop::of_failure("its abort", &error))?;
                 match self.out_of_memory() {
                     Some(stop) => Err(stop),
                     None => Err(Stop::Abort(self.report(abort))),
@@ -232,7 +232,7 @@ impl Sandbox {
             return Err(protocol(format!("call of import {function} of {imports}")));
         }
         validate(&self.message, limits)
-            .map_err(|error| protocol(format!("its arguments are invalid: {error}")))?;
+            .map_err(|error| Stop::of_value("the argument list of a host call", &error))?;
         if self.message.first().is_none_or(|first| first >> 5 != CBOR_ARRAY) {
             return Err(protocol("its arguments are not an array".into()));
         }

@@ -51,7 +51,13 @@ fn config(message_bytes: Option<u64>) -> Config {
         memory_bytes: 8 << 20,
         stack_bytes: 1 << 20,
         message_bytes,
-        limits: Limits { host_calls: 2, output_bytes: 100, value_depth: 8, trace_bytes: 1 << 20 },
+        limits: Limits {
+            host_calls: 2,
+            output_bytes: 100,
+            value_depth: 8,
+            value_items: 1_000_000,
+            trace_bytes: 1 << 20,
+        },
     }
 }
 

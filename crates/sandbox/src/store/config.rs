@@ -65,6 +65,11 @@ struct ProcessorConfig {
     tsc_frequency: Option<u64>,
 }
 
+/// What a snapshot without a limit on items was saved with.
+const fn every_item() -> u64 {
+    ampoule_wire::value::ITEM_LIMIT
+}
+
 /// What the guest may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -72,6 +77,9 @@ pub(super) struct LimitsConfig {
     host_calls: u64,
     output_bytes: u64,
     value_depth: usize,
+    /// Absent in snapshots of releases that did not count them.
+    #[serde(default = "every_item")]
+    value_items: u64,
     trace_bytes: u64,
     pub(super) memory_bytes: u64,
     pub(super) stack_bytes: u64,
@@ -127,7 +135,8 @@ pub(super) struct Facts<'a> {
 
 impl Config {
     pub(super) fn new(facts: Facts<'_>) -> Self {
-        let Limits { host_calls, output_bytes, value_depth, trace_bytes } = facts.limits;
+        let Limits { host_calls, output_bytes, value_depth, value_items, trace_bytes } =
+            facts.limits;
         let cpuid = FEATURE_WORDS.iter().zip(facts.features.words);
         let end = facts.cpu.extended.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         Self {
@@ -150,6 +159,7 @@ impl Config {
                 host_calls,
                 output_bytes,
                 value_depth,
+                value_items,
                 trace_bytes,
                 memory_bytes: facts.space.limit * PAGE_SIZE,
                 stack_bytes: facts.stack_bytes,
@@ -232,8 +242,10 @@ impl Config {
 
     /// The limits that a sandbox checks.
     pub(super) const fn limits(&self) -> Limits {
-        let LimitsConfig { host_calls, output_bytes, value_depth, trace_bytes, .. } = self.limits;
-        Limits { host_calls, output_bytes, value_depth, trace_bytes }
+        let LimitsConfig {
+            host_calls, output_bytes, value_depth, value_items, trace_bytes, ..
+        } = self.limits;
+        Limits { host_calls, output_bytes, value_depth, value_items, trace_bytes }
     }
 
     pub(super) const fn tsc_frequency(&self) -> Option<u64> {
@@ -258,6 +270,7 @@ impl Config {
                 "outputBytes": bound(limits.output_bytes),
                 "hostCalls": bound(limits.host_calls),
                 "depth": limits.value_depth,
+                "items": limits.value_items,
                 "traceBytes": bound(limits.trace_bytes),
             },
             "metadata": self.metadata,
@@ -267,14 +280,16 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         check_name(&self.name)?;
         check_metadata(&self.metadata)?;
-        let LimitsConfig { value_depth, memory_bytes, stack_bytes, message_bytes, .. } =
-            self.limits;
+        let LimitsConfig {
+            value_depth, value_items, memory_bytes, stack_bytes, message_bytes, ..
+        } = self.limits;
         let is_within = (STACK_MIN..=memory_bytes).contains(&stack_bytes)
             && memory_bytes <= MEMORY_MAX
             && memory_bytes == self.space.limit.saturating_mul(PAGE_SIZE)
             // The channel rounds a message's size up to whole pages.
             && (MESSAGE_MIN..=MESSAGE_MAX + PAGE_SIZE).contains(&message_bytes)
-            && value_depth <= ampoule_wire::value::DEPTH_LIMIT;
+            && value_depth <= ampoule_wire::value::DEPTH_LIMIT
+            && value_items <= ampoule_wire::value::ITEM_LIMIT;
         if is_within { Ok(()) } else { Err("limits: out of range".into()) }
     }
 }

@@ -11,8 +11,13 @@ use ampoule_wire::value;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-const LIMITS: Limits =
-    Limits { host_calls: 1000, output_bytes: 64 << 20, value_depth: 64, trace_bytes: 16 << 20 };
+const LIMITS: Limits = Limits {
+    host_calls: 1000,
+    output_bytes: 64 << 20,
+    value_depth: 64,
+    value_items: 1_000_000,
+    trace_bytes: 16 << 20,
+};
 
 /// A guest with functions, from `guests/`.
 pub(crate) fn functions(name: &str) -> Config {

@@ -46,6 +46,10 @@ fn limits_are_named() {
         InterfaceError::InvalidName { name } if name == "a-b"
     ));
     assert!(matches!(
+        change(|i| i.exports[0].documentation = Some("\u{1}".repeat(JSON_LIMIT / 6))),
+        InterfaceError::TooLarge { limit: JSON_LIMIT, .. }
+    ));
+    assert!(matches!(
         change(|i| i.exports.push(i.exports[0].clone())),
         InterfaceError::DuplicateName { name } if name == "greet"
     ));

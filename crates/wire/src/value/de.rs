@@ -1,6 +1,6 @@
 //! CBOR to Rust values.
 
-use super::{ConversionError, DEPTH_LIMIT};
+use super::{BIGNUM_BYTES, ConversionError, DEPTH_LIMIT};
 use minicbor::data::Type;
 use minicbor::decode::Decoder;
 use serde::de::value::{BorrowedStrDeserializer, StringDeserializer};
@@ -71,6 +71,25 @@ impl<'de> Deserializer<'de> {
         result
     }
 
+    /// Reads an integer beyond 64 bits: tag 2 or 3 before its bytes, the highest first.
+    fn bignum(&mut self) -> Result<Bignum> {
+        let tag = self.decoder.tag()?.as_u64();
+        if !matches!((tag, self.decoder.datatype()?), (2 | 3, Type::Bytes)) {
+            return Err(ConversionError::new("a tagged item"));
+        }
+        let bytes = self.decoder.bytes()?;
+        let beyond = || ConversionError::new("an integer beyond 128 bits");
+        let start = BIGNUM_BYTES.checked_sub(bytes.len()).ok_or_else(beyond)?;
+        let mut all = [0; BIGNUM_BYTES];
+        all[start..].copy_from_slice(bytes);
+        let value = u128::from_be_bytes(all);
+        if tag == 2 {
+            return Ok(Bignum::Positive(value));
+        }
+        // Written as -1 - n, which is the complement of n.
+        i128::try_from(value).map(|value| Bignum::Negative(!value)).map_err(|_| beyond())
+    }
+
     fn skip_null(&mut self) -> Result<bool> {
         let is_null = matches!(self.decoder.datatype()?, Type::Null | Type::Undefined);
         if is_null {
@@ -78,6 +97,12 @@ impl<'de> Deserializer<'de> {
         }
         Ok(is_null)
     }
+}
+
+/// An integer beyond 64 bits.
+enum Bignum {
+    Positive(u128),
+    Negative(i128),
 }
 
 fn indefinite() -> ConversionError {
@@ -122,6 +147,10 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
             Type::ArrayIndef | Type::MapIndef | Type::BytesIndef | Type::StringIndef => {
                 Err(indefinite())
             }
+            Type::Tag => match self.bignum()? {
+                Bignum::Positive(value) => visitor.visit_u128(value),
+                Bignum::Negative(value) => visitor.visit_i128(value),
+            },
             other => Err(ConversionError::new(format!("unexpected {other}"))),
         }
     }

@@ -1,6 +1,7 @@
 //! Rust values to CBOR.
 
 use super::{ConversionError, DEPTH_LIMIT};
+use minicbor::data::Tag;
 use minicbor::encode::Encoder;
 use serde::ser::{
     self, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
@@ -12,8 +13,8 @@ type Result<T, E = ConversionError> = std::result::Result<T, E>;
 /// Appends `value` to `out`.
 ///
 /// # Errors
-/// What has no form in the subset: a map key that is no string, number, boolean or unit variant, an
-/// integer beyond 64 bits, nesting deeper than [`DEPTH_LIMIT`]; or an error of `value`'s own. `out`
+/// What has no form in the subset: a map key that is no string, number, boolean or unit variant,
+/// nesting deeper than [`DEPTH_LIMIT`]; or an error of `value`'s own. `out`
 /// then holds a part of the value behind its former end.
 pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()> {
     value.serialize(&mut Serializer::new(out))
@@ -39,6 +40,13 @@ impl<'a> Serializer<'a> {
             Ok(()) => Ok(()),
             Err(error) => Err(ConversionError::new(error.to_string())),
         }
+    }
+
+    /// Writes an integer beyond 64 bits, without zeros at its front (RFC 8949, section 3.4.3).
+    fn bignum(&mut self, tag: Tag, value: u128) -> Result<()> {
+        let bytes = value.to_be_bytes();
+        let start = bytes.iter().position(|&byte| byte != 0).unwrap_or(bytes.len());
+        self.put(|encoder| encoder.tag(tag)?.bytes(&bytes[start..])?.ok())
     }
 
     /// Opens an array or map of `length` items, or of a number that shows when it is closed.
@@ -171,14 +179,16 @@ impl<'s, 'a> ser::Serializer for &'s mut Serializer<'a> {
         match (i64::try_from(value), u64::try_from(value)) {
             (Ok(value), _) => self.serialize_i64(value),
             (_, Ok(value)) => self.serialize_u64(value),
-            _ => Err(ConversionError::new(format!("{value} does not fit into 64 bits"))),
+            _ if value >= 0 => self.bignum(Tag::new(2), value.unsigned_abs()),
+            // Written as -1 - n, which is the complement of n.
+            _ => self.bignum(Tag::new(3), (!value).unsigned_abs()),
         }
     }
 
     fn serialize_u128(self, value: u128) -> Result<()> {
         match u64::try_from(value) {
             Ok(value) => self.serialize_u64(value),
-            Err(_) => Err(ConversionError::new(format!("{value} does not fit into 64 bits"))),
+            Err(_) => self.bignum(Tag::new(2), value),
         }
     }
 

@@ -75,8 +75,42 @@ fn conversion_errors_say_what_was_expected() {
     let error = decode::<(i32, i32)>(&encoded(&(1, 2, 3))).unwrap_err();
     assert_eq!(error.to_string(), "1 items too many");
     let mut bytes = Vec::new();
-    assert!(encode(&u128::MAX, &mut bytes).is_err());
     assert!(encode(&BTreeMap::from([(vec![1], 1)]), &mut bytes).is_err());
+}
+
+#[test]
+fn integers_of_128_bits_are_bignums_where_64_do_not_hold_them() {
+    assert_eq!(encoded(&i128::from(u64::MAX)), encoded(&u64::MAX));
+    assert_eq!(encoded(&i128::from(i64::MIN)), encoded(&i64::MIN));
+    assert_eq!(encoded(&(1_u128 << 64)), b"\xc2\x49\x01\0\0\0\0\0\0\0\0");
+    assert_eq!(encoded(&(i128::from(i64::MIN) - 1)), b"\xc3\x48\x80\0\0\0\0\0\0\0");
+    for value in [i128::MIN, i128::MAX, -(1 << 64), 1 << 64, -1, 0] {
+        let bytes = encoded(&value);
+        assert_eq!(validate(&bytes, &Limits::default()), Ok(()));
+        assert_eq!(decode::<i128>(&bytes), Ok(value));
+    }
+    for value in [u128::MAX, 1 << 64, 0] {
+        let bytes = encoded(&value);
+        assert_eq!(validate(&bytes, &Limits::default()), Ok(()));
+        assert_eq!(decode::<u128>(&bytes), Ok(value));
+    }
+    assert!(decode::<u64>(&encoded(&u128::MAX)).is_err());
+    assert!(decode::<u128>(&encoded(&i128::MIN)).is_err());
+}
+
+#[test]
+fn every_item_is_counted_and_costly_ones_twice() {
+    // A list of 3; a map of 1, a key of 2, a number of 1; bytes of 2; a bignum of 2.
+    let payload = b"\x83\xa1\x61k\x07\x40\xc2\x41\x01";
+    let limited = |items| validate(payload, &Limits { items, ..Limits::default() });
+    assert_eq!(limited(9), Ok(()));
+    let error = limited(8).unwrap_err();
+    assert_eq!(error.what, ValueProblem::TooManyItems { limit: 8 });
+    // A list that cannot keep the limit is refused where it begins.
+    let mut long = vec![0x9a, 0, 0x10, 0, 0];
+    long.resize(5 + (1 << 20), 0xa0);
+    let error = validate(&long, &Limits { items: 100, ..Limits::default() }).unwrap_err();
+    assert_eq!((error.offset, error.what), (0, ValueProblem::TooManyItems { limit: 100 }));
 }
 
 #[test]
@@ -133,7 +167,14 @@ fn the_validator_names_problem_and_place() {
     assert_eq!(problem(b"\x81\x61\xff"), (1, InvalidUtf8));
     assert_eq!(problem(b"\x9f\xff"), (0, IndefiniteLength));
     assert_eq!(problem(b"\x7f\x61a\xff"), (0, IndefiniteLength));
-    assert_eq!(problem(b"\xc2\x41\x01"), (0, Tagged));
+    assert_eq!(problem(b"\xc1\x01"), (0, Tagged));
+    assert_eq!(problem(b"\xc4\x41\x01"), (0, Tagged));
+    assert_eq!(problem(b"\xc2\x61\x31"), (0, Tagged));
+    assert_eq!(problem(b"\xc2\xc2\x41\x01"), (0, Tagged));
+    assert_eq!(problem(b"\xc2"), (0, Tagged));
+    assert_eq!(problem(b"\xc2\x42\x01"), (0, Truncated));
+    assert_eq!(problem(&[b"\xc2\x51", &[1; 17][..]].concat()), (0, IntegerRange));
+    assert_eq!(problem(&[b"\xc3\x50\x80", &[0; 15][..]].concat()), (0, IntegerRange));
     assert_eq!(problem(b"\xe0"), (0, UnknownSimple));
     assert_eq!(problem(b"\xff"), (0, Malformed));
     assert_eq!(problem(b"\x1c"), (0, Malformed));

@@ -1,6 +1,6 @@
 //! The gate for values that come from a guest: one pass, no recursion, bounded memory.
 
-use super::DEPTH_LIMIT;
+use super::{BIGNUM_BYTES, DEPTH_LIMIT, ITEM_LIMIT};
 use minicbor::data::Type;
 use minicbor::decode::Decoder;
 
@@ -9,11 +9,14 @@ use minicbor::decode::Decoder;
 pub struct Limits {
     /// How deep arrays and maps may nest; a scalar has depth 0.
     pub depth: usize,
+    /// Of how many items it may be made, itself included. What takes JavaScript about twice as long as
+    /// a number counts twice: keys, byte strings, integers beyond 64 bits.
+    pub items: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: DEPTH_LIMIT }
+        Self { depth: DEPTH_LIMIT, items: ITEM_LIMIT }
     }
 }
 
@@ -51,14 +54,20 @@ pub enum ValueProblem {
     /// An item of indefinite length.
     #[error("an item of indefinite length")]
     IndefiniteLength,
-    /// A tagged item.
+    /// More items than allowed.
+    #[error("it has more than {limit} items")]
+    TooManyItems {
+        /// The limit.
+        limit: u64,
+    },
+    /// A tagged item other than an integer of more than 64 bits.
     #[error("a tagged item")]
     Tagged,
     /// A simple value other than `false`, `true`, `null` and `undefined`.
     #[error("an unknown simple value")]
     UnknownSimple,
-    /// An integer below -2^63.
-    #[error("an integer beyond 64 bits")]
+    /// An integer below -2^63 without a tag, or one below -2^127 or above 2^128-1.
+    #[error("an integer beyond its range")]
     IntegerRange,
     /// A map key that is not text.
     #[error("a map key that is not text")]
@@ -88,6 +97,7 @@ pub fn validate(payload: &[u8], limits: &Limits) -> Result<(), ValueError> {
     let mut open: Vec<Open> = Vec::new();
     // Keys of all open maps, with their offsets; those of the innermost map are at the end.
     let mut keys: Vec<(&str, usize)> = Vec::new();
+    let mut items_left = limits.items;
 
     loop {
         let offset = decoder.position();
@@ -98,6 +108,11 @@ pub fn validate(payload: &[u8], limits: &Limits) -> Result<(), ValueError> {
         if in_key_position && !matches!(kind, Type::String | Type::StringIndef) {
             return fail(ValueProblem::KeyNotText);
         }
+        let weighs_twice = in_key_position || matches!(kind, Type::Bytes | Type::Tag);
+        items_left = match items_left.checked_sub(if weighs_twice { 2 } else { 1 }) {
+            Some(left) => left,
+            None => return fail(ValueProblem::TooManyItems { limit: limits.items }),
+        };
 
         let mut opened = None;
         match kind {
@@ -144,7 +159,11 @@ pub fn validate(payload: &[u8], limits: &Limits) -> Result<(), ValueError> {
             Type::ArrayIndef | Type::MapIndef | Type::BytesIndef | Type::StringIndef => {
                 return fail(ValueProblem::IndefiniteLength);
             }
-            Type::Tag => return fail(ValueProblem::Tagged),
+            Type::Tag => {
+                if let Some(what) = skip_bignum(&mut decoder) {
+                    return fail(what);
+                }
+            }
             Type::Simple => return fail(ValueProblem::UnknownSimple),
             Type::Int => return fail(ValueProblem::IntegerRange),
             Type::Break | Type::Unknown(_) => return fail(ValueProblem::Malformed),
@@ -161,6 +180,9 @@ pub fn validate(payload: &[u8], limits: &Limits) -> Result<(), ValueError> {
             let available = u64::try_from(payload.len() - decoder.position()).unwrap_or(u64::MAX);
             if container.left > available {
                 return fail(ValueProblem::Truncated);
+            }
+            if container.left > items_left {
+                return fail(ValueProblem::TooManyItems { limit: limits.items });
             }
             open.push(container);
         }
@@ -185,6 +207,25 @@ pub fn validate(payload: &[u8], limits: &Limits) -> Result<(), ValueError> {
             };
         }
     }
+}
+
+/// Goes on behind an integer of up to 128 bits, or says what is wrong with what is there.
+fn skip_bignum(decoder: &mut Decoder<'_>) -> Option<ValueProblem> {
+    let (Ok(tag), Ok(Type::Bytes)) = (decoder.tag(), decoder.datatype()) else {
+        return Some(ValueProblem::Tagged);
+    };
+    let is_negative = match tag.as_u64() {
+        2 => false,
+        3 => true,
+        _ => return Some(ValueProblem::Tagged),
+    };
+    let Ok(bytes) = decoder.bytes() else {
+        return Some(ValueProblem::Truncated);
+    };
+    let reaches_the_sign =
+        bytes.len() == BIGNUM_BYTES && bytes.first().is_some_and(|first| first & 0x80 != 0);
+    let is_beyond = bytes.len() > BIGNUM_BYTES || (is_negative && reaches_the_sign);
+    is_beyond.then_some(ValueProblem::IntegerRange)
 }
 
 /// Tells a payload that is too short from one that is wrong.
