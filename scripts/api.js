@@ -21,8 +21,8 @@ const MARK = "<!-- Generated from ts/ by `npm run docs:api`. Do not edit. -->\n\
 
 export const STALE = "docs/api is not what the comments in ts/ say: run `npm run docs:api`";
 
-/** Pages of what one gives to Ampoule: nobody can guess what an option is for. */
-const OPTIONS = /^interfaces.\w*(?:Options|Limits|Settings|Size)\.md$/;
+/** Pages of options and of the details of errors: nobody can guess what these are for. */
+const EXPLAINED = /^interfaces.\w*(?:Options|Limits|Settings|Size|Details|DetailsByCode)\.md$/;
 
 /** Writes docs/api anew, or with `check` says whether it is what the sources say. */
 export function api({ check = false } = {}) {
@@ -49,7 +49,7 @@ function generate(folder) {
   tool("typedoc", ["--out", folder]);
   const found = pages(folder);
   const silent = [...found]
-    .filter(([name]) => OPTIONS.test(name))
+    .filter(([name]) => EXPLAINED.test(name))
     .flatMap(([name, text]) => undocumented(text).map((each) => `${name}: ${each}`));
   if (silent.length > 0) {
     console.error(`say in ts/ what these are for:\n  ${silent.join("\n  ")}`);
@@ -66,8 +66,9 @@ function undocumented(page) {
   const said = names.indexOf("Description");
   const type = names.indexOf("Type");
   return lines.flatMap((line) => {
-    const [, name] = /^\| <a id="property-[^"]*"><\/a> `(\w+)/.exec(line) ?? [];
-    if (name === undefined) return [];
+    // A property, or one inside of one: `ERR_AMPOULE_STORE.errno`, where the code alone says enough.
+    const [, name] = /^\| (?:<a id="property-[^"]*"><\/a> )?`([\w.]+)\??` \|/.exec(line) ?? [];
+    if (name === undefined || /^ERR_\w+$/.test(name)) return [];
     const row = cells(line);
     // What may not be given needs no explanation.
     return (row[said] ?? "-") === "-" && row[type] !== "`undefined`" ? [name] : [];

@@ -25,7 +25,7 @@ export const ERROR_CODES = {
   ERR_AMPOULE_NO_BINDING: {
     summary: "the native part of Ampoule cannot be loaded",
     cause:
-      "Ampoule was put into a bundle, runs on another platform than Linux on x86-64 with glibc, or was installed without its optional dependencies; `details.reason` is `bundled`, `platform` or `installation`.",
+      "Ampoule was put into a bundle, runs on another platform than Linux on x86-64 with glibc, was installed without its optional dependencies, or is loaded twice in one thread, as an ES module and as CommonJS; `details.reason` is `bundled`, `platform`, `installation` or `loaded-twice`.",
     remedy:
       "`details.remedy` says it: mark the package `ampoule` as external in the bundler, or install it again with `npm install --include=optional`.",
     sandbox: "none",

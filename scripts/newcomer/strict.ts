@@ -4,6 +4,7 @@ import {
   type CallOptions,
   DEFAULTS,
   type GuestDeclaration,
+  isAmpouleError,
   LimitError,
   Pool,
   type PoolOptions,
@@ -55,6 +56,18 @@ export async function output(program: string): Promise<string> {
   } catch (error) {
     if (error instanceof LimitError) return `${error.option}: ${error.limit}`;
     if (error instanceof AmpouleError) return error.code;
-    throw error;
+    return narrowed(error);
+  }
+}
+
+function narrowed(error: unknown): string {
+  if (!isAmpouleError(error)) throw error;
+  switch (error.code) {
+    case "ERR_AMPOULE_GUEST_FAULT":
+      return error.fault.instruction.address satisfies string;
+    case "ERR_AMPOULE_NO_BINDING":
+      return error.details.remedy satisfies string;
+    default:
+      return error.message;
   }
 }

@@ -7,7 +7,7 @@ process.exitCode = 1;
 import("ampoule").then(async (imported) => {
   assert.notEqual(imported.Sandbox, required.Sandbox);
   required.probe();
-  assert.throws(() => imported.probe(), { name: "AmpouleError" });
+  assert.throws(() => imported.probe(), { code: "ERR_AMPOULE_NO_BINDING" });
   // The first one goes on.
   const { exitCode } = await required.run("/bin/busybox", { args: ["true"] });
   assert.equal(exitCode, 0);

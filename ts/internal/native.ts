@@ -278,10 +278,11 @@ function claim(addon: Native): Native {
   realm[OWNERS] ??= new WeakMap();
   const owner = realm[OWNERS].get(addon) ?? native;
   if (owner !== native) {
+    const details = { reason: "loaded-twice", remedy: REMEDIES["loaded-twice"] };
     throw new AmpouleError(
-      "ERR_AMPOULE_NO_HYPERVISOR",
-      "ampoule is loaded twice in this thread, as an ES module and as CommonJS, or bundled and not: " +
-        "load it in one way, and leave it out of bundles (docs/recipes/bundlers.md)",
+      "ERR_AMPOULE_NO_BINDING",
+      `the native binding is taken by another copy of Ampoule: ${details.remedy}`,
+      { details },
     );
   }
   realm[OWNERS].set(addon, native);
@@ -314,6 +315,9 @@ const REMEDIES = {
   installation:
     "install optional dependencies too (the package @ampoule/binding-linux-x64-gnu is missing, " +
     "broken, or needs a newer glibc: `error.cause` tells)",
+  "loaded-twice":
+    "this thread has it as an ES module and as CommonJS, or in a bundle and outside; load it in one " +
+    "way (docs/recipes/bundlers.md)",
 } as const;
 
 /** Of this package's own names, the binding's is not there: the code runs from somewhere else. */
