@@ -39,7 +39,7 @@ describeWithKvm("run", () => {
 
   test("a signal that meets a handler ends the program with an error that names it", async () => {
     const program = cProgram("system-calls", "glibc");
-    const failure = await failureOf(run(program, { args: ["ends", "handled-raise"] }));
+    const failure = await failureOf(() => run(program, { args: ["ends", "handled-raise"] }));
     expect(failure).toMatchObject({
       code: "ERR_AMPOULE_GUEST_SIGNAL",
       details: { signal: "SIGUSR1" },
