@@ -200,7 +200,9 @@ impl PageTables {
             // Table and slot lie in guest memory by construction.
             let _ = memory.write_u64(table.get() + index * 8, leaf.0);
         }
-        let _ = memory.write_u64(slot.get(), Entry::table(table).0);
+        // Dirty leaves are looked for in tables that were used.
+        let used = large.0 & Entry::ACCESSED;
+        let _ = memory.write_u64(slot.get(), Entry::table(table).0 | used);
     }
 
     /// Overwrites the leaf for `address`, which must have a table already ([`Self::prepare`]).

@@ -239,3 +239,25 @@ fn restores_without_end_do_not_use_memory_up() {
     }
     assert!(wholesale < 100, "{wholesale}");
 }
+
+#[test]
+fn a_large_leaf_that_was_only_taken_apart_is_undone() {
+    let mut original = AddressSpace::new(256 << 20).unwrap();
+    original.map(START, 64 << 20, Protection::READ_WRITE).unwrap();
+    let image = original.seal().unwrap();
+    let mut space = image.instantiate().unwrap();
+    let mut page = START;
+    while space.shape.large.is_empty() {
+        write_as_guest(&mut space, page, b"secret");
+        page += BLOCK;
+    }
+    let last = page - BLOCK;
+    // As for a move that then fails.
+    space.begin_portion();
+    space.prepare_some(last, last + BLOCK, START + (64 << 20)).unwrap();
+    assert!(space.shape.large.is_empty());
+    assert!(!space.restore(&image).unwrap().wholesale);
+    let mut out = [1; 6];
+    space.read(last, &mut out).unwrap();
+    assert_eq!(out, [0; 6]);
+}
