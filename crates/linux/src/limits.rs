@@ -1,7 +1,8 @@
-//! Limits of resources: kept and read back. The one on descriptors has an effect, and no other needs one: what
-//! a guest may use up is the host's to say.
+//! Limits of resources: kept and read back. Those on descriptors and on processor time have an effect, for
+//! programs look after themselves by them; what a guest may use up is the host's to say.
 
 use crate::answer::{Answer, Outcome};
+use crate::clock::NANOSECONDS_PER_SECOND;
 use crate::errno::Errno;
 use crate::guest::{Arguments, Record, read_pair, to_usize};
 use crate::personality::Personality;
@@ -11,6 +12,7 @@ use ampoule_memory::AddressSpace;
 use serde::{Deserialize, Serialize};
 
 const RESOURCES: usize = 16;
+const RLIMIT_CPU: usize = 0;
 const RLIMIT_NOFILE: usize = 7;
 const UNLIMITED: u64 = u64::MAX;
 
@@ -32,6 +34,22 @@ impl Limits {
         limits[13] = (0, 0); // nice
         limits[14] = (0, 0); // real-time priority
         Self(limits)
+    }
+
+    /// Soft and hard limit of processor time, in nanoseconds; [`None`] while there is no soft one.
+    pub(crate) const fn processor_time(&self) -> Option<(u64, u64)> {
+        match self.0[RLIMIT_CPU] {
+            (UNLIMITED, _) => None,
+            (soft, hard) => Some((
+                soft.saturating_mul(NANOSECONDS_PER_SECOND),
+                hard.saturating_mul(NANOSECONDS_PER_SECOND),
+            )),
+        }
+    }
+
+    /// Lets a guest that went on beyond its soft limit of processor time do so for a second more.
+    pub(crate) const fn extend_processor_time(&mut self) {
+        self.0[RLIMIT_CPU].0 = self.0[RLIMIT_CPU].0.saturating_add(1);
     }
 }
 

@@ -128,6 +128,8 @@ impl Personality {
         }
         let number = low_half(call.number);
         let arguments = Arguments(call.arguments);
+        let memory = space.committed_bytes();
+        self.process.peak_memory = self.process.peak_memory.max(memory);
         if let Some(answer) = self.tick() {
             return answer;
         }

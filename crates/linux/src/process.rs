@@ -22,7 +22,7 @@ pub(crate) const RANDOM_PRICE: u64 = 3;
 /// What `getpid` and `gettid` say.
 pub(crate) const PROCESS_ID: u32 = 2;
 /// What `getppid` says.
-const PARENT_ID: u64 = 1;
+pub(crate) const PARENT_ID: u32 = 1;
 /// What `PR_GET_TIMERSLACK` says at first, in nanoseconds.
 pub(crate) const TIMER_SLACK: u64 = 50_000;
 
@@ -37,6 +37,8 @@ pub(crate) struct Process {
     pub(crate) computed: u64,
     /// Nanoseconds for which the host worked for it: on its system calls and page faults.
     pub(crate) served: u64,
+    /// The most bytes of memory that it had at a system call.
+    pub(crate) peak_memory: u64,
     pub(crate) timers: [Timer; TIMERS],
     pub(crate) nice: i32,
     pub(crate) is_dumpable: bool,
@@ -53,6 +55,7 @@ impl Process {
             persona: 0,
             computed: 0,
             served: 0,
+            peak_memory: 0,
             timers: [Timer::default(); TIMERS],
             nice: 0,
             is_dumpable: true,
@@ -91,7 +94,7 @@ pub(crate) fn own_id(_: &mut Personality, _: &mut AddressSpace, _: &Arguments) -
 
 /// `getppid()`
 pub(crate) fn getppid(_: &mut Personality, _: &mut AddressSpace, _: &Arguments) -> Outcome {
-    Ok(Answer::value(PARENT_ID))
+    Ok(Answer::value(PARENT_ID.into()))
 }
 
 /// Checks that an argument means this process, by its number or by 0.
@@ -237,13 +240,13 @@ pub(crate) fn getrusage(
     let mut record = Record::<144>::new();
     match arguments.int(0) {
         OWN | THREAD => {
-            let Process { computed, served, .. } = personality.process;
+            let Process { computed, served, peak_memory, .. } = personality.process;
             record = record
                 .set_u64(0, computed / NANOSECONDS_PER_SECOND)
                 .set_u64(8, computed % NANOSECONDS_PER_SECOND / 1000)
                 .set_u64(16, served / NANOSECONDS_PER_SECOND)
                 .set_u64(24, served % NANOSECONDS_PER_SECOND / 1000)
-                .set_u64(32, space.committed_bytes() / 1024);
+                .set_u64(32, peak_memory / 1024);
         }
         CHILDREN => {}
         _ => return Err(Errno::EINVAL),

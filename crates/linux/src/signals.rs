@@ -22,9 +22,10 @@ use crate::state::{StateError, ensure};
 use ampoule_memory::AddressSpace;
 use serde::{Deserialize, Serialize};
 
-const SIGKILL: u32 = 9;
+pub(crate) const SIGKILL: u32 = 9;
 pub(crate) const SIGPIPE: u32 = 13;
 pub(crate) const SIGALRM: u32 = 14;
+pub(crate) const SIGXCPU: u32 = 24;
 pub(crate) const SIGVTALRM: u32 = 26;
 pub(crate) const SIGPROF: u32 = 27;
 const SIGSEGV: u8 = 11;

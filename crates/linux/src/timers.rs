@@ -1,4 +1,4 @@
-//! `alarm` and interval timers. They run by themselves: a timer that is due raises its signal when the next
+//! `alarm`, interval timers and the limit of processor time. They run by themselves: a timer that is due raises its signal when the next
 //! system call is made, when a parked one is looked at again, or when the driver of a computing guest asks
 //! ([`Personality::tick`]), as it does in time for [`Personality::timer_due`].
 
@@ -7,7 +7,7 @@ use crate::clock::NANOSECONDS_PER_SECOND;
 use crate::errno::Errno;
 use crate::guest::{Arguments, Record, read_array};
 use crate::personality::Personality;
-use crate::signals::{SIGALRM, SIGPROF, SIGVTALRM, Signal};
+use crate::signals::{SIGALRM, SIGKILL, SIGPROF, SIGVTALRM, SIGXCPU, Signal};
 use ampoule_memory::AddressSpace;
 use serde::{Deserialize, Serialize};
 
@@ -50,10 +50,14 @@ impl Personality {
     }
 
     /// Nanoseconds after which a guest that computes is to be interrupted for [`Self::tick`]; [`None`] as
-    /// long as no timer runs.
+    /// long as no timer runs and processor time has no limit.
     #[must_use]
     pub fn timer_due(&self) -> Option<u64> {
-        (0..TIMERS).filter_map(|which| self.timer_rest(which)).min()
+        let limit = self.process.limits.processor_time().map(|(soft, hard)| {
+            let rest = soft.min(hard).saturating_sub(self.process.processor_time());
+            rest.max(MICROSECOND)
+        });
+        (0..TIMERS).filter_map(|which| self.timer_rest(which)).chain(limit).min()
     }
 
     /// Raises the signals of timers that are due; the answer when one of them ends the program.
@@ -74,7 +78,22 @@ impl Personality {
                 return Some(answer);
             }
         }
-        None
+        self.check_processor_time()
+    }
+
+    /// Raises `SIGXCPU` for every second beyond the soft limit of processor time, and ends the program at
+    /// the hard one.
+    fn check_processor_time(&mut self) -> Option<Answer> {
+        let (soft, hard) = self.process.limits.processor_time()?;
+        let used = self.process.processor_time();
+        if used >= hard {
+            return self.raise(Signal::by_kernel(SIGKILL)).ok().flatten();
+        }
+        if used < soft {
+            return None;
+        }
+        self.process.limits.extend_processor_time();
+        self.raise(Signal::by_kernel(SIGXCPU)).ok().flatten()
     }
 
     /// Starts a timer, or stops it with 0, and tells what it was: interval and rest.

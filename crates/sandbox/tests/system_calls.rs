@@ -178,6 +178,8 @@ const ENDINGS: &[&str] = &[
     "alarm-at-work",
     "virtual-alarm-at-work",
     "profiled",
+    "limited",
+    "limited-hard",
     "alarm-while-reading",
     "alarm-while-polling",
     "alarm-while-waiting",

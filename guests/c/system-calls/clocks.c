@@ -168,6 +168,12 @@ static void usage(void)
     CHECK(getrusage, "of the process", RUSAGE_SELF, &usage);
     TELL(getrusage, "microseconds are below a second", "%d", usage.ru_utime.tv_usec < 1000000);
     TELL(getrusage, "memory was used", "%d", usage.ru_maxrss > 0);
+    char *area = mmap(0, 1 << 24, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(area, 1, 1 << 24);
+    CALL(getppid);
+    CALL(madvise, area, 1 << 24, MADV_DONTNEED);
+    CALL(getrusage, RUSAGE_SELF, &usage);
+    TELL(getrusage, "memory that was given back counts", "%d", usage.ru_maxrss >= 1 << 14);
     CHECK(getrusage, "of the thread", RUSAGE_THREAD, &usage);
     CHECK(getrusage, "of children", RUSAGE_CHILDREN, &usage);
     TELL(getrusage, "what children used", "%ld %ld %ld", (long)usage.ru_utime.tv_sec,

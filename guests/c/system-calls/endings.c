@@ -1,5 +1,6 @@
 /* Ways to end, by status or by signal. What prints a line behind the end did not end. */
 #include "check.h"
+#include <sys/resource.h>
 #include <sys/time.h>
 
 enum { SELF = 2 };
@@ -20,6 +21,15 @@ static void soon(int which)
 {
     struct itimerval timer = {{0, 0}, {0, 20000}};
     CALL(setitimer, which, &timer, 0);
+}
+
+/* Computes beyond a second of processor time. */
+static void limited(rlim_t hard)
+{
+    struct rlimit limit = {1, hard};
+    CALL(setrlimit, RLIMIT_CPU, &limit);
+    for (;;)
+        __asm__ volatile("");
 }
 
 static void write_to_nobody(void)
@@ -124,6 +134,10 @@ void ending(const char *name)
         soon(ITIMER_PROF);
         for (;;)
             CALL(getppid);
+    } else if (strcmp(name, "limited") == 0) {
+        limited(RLIM_INFINITY);
+    } else if (strcmp(name, "limited-hard") == 0) {
+        limited(1);
     } else if (strcmp(name, "alarm-while-reading") == 0) {
         int ends[2];
         char byte;

@@ -33,6 +33,10 @@ void limits(void)
     CHECK(setrlimit, "an unknown one nowhere", 16, nowhere);
     CHECK(setrlimit, "nowhere", RLIMIT_FSIZE, nowhere);
     CHECK(setrlimit, "at null", RLIMIT_FSIZE, 0);
+    limit = (struct rlimit){1000, RLIM_INFINITY};
+    CHECK(setrlimit, "processor time", RLIMIT_CPU, &limit);
+    limit = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
+    CALL(setrlimit, RLIMIT_CPU, &limit);
     limit = (struct rlimit){1025, 1025};
     CHECK(setrlimit, "more descriptors than there may be", RLIMIT_NOFILE, &limit);
     struct rlimit old = {1, 1};

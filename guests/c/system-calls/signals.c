@@ -97,6 +97,9 @@ static void sending(void)
     CHECK(kill, "an unknown signal to nobody", 4711, 65);
     CHECK(kill, "a negative signal", SELF, -1);
     CHECK(kill, "the smallest number", INT32_MIN, 0);
+    CHECK(kill, "nothing to the parent", 1, 0);
+    CHECK(kill, "the parent, which does not mind", 1, SIGTERM);
+    CHECK(kill, "an unknown signal to the parent", 1, 65);
     CHECK(tkill, "nothing to itself", SELF, 0);
     CHECK(tkill, "no thread", 0, 0);
     CHECK(tkill, "a negative thread", -1, 0);

@@ -1,5 +1,6 @@
 /* Moving bytes: read, write and their relatives, by one buffer and by many. */
 #include "check.h"
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 
 static char buffer[4096];
@@ -190,12 +191,17 @@ static void vectors(void)
 static void input(void)
 {
     /* The test gives "input\n" and ends it. */
+    int count = -1;
     cleared();
+    CHECK(ioctl, "FIONREAD of standard input", 0, FIONREAD, &count);
+    TELL(ioctl, "what waits in standard input", "%d", count);
     CHECK(read, "standard input", 0, buffer, 3);
     TELL(read, "its start", "%s", buffer);
     CHECK(read, "standard input into nowhere", 0, nowhere, 1);
     CHECK(read, "the rest of standard input", 0, buffer, 100);
     CHECK(read, "the end of standard input", 0, buffer, 100);
+    CALL(ioctl, 0, FIONREAD, &count);
+    TELL(ioctl, "what waits at its end", "%d", count);
     CHECK(read, "the end of standard input, nothing", 0, buffer, 0);
 }
 

@@ -185,6 +185,10 @@ pub(crate) fn ioctl(
             let count = low_half(size.wrapping_sub(description.offset));
             Record::<4>::new().set_u32(0, count).store(space, out)?;
         }
+        // Standard input counts as readable for `poll`, so that there has to be something, or its end.
+        (COUNT_READABLE, Object::Input) if files.input.is_empty() && !files.input_ended => {
+            return Ok(Answer::NeedInput { wanted: PIPE_SIZE });
+        }
         (COUNT_READABLE, object) => {
             let count = match object {
                 Object::Input => files.input.len(),

@@ -5,7 +5,7 @@ use crate::answer::{Answer, Outcome};
 use crate::errno::Errno;
 use crate::guest::{Arguments, Record, read_array};
 use crate::personality::Personality;
-use crate::process::PROCESS_ID;
+use crate::process::{PARENT_ID, PROCESS_ID};
 use ampoule_memory::AddressSpace;
 
 impl Personality {
@@ -47,6 +47,11 @@ pub(crate) fn kill(
         process if process == 0 || process.unsigned_abs() == PROCESS_ID => {
             personality.send(arguments.uint(1), Signal::BY_KILL)
         }
+        // The parent is there, and like any first process it has no signal delivered by default.
+        process if u32::try_from(process) == Ok(PARENT_ID) => match arguments.uint(1) {
+            0 => Ok(Answer::ZERO),
+            signal => signal_number(signal).map(|_| Answer::ZERO),
+        },
         _ => Err(Errno::ESRCH),
     }
 }

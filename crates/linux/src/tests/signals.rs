@@ -33,6 +33,7 @@ fn default_actions_are_carried_out() {
     assert_eq!(guest.ok("kill", [own, 0]), 0);
     guest.fails("kill", [own, 65], Errno::EINVAL);
     guest.fails("kill", [4711, SIGHUP], Errno::ESRCH);
+    assert_eq!(guest.ok("kill", [1, SIGKILL]), 0, "the parent does not mind");
     guest.fails("kill", [negative(-1), SIGHUP], Errno::ESRCH);
     guest.fails("tkill", [0, SIGHUP], Errno::EINVAL);
     guest.fails("tgkill", [own, 4711, SIGHUP], Errno::ESRCH);

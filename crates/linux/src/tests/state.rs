@@ -98,6 +98,7 @@ fn is_free(path: &str) -> bool {
         "Slack",
         "computed",
         "served",
+        "peak",
         "interval",
         "due",
         "mask",

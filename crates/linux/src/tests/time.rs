@@ -171,6 +171,22 @@ fn a_timer_that_repeats_counts_missed_times_as_one() {
 }
 
 #[test]
+fn processor_time_has_a_limit_that_a_program_sets_itself() {
+    let mut guest = Guest::new();
+    assert_eq!(guest.personality.timer_due(), None);
+    let (limit, ignore) = (guest.words(&[2, 4]), guest.words(&[1, 0, 0, 0]));
+    guest.ok("setrlimit", [0, limit]);
+    guest.ok("rt_sigaction", [24, ignore, 0, 8]);
+    guest.personality.add_computed(SECOND);
+    assert_eq!(guest.personality.timer_due(), Some(SECOND));
+    guest.personality.add_served(SECOND);
+    assert_eq!(guest.personality.tick(), None, "SIGXCPU is ignored");
+    assert_eq!(guest.personality.timer_due(), Some(SECOND), "and comes again");
+    guest.personality.add_computed(2 * SECOND);
+    assert_eq!(guest.personality.tick(), Some(Answer::Killed { signal: 9 }));
+}
+
+#[test]
 fn timers_outlive_a_snapshot() {
     let mut guest = Guest::new();
     guest.personality.add_computed(5);
