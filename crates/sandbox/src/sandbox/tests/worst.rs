@@ -219,6 +219,15 @@ fn nothing_else_that_stops_a_guest_looks_at_its_symbols() {
     assert_eq!(called(&mut sandbox, 1), Step::Stopped);
     check_failure(&sandbox, "ERR_AMPOULE_PROTOCOL");
     assert_eq!(sandbox.statistics().report_steps, 0);
+    // exit_group(3) at the system call stub
+    let mut sandbox = answering(&config, |cpu| {
+        cpu.registers.rip = ampoule_abi::layout::SYSTEM_BASE + 2 * PAGE_SIZE;
+        (cpu.registers.rax, cpu.registers.rdi) = (231, 3);
+        Exit::PortOut { port: u16::from(port::SYSTEM_CALL) }
+    });
+    assert_eq!(called(&mut sandbox, 0), Step::Stopped);
+    check_failure(&sandbox, "ERR_AMPOULE_GUEST_EXITED");
+    assert_eq!(sandbox.statistics().report_steps, 0);
     let mut sandbox = answering(&config, |_| Exit::Kicked);
     sandbox.begin_call(0, &[0x80], Budget::default()).unwrap();
     sandbox.control.stop(crate::StopRequest::Aborted);
