@@ -257,7 +257,7 @@ fn the_largest_batch_of_junk_is_read_once_and_counted() {
             send(cpu, 3, GuestMessage::Return, &[0xf6])
         });
         let trace = CallTrace {
-            directives: Arc::new(Directives::parse("trace").unwrap()),
+            directives: Some(Arc::new(Directives::parse("trace").unwrap())),
             context: TraceContext::default(),
             wall_offset: wall_offset(),
         };
