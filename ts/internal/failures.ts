@@ -202,3 +202,8 @@ export function internalError(cause: unknown): AmpouleError {
   const message = `internal error: ${messageOf(cause)}`;
   return new AmpouleError("ERR_AMPOULE_HYPERVISOR", message, { cause });
 }
+
+/** What any use of a sandbox meets that `why` has poisoned. */
+export function poisonedBy(name: string, why: AmpouleError): AmpouleError {
+  return sandboxError(name, "ERR_AMPOULE_POISONED", `cannot be used since ${why.code}`, why);
+}

@@ -75,3 +75,9 @@ export const NOTHING_DONE: NativeStatistics = Object.freeze({
   traceEvents: 0,
   traceDropped: 0,
 });
+
+/** What a request has that runs no code of the guest's. */
+export const UNBOUNDED = {
+  times: { timeoutMs: Number.POSITIVE_INFINITY, cpuTimeMs: Number.POSITIVE_INFINITY },
+  signal: undefined,
+} as const;

@@ -15,6 +15,7 @@ import {
   exited,
   fromNative,
   internalError,
+  poisonedBy,
   sandboxError,
   worded,
 } from "./failures.js";
@@ -36,7 +37,7 @@ import {
 import { Outputs, type Sink } from "./outputs.js";
 import { Queue } from "./queue.js";
 import { busy, closed, reentrant, unusable } from "./refusals.js";
-import { NOTHING_DONE, type Request, type Run } from "./run.js";
+import { NOTHING_DONE, type Request, type Run, UNBOUNDED } from "./run.js";
 import { enter, leave, targetOf } from "./running.js";
 import { isInside } from "./scope.js";
 import { onAbort } from "./signals.js";
@@ -56,16 +57,6 @@ function deliver(run: Run, error: unknown, value: unknown): void {
   if (error === undefined) run.resolve(value as never);
   else run.reject(error);
 }
-
-function poisonedBy(name: string, why: AmpouleError): AmpouleError {
-  return sandboxError(name, "ERR_AMPOULE_POISONED", `cannot be used since ${why.code}`, why);
-}
-
-/** What a request has that runs no code of the guest's. */
-const UNBOUNDED = {
-  times: { timeoutMs: Number.POSITIVE_INFINITY, cpuTimeMs: Number.POSITIVE_INFINITY },
-  signal: undefined,
-} as const;
 
 /** How a sandbox's driver is made. */
 export interface DriverOptions {
