@@ -158,6 +158,8 @@ const SIZED: &[Worst] = &[
     }),
     ("getrandom", 10, |guest| {
         assert_eq!(guest.ok("getrandom", [FRESH + 7, 8 << 20, 0]), 8 << 20);
+        let counted = guest.personality.counts().find(|call| call.name == "getrandom");
+        assert_eq!(counted.map(|call| call.count), Some(1), "one call, in however many portions");
     }),
     ("mmap", 10, |guest| {
         let large = guest.open("/large");
