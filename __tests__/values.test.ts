@@ -183,7 +183,7 @@ describeWithKvm("values", () => {
   test("wrong numbers of arguments name the parameters", () => {
     const add = sync(sandbox, "add");
     expect(() => add(1)).toThrow("add: takes 2 arguments (left, right), got 1");
-    expect(() => add(1, 2, 3)).toThrow("got 3 arguments");
-    expect(() => add(1, 2, { timeoutMs: 1000 }, 4)).toThrow("got 4 arguments");
+    expect(() => add(1, 2, 3)).toThrow("(left, right), got 3");
+    expect(() => add(1, 2, { timeoutMs: 1000 }, 4)).toThrow("(left, right), got 4");
   });
 });

@@ -10,7 +10,8 @@ export interface SandboxStatistics {
   readonly exits: number;
   /**
    * Exits that the host asked for, while the guest ran: the end of a time slice (10 ms of an asynchronous
-   * call, 50 ms of a synchronous one), a look at the CPU time of a call with a limit on it, a stop. They depend on time; no other exit does.
+   * call, 50 ms of a synchronous one), a look at the CPU time of a call with a limit on it, a stop. They
+   * depend on time; no other exit does.
    */
   readonly interruptions: number;
   /** Exits that gave the guest memory it touched for the first time. */

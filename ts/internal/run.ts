@@ -45,7 +45,7 @@ export interface Run extends Request<unknown> {
   verdict: AmpouleError | undefined;
   /** Set by a kill, which poisons whatever else the verdict is. */
   killed: AmpouleError | undefined;
-  /** Whether the guest is done, and only what it wrote last is waited for. */
+  /** Whether the guest is done and what it wrote last is waited for: whoever ends the run settles it. */
   isOver: boolean;
   /** It has ended; what the guest has told of it is being handed over. */
   hasEnded: boolean;
