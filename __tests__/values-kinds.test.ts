@@ -133,6 +133,7 @@ describeWithKvm("values of every kind", () => {
     ["map", () => new Date(0), "must be a plain object or a Map, got a Date"],
     ["map", () => /x/, "must be a plain object or a Map, got a RegExp"],
     ["map", () => new Unrelated(), "must be a plain object or a Map, got an Unrelated"],
+    ["map", () => ({ a: undefined }), "at .a must be an integer"],
     ["map", () => new Set(), "must be a plain object or a Map, got a Set"],
     ["map", () => new Error("x"), "must be a plain object or a Map, got an Error"],
     ["map", () => Promise.resolve({}), "got a promise, which was not awaited"],

@@ -128,6 +128,12 @@ export interface DetailsByCode {
     readonly bytes?: number;
   };
   readonly ERR_AMPOULE_OUTPUT_LIMIT: ByteLimitDetails;
+  readonly ERR_AMPOULE_ITEM_LIMIT: {
+    /** The limit, as a number of items. */
+    readonly limit: number;
+    /** The option that raises it. */
+    readonly option: string;
+  };
   readonly ERR_AMPOULE_HOST_CALL_LIMIT: {
     /** The limit, as a number of calls. */
     readonly limit: number;

@@ -3,13 +3,18 @@ import { keyOf } from "./host-values.js";
 import { Mismatch } from "./mismatch.js";
 import { refuseHalves } from "./scalar-codecs.js";
 
-/** Names and what they name, in order; what is `undefined` is not there. */
+/** Names and what they name, in order; what is `undefined` is not there, unless `keeps` says so. */
 export class Entries {
   readonly names: string[] = [];
   readonly items: unknown[] = [];
+  readonly #keeps: (name: string) => boolean;
+
+  constructor(keeps: (name: string) => boolean = () => false) {
+    this.#keeps = keeps;
+  }
 
   add(name: string, item: unknown): void {
-    if (item === undefined) return;
+    if (item === undefined && !this.#keeps(name)) return;
     this.names.push(name);
     this.items.push(item);
   }

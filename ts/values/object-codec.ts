@@ -1,4 +1,5 @@
 /** Structs and maps. What one costs follows what it has, not what its type declares. */
+import { ANY } from "./any-codec.js";
 import { type Codec, DEPTH_MAX, type Reading, TOO_DEEP } from "./codec.js";
 import { setOwn } from "./decode.js";
 import { Entries } from "./entries.js";
@@ -27,6 +28,8 @@ export class ObjectCodec implements Codec {
   readonly #isOpen: boolean;
   readonly #keys: ObjectShape["keys"];
   readonly #isMap: boolean;
+  /** An entry of a map is there whatever it is: `null` if it can be, else it is refused. */
+  readonly #keeps: (name: string) => boolean;
   /** Of each class of the user's, the declared properties that its instances have from it. */
   readonly #inherited = new WeakMap<object, readonly string[]>();
 
@@ -41,6 +44,8 @@ export class ObjectCodec implements Codec {
     this.#isOpen = open;
     this.#keys = keys;
     this.#isMap = properties.size === 0;
+    const keepsOthers = !open && additional !== null && additional !== ANY;
+    this.#keeps = keepsOthers ? (name) => !properties.has(name) : () => false;
   }
 
   expected(): string {
@@ -53,7 +58,7 @@ export class ObjectCodec implements Codec {
       return Mismatch.at(this.expected(), value);
     }
     if (writer.depth >= DEPTH_MAX) return Mismatch.of(TOO_DEEP, "deeper");
-    const entries = new Entries();
+    const entries = new Entries(this.#keeps);
     if (form === "instance") {
       this.#takeInstance(value as object, entries);
     } else {
