@@ -163,7 +163,8 @@ describeWithKvm("spans beside calls", () => {
   test("are of what is done with sandboxes, with errors", async () => {
     const spans = collectSpans();
     const { spanId } = await inSpan("user's", async () => {
-      const sandbox = await testing({ name: "one" });
+      // A name that no other test file has: their images are known in this process.
+      const sandbox = await testing({ name: "beside calls" });
       using snapshot = await sandbox.snapshot();
       await sandbox.restore();
       sandbox.restoreSync(snapshot);
@@ -173,7 +174,7 @@ describeWithKvm("spans beside calls", () => {
     );
     for (const { span, attributes } of trees(spans)[0]?.children ?? []) {
       expect(span.parentSpanContext?.spanId).toBe(spanId);
-      expect(attributes).toEqual({ "ampoule.sandbox.name": "one" });
+      expect(attributes).toEqual({ "ampoule.sandbox.name": "beside calls" });
     }
     spans.reset();
     await expect(Sandbox.create({ guest: "/dev/null" })).rejects.toThrow();

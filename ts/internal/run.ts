@@ -53,6 +53,12 @@ export interface Run extends Request<unknown> {
   turn: number;
 }
 
+/** Tells whoever waits for `run` how it ended: with `error`, or with `value` if there is none. Once. */
+export function deliver(run: Run, error: unknown, value: unknown): void {
+  if (error === undefined) run.resolve(value as never);
+  else run.reject(error);
+}
+
 /** Counters of a sandbox that has not begun. */
 export const NOTHING_DONE: NativeStatistics = Object.freeze({
   calls: 0,

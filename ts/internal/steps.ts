@@ -37,7 +37,7 @@ import {
 import { Outputs, type Sink } from "./outputs.js";
 import { Queue } from "./queue.js";
 import { busy, closed, reentrant, unusable } from "./refusals.js";
-import { NOTHING_DONE, type Request, type Run, UNBOUNDED } from "./run.js";
+import { deliver, NOTHING_DONE, type Request, type Run, UNBOUNDED } from "./run.js";
 import { enter, leave, targetOf } from "./running.js";
 import { isInside } from "./scope.js";
 import { onAbort } from "./signals.js";
@@ -50,12 +50,6 @@ import type { SpanHandle } from "./telemetry/spans.js";
 export function driverOf(handle: number): Driver | undefined {
   const target = targetOf(handle);
   return target instanceof Driver ? target : undefined;
-}
-
-/** Tells whoever waits for `run`, once. */
-function deliver(run: Run, error: unknown, value: unknown): void {
-  if (error === undefined) run.resolve(value as never);
-  else run.reject(error);
 }
 
 /** How a sandbox's driver is made. */

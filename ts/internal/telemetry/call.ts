@@ -7,6 +7,7 @@ import type { CodeLocation } from "../../error-details.js";
 import { GuestAbortError } from "../../errors.js";
 import type { InContext } from "../context.js";
 import type { Thrown } from "../failures.js";
+import { isOurs } from "../foreign.js";
 import { native } from "../native.js";
 import { keepStaged } from "../staging.js";
 import { Clock, later, secondsBetween } from "./clock.js";
@@ -260,7 +261,7 @@ export class CallTrace {
 }
 
 function failureOf(type: string, error: unknown): CallFailure {
-  if (!(error instanceof GuestAbortError)) return { type, panic: undefined };
+  if (!isOurs(error) || !(error instanceof GuestAbortError)) return { type, panic: undefined };
   const stack = error.backtrace.map(lineOf).join("\n");
   return { type, panic: { message: error.guestMessage, stack } };
 }

@@ -1,5 +1,5 @@
 /** How failures are told: of what spans stand for, and of the SDK that collects them. */
-import { AmpouleError } from "../../errors.js";
+import { isOurs, peek } from "../foreign.js";
 import type { SpanHandle } from "./spans.js";
 import { nameOf, reasonOf } from "./texts.js";
 import { warnOfFailure } from "./warnings.js";
@@ -12,7 +12,7 @@ export function fail(span: SpanHandle, type: string, message: string): void {
 
 /** The value of the attribute `error.type` for `error`: its code if it has one, else its name. */
 export function typeOf(error: unknown): string {
-  if (error instanceof AmpouleError) return error.code;
+  if (isOurs(error)) return error.code;
   return nameOf(ownText(error, "code") ?? ownText(error, "name") ?? "_OTHER");
 }
 
@@ -21,14 +21,10 @@ export function messageOf(error: unknown): string {
   return ownText(error, "message") ?? "";
 }
 
-/** A property of whatever was thrown, which may be anything, getters that throw included. */
+/** A property of whatever was thrown. */
 function ownText(error: unknown, property: "code" | "name" | "message"): string | undefined {
-  try {
-    const value = (error as Record<string, unknown>)[property];
-    return typeof value === "string" && value !== "" ? value : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = peek(error, property);
+  return typeof value === "string" && value !== "" ? value : undefined;
 }
 
 /** Does `work` of the user's SDK, whose failures are no failures of calls. */
