@@ -56,7 +56,7 @@ impl Files {
         }
         let mut at = if path.starts_with(b"/") { self.system.root() } else { base };
         // Names still to be walked, the next one at the end.
-        let mut rest: Vec<Vec<u8>> = names(path);
+        let mut rest = names(path);
         let wants_directory = path.ends_with(b"/") || path.ends_with(b"/.");
         let mut links = 0;
         while let Some(name) = rest.pop() {
@@ -66,7 +66,7 @@ impl Files {
                 Kind::Directory | Kind::Descriptors if name == b".." => at = self.system.parent(at),
                 _ if name.len() > NAME_MAX => return Err(Errno::ENAMETOOLONG),
                 Kind::Directory => {
-                    let node = self.system.lookup(at, &name).ok_or(Errno::ENOENT)?;
+                    let node = self.system.lookup(at, name).ok_or(Errno::ENOENT)?;
                     match self.system.target(node) {
                         Some(target) if follow => {
                             links += 1;
@@ -82,7 +82,7 @@ impl Files {
                     }
                 }
                 Kind::Descriptors => {
-                    let number = self.open_number(&name).ok_or(Errno::ENOENT)?;
+                    let number = self.open_number(name).ok_or(Errno::ENOENT)?;
                     if !follow {
                         return Ok(Found::DescriptorLink(number));
                     }
@@ -197,9 +197,9 @@ impl Files {
 }
 
 /// The names of a path, in reverse order.
-fn names(path: &[u8]) -> Vec<Vec<u8>> {
-    let parts = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
-    let mut names: Vec<Vec<u8>> = parts.map(<[u8]>::to_vec).collect();
+fn names(path: &[u8]) -> Vec<&[u8]> {
+    let mut names: Vec<&[u8]> =
+        path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).collect();
     names.reverse();
     names
 }
