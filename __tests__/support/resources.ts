@@ -26,7 +26,11 @@ export function fileDescriptors(): Map<string, number> {
  * a moment. To be called when no sandbox is open.
  */
 export async function virtualMachinesFreed(): Promise<void> {
-  while (fileDescriptors().has("anon_inode:kvm-vm")) await turn();
+  // A thread that the kernel gives each of them ends after its descriptor is closed.
+  const isKernels = (name: string): boolean => name.startsWith("kvm-");
+  while (fileDescriptors().has("anon_inode:kvm-vm") || [...threads().keys()].some(isKernels)) {
+    await turn();
+  }
 }
 
 /** Threads, by name. */
