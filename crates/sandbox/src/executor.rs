@@ -47,8 +47,8 @@ impl Executor {
 
     /// Whether anybody waits for the calling runner.
     pub(crate) fn is_contended() -> bool {
-        let queues = Self::get().queues.lock();
-        THIS.get().is_some_and(|runner| queues.has_work(runner, Instant::now()))
+        // Any other thread neither waits for the lock nor makes runners.
+        THIS.get().is_some_and(|runner| Self::get().queues.lock().has_work(runner, Instant::now()))
     }
 
     /// The calling runner will be free in a moment: what its sandbox is given to do next can wait for it.
