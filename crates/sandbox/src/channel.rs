@@ -41,6 +41,9 @@ struct Told {
     directives: Option<Arc<Directives>>,
 }
 
+/// Bytes of a message that are copied between two looks at whether the guest is to stop.
+const PART: usize = 1 << 20;
+
 /// A message of the guest's, its header checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Received {
@@ -318,16 +321,21 @@ impl Channel {
         Ok(Received { kind, function: word(offset_of!(MessageHeader, function)), length, span })
     }
 
-    /// Copies the payload of a message that [`Self::receive`] announced into `out`.
-    pub(crate) fn payload(
+    /// Appends a part of the payload of a message that [`Self::receive`] announced to `out`, which holds
+    /// what comes before it; tells whether that was the last one.
+    pub(crate) fn payload_some(
         &self,
         received: &Received,
         out: &mut Vec<u8>,
-    ) -> Result<(), OutOfBounds> {
+    ) -> Result<bool, OutOfBounds> {
         let available = self.capacity();
         let too_long = OutOfBounds { offset: 0, length: received.length, available };
-        out.resize(usize::try_from(received.length).map_err(|_| too_long)?, 0);
-        self.mapping.read(self.to_host.offset + HEADER_SIZE, out)
+        let whole = usize::try_from(received.length).map_err(|_| too_long)?;
+        let done = out.len();
+        out.reserve_exact(whole.saturating_sub(done));
+        out.resize(whole.min(done + PART), 0);
+        self.mapping.read(self.to_host.offset + HEADER_SIZE + done as u64, &mut out[done..])?;
+        Ok(out.len() == whole)
     }
 }
 

@@ -9,7 +9,7 @@ mod traced;
 pub use snapshot::{Snapshot, SnapshotError};
 pub(crate) use snapshot::{SnapshotParts, WeakSnapshot};
 
-use crate::channel::{Channel, ClockParameters};
+use crate::channel::{Channel, ClockParameters, Received};
 use crate::config::{Budget, Config, Limits};
 use crate::control::Control;
 use crate::error::{CallError, CreateError, Failure};
@@ -66,6 +66,8 @@ pub struct Sandbox {
     call: CallAccount,
     /// A system call whose answer needs the driver; it is made again afterwards.
     parked: Option<SystemCall>,
+    /// A message of which a part was copied so far.
+    receiving: Option<Received>,
     /// Payload of the last step that has one.
     message: Vec<u8>,
     interface: Option<Arc<Interface>>,
@@ -249,6 +251,7 @@ impl Sandbox {
             control,
             call: CallAccount::default(),
             parked: None,
+            receiving: None,
             message: Vec::new(),
             interface: None,
             statistics: Statistics::default(),

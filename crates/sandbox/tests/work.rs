@@ -87,3 +87,20 @@ fn a_guest_that_makes_its_restores_dear_is_restored_elsewhere() {
     sandbox.restore(&plain).unwrap();
     assert!(sandbox.rewinds_cheaply(Some(&plain)));
 }
+
+#[test]
+fn a_message_of_many_parts_arrives_whole() {
+    if !kvm_is_available() {
+        return;
+    }
+    let mut config = functions("testing");
+    config.message_bytes = Some(16 << 20);
+    let mut sandbox = start(&config);
+    for length in [0, 1, (1 << 20) - 10, 1 << 20, (9 << 20) + 7] {
+        let text: String = ('!'..='z').cycle().take(length).collect();
+        let step = call(&mut sandbox, "echo_string", &(&text,), Budget::default());
+        assert_eq!(step, Step::Return, "{length}");
+        assert!(sandbox.message().ends_with(text.as_bytes()), "{length}");
+        assert!(sandbox.message().len() < length + 10, "{length}");
+    }
+}

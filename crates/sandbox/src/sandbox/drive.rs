@@ -1,6 +1,7 @@
 //! Running the guest and answering what it asks.
 
 use super::{Sandbox, State, Step, Wait};
+use crate::channel::Received;
 use crate::executor::Executor;
 use crate::stop::{AbortReport, Stop};
 use crate::symbols::authors_part;
@@ -82,10 +83,11 @@ impl Sandbox {
                 };
             }
             self.check_cpu()?;
-            let step = match self.parked.take() {
-                Some(call) => self.system_call(call)?,
-                None => match self.enter_guest()? {
-                    Trap::Doorbell => Some(self.receive()?),
+            let step = match (self.receiving.take(), self.parked.take()) {
+                (Some(received), _) => self.receive_some(received)?,
+                (None, Some(call)) => self.system_call(call)?,
+                (None, None) => match self.enter_guest()? {
+                    Trap::Doorbell => self.receive()?,
                     Trap::TraceFull => {
                         self.collect_full_trace()?;
                         None
@@ -172,17 +174,32 @@ impl Sandbox {
         trap.map_err(|error| Stop::Hypervisor { message: error.to_string() })
     }
 
-    /// Takes the message that the doorbell announced.
-    fn receive(&mut self) -> Result<Step, Stop> {
+    /// Begins to take the message that the doorbell announced; most are taken at once.
+    fn receive(&mut self) -> Result<Option<Step>, Stop> {
         let protocol = |what: String| Stop::Protocol { what };
         self.collect_trace();
         let Some(channel) = &mut self.channel else {
             return Err(self.no_doorbell(port::DOORBELL));
         };
         let received = channel.receive().map_err(|error| protocol(error.to_string()))?;
-        channel
-            .payload(&received, &mut self.message)
-            .map_err(|error| protocol(error.to_string()))?;
+        self.message.clear();
+        self.receive_some(received)
+    }
+
+    /// Copies a portion of a message, and takes it when that was the last one.
+    fn receive_some(&mut self, received: Received) -> Result<Option<Step>, Stop> {
+        let protocol = |what: String| Stop::Protocol { what };
+        let Some(channel) = &self.channel else { return Err(self.no_doorbell(port::DOORBELL)) };
+        let whole = channel.payload_some(&received, &mut self.message);
+        if !whole.map_err(|error| protocol(error.to_string()))? {
+            self.receiving = Some(received);
+            return Ok(None);
+        }
+        self.take_message(&received).map(Some)
+    }
+
+    fn take_message(&mut self, received: &Received) -> Result<Step, Stop> {
+        let protocol = |what: String| Stop::Protocol { what };
         self.statistics.bytes_from_guest += received.length;
         let limits = self.limits.value();
         let is_ready = self.interface.is_some();

@@ -186,6 +186,7 @@ impl Sandbox {
         self.stack_bytes = from.stack_bytes;
         self.interface = Some(Arc::clone(&from.interface));
         self.parked = None;
+        self.receiving = None;
         self.call = CallAccount::default();
         self.since_restore = Activity::default();
         self.state = State::Ready;
@@ -218,6 +219,7 @@ impl Sandbox {
             control,
             call: CallAccount::default(),
             parked: None,
+            receiving: None,
             message: Vec::new(),
             interface: Some(Arc::clone(&from.interface)),
             statistics: Statistics::default(),
