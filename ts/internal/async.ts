@@ -1,7 +1,7 @@
 /** The host's part in an asynchronous call: what the guest waits for, without a thread that waits. */
 import type { AmpouleError } from "../errors.js";
 import type { MessageLimits } from "../values/writer.js";
-import { outOfTime, sourceError, type Thrown, thrown } from "./failures.js";
+import { internalError, outOfTime, sourceError, type Thrown, thrown } from "./failures.js";
 import { type Answer, answerWith, type Import, stageFailure } from "./host.js";
 import type { Input } from "./input.js";
 import { Resumption, stepHasOutput } from "./native.js";
@@ -183,6 +183,9 @@ export class AsyncHost {
       if (!this.#driver.isCurrent(run, turn)) return;
       go(value);
     };
-    adopt(promise).then(arrive(next), arrive(fail));
+    adopt(promise)
+      .then(arrive(next), arrive(fail))
+      // A defect of ours: nobody else would hear of it but the process, by its end.
+      .catch((problem: unknown) => this.#driver.breakOff(run, internalError(problem)));
   }
 }

@@ -45,7 +45,8 @@ export interface NativeConfig {
 
 /** What came of an operation on a store: `error` if it failed. */
 export interface NativeOutcome {
-  value?: unknown;
+  /** As JSON. */
+  value?: string;
   error?: NativeFailure;
 }
 
@@ -310,7 +311,7 @@ function load(): Native {
 const REMEDIES = {
   bundled:
     "Ampoule was put into a bundle, which cannot hold it; mark the package `ampoule` as external " +
-    "(esbuild: `--external:ampoule`) and install it where the bundle runs",
+    "(esbuild: `--external:ampoule`) and install it where the bundle runs; see docs/recipes/bundlers.md",
   platform: "Ampoule runs on Linux on x86-64 with glibc",
   installation:
     "install optional dependencies too (the package @ampoule/binding-linux-x64-gnu is missing, " +

@@ -384,7 +384,7 @@ export class Driver implements SyncCallee {
   }
 
   breakOff(run: Run, error: AmpouleError): void {
-    this.#interrupt(run, StopReason.aborted, error);
+    if (this.#run === run) this.#interrupt(run, StopReason.aborted, error);
   }
 
   #abort(run: Run): void {

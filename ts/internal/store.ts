@@ -21,7 +21,7 @@ export async function inStore(
   const stopListening = onAbort(signal, () => native().stopStore(operation));
   try {
     const { value, error } = await work(operation);
-    if (error === undefined) return value;
+    if (error === undefined) return JSON.parse(value as string);
     if (error.code === "ERR_AMPOULE_ABORTED") throw abortedError(what, signal);
     throw fromNative(error);
   } finally {

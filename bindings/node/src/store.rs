@@ -18,9 +18,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 /// What came of an operation.
 #[napi(object, object_from_js = false)]
 pub struct NativeOutcome {
-    /// What it brought.
-    #[napi(ts_type = "unknown")]
-    pub value: Option<Value>,
+    /// What it brought, as JSON: a key that a store has chosen, such as `__proto__`, is set in an object
+    /// of JavaScript's by no other way.
+    pub value: Option<String>,
     /// Why it failed.
     pub error: Option<NativeFailure>,
 }
@@ -85,10 +85,10 @@ impl Task for StoreTask {
 
     fn resolve(&mut self, env: Env, output: Self::Output) -> Result<Self::JsValue> {
         Ok(match output {
-            Ok(Brought::Plain(value)) => NativeOutcome { value: Some(value), error: None },
+            Ok(Brought::Plain(value)) => NativeOutcome { value: Some(value.to_string()), error: None },
             Ok(Brought::Snapshot(Loaded { snapshot, name })) => {
                 let id = snapshots::share(&env, snapshot, name)?;
-                NativeOutcome { value: Some(json!(id)), error: None }
+                NativeOutcome { value: Some(id.to_string()), error: None }
             }
             Err(failure) => NativeOutcome { value: None, error: Some(failure.into()) },
         })

@@ -1,8 +1,8 @@
 import { AmpouleError, run } from "ampoule";
 
 test("a program runs in a sandbox", async () => {
-  const { exitCode, stdout } = await run("/bin/busybox", { args: ["wc", "-w"], stdin: "two words" });
-  expect([exitCode, Buffer.from(stdout).toString()]).toEqual([0, "2\n"]);
+  const { exitCode, text } = await run("/bin/busybox", { args: ["wc", "-w"], stdin: "two words" });
+  expect([exitCode, text]).toEqual([0, "2\n"]);
 });
 
 test("what it must not do ends in a typed error", async () => {
