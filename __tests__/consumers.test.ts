@@ -1,5 +1,6 @@
 /** Consumers that are gone, values that cannot be read, and promises that nobody waits for. */
 import { getEventListeners } from "node:events";
+import { createWriteStream } from "node:fs";
 import { PassThrough, Writable } from "node:stream";
 // tidy: sleep: a turn of the event loop, which takes no time.
 import { setImmediate as turn } from "node:timers/promises";
@@ -155,6 +156,9 @@ describeWithKvm("output", () => {
       });
       return stream.on("error", () => {});
     },
+    "fails, and nobody listens": () =>
+      new Writable({ write: (_chunk, _encoding, done) => done(failing) }),
+    "fails before anything is written": () => createWriteStream("/nowhere/at/all"),
     "is destroyed while it is full": () => {
       const stream = new Writable({
         highWaterMark: 1,
@@ -181,9 +185,22 @@ describeWithKvm("output", () => {
     whenBusybox(`stops a program whose stream ${how}`, async () => {
       const failure = await failureOf(() => run(BUSYBOX, { ...yes, stdout: make() }));
       expect(failure["code"]).toBe("ERR_AMPOULE_HOST_FUNCTION");
-      expect(failure["cause"]).toBeInstanceOf(Error);
+      expect(failure["cause"]).toHaveProperty("message", expect.any(String));
     });
   }
+
+  whenBusybox("that a stream has lost is told, also behind the last write", async () => {
+    const stream = new Writable({ write: (_chunk, _encoding, done) => done(failing) });
+    const failure = await failureOf(() => run(BUSYBOX, { args: ["echo", "x"], stdout: stream }));
+    expect(failure).toMatchObject({ code: "ERR_AMPOULE_HOST_FUNCTION", cause: failing });
+    expect(stream.listenerCount("error")).toBe(0);
+    const sandbox = await testing({
+      stdout: new Writable({ write: (_chunk, _encoding, done) => done(failing) }),
+    });
+    await async(sandbox, "print_line")("lost");
+    const later = await failureOf(() => async(sandbox, "print_line")("told"));
+    expect(later).toMatchObject({ code: "ERR_AMPOULE_HOST_FUNCTION", cause: failing });
+  });
 
   whenBusybox("goes to objects that can only be written to, without waiting", async () => {
     const stdout = LOST["has nothing that can be read but write"]?.() as Writable;

@@ -1,8 +1,9 @@
 /** Functions of a guest whose names mean something to JavaScript, to Node.js or to test tools. */
 import { format, inspect } from "node:util";
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
+import * as ampoule from "../ts/index.js";
 import { type Lease, Pool, run, Sandbox } from "../ts/index.js";
-import { BUSYBOX, failureOf, rustGuest } from "./support/guests.js";
+import { BUSYBOX, failureOf, rustGuest, sync, testing } from "./support/guests.js";
 import { describeWithKvm } from "./support/kvm.js";
 
 type Functions = Readonly<Record<string, (...args: unknown[]) => unknown>>;
@@ -117,6 +118,49 @@ describeWithKvm("names of a guest", () => {
       code: "ERR_AMPOULE_MISSING_HOST_FUNCTION",
       details: { missing: ["toString"] },
     });
+  });
+
+  test("a host function that is not imported is told of, once", async () => {
+    const warn = jest.spyOn(process, "emitWarning").mockImplementation(() => {});
+    try {
+      for (let round = 0; round < 3; round++) {
+        const functions = { ...hostFunctions, tostring: () => "" };
+        const typo = await Sandbox.create({ guest, hostFunctions: functions, name: "typo" });
+        await typo.close();
+      }
+      expect(warn.mock.calls).toEqual([
+        [
+          'the guest of sandbox "typo" does not import tostring; it imports toString',
+          { type: "AmpouleWarning", code: "AMPOULE_UNUSED_HOST_FUNCTION" },
+        ],
+      ]);
+    } finally {
+      warn.mockRestore();
+    }
+  });
+
+  test("of variables and files are only names, too", async () => {
+    const odd = ["__proto__", "constructor", "toString", "then", "hasOwnProperty"];
+    const values = Object.fromEntries(odd.map((name) => [name, `value of ${name}`]));
+    const files = Object.fromEntries(odd.map((name) => [`/${name}`, `file ${name}`]));
+    const other = await testing({ env: values, files });
+    for (const name of odd) {
+      expect(sync(other, "env")(name)).toBe(`value of ${name}`);
+      const read = sync(other, "read_file")(`/${name}`) as Uint8Array;
+      expect(Buffer.from(read).toString()).toBe(`file ${name}`);
+    }
+    const empty = await testing({ env: {}, files: {} });
+    for (const name of odd) expect(sync(empty, "env")(name)).toBeNull();
+  });
+
+  test("everything that the package exports can be printed", () => {
+    for (const [name, each] of Object.entries(ampoule)) {
+      expect([name, format("%s %o %j", each, each, each)]).toEqual([name, expect.any(String)]);
+      expect([name, inspect(each, { depth: 9, getters: true })]).toEqual([
+        name,
+        expect.any(String),
+      ]);
+    }
   });
 
   test("what is printed of our objects is short and has no part of a guest's in it", async () => {

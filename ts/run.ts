@@ -1,7 +1,7 @@
 import { AmpouleError } from "./errors.js";
 import { readOptions } from "./internal/checks.js";
 import { makeDriver, type Surroundings, unlessAborted } from "./internal/create.js";
-import { Capture, openSink, type Sink } from "./internal/outputs.js";
+import { attend, Capture, openSink, type Sink } from "./internal/outputs.js";
 import { Printer } from "./internal/print.js";
 import { recordedRun } from "./internal/telemetry/runs.js";
 import { UNTRACED } from "./internal/telemetry/sandbox.js";
@@ -77,6 +77,20 @@ export async function run(
   given: RunOptions = {},
 ): Promise<RunResult> {
   const options = readOptions<RunOptions>(given, "options", OPTION_KEYS);
+  const attended = [attend(options.stdout, "stdout"), attend(options.stderr, "stderr")];
+  let failure: AmpouleError | undefined;
+  let result: RunResult;
+  try {
+    result = await runAttended(executable, options);
+  } finally {
+    for (const end of attended) failure = end() ?? failure;
+  }
+  // A stream that failed behind the last write has lost output of a run that went well.
+  if (failure !== undefined) throw failure;
+  return result;
+}
+
+async function runAttended(executable: ExecutableSource, options: RunOptions): Promise<RunResult> {
   const printer = new Printer(checkName(options.name) ?? nameOfGuest(executable));
   printer.release();
   const captures = { stdout: new Capture(), stderr: new Capture() };

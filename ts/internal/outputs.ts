@@ -35,12 +35,44 @@ function streamSink(stream: Writable, name: OutputName): Sink {
     if (gone !== undefined) throw undeliverable(name, gone.cause);
     const isFull =
       stream.write(chunk, (error) => {
-        if (error) failed = { cause: error };
+        if (!error) return;
+        failed = { cause: error };
+        // Told by the call. Without a listener the stream's own event would end the process.
+        if (peek(stream, "listenerCount") !== undefined && stream.listenerCount("error") === 0) {
+          stream.once("error", ignore);
+        }
       }) === false;
     if (!isFull || isLast || typeof peek(stream, "on") !== "function") return undefined;
     return drained(stream).catch((cause: unknown) => {
       throw undeliverable(name, cause);
     });
+  };
+}
+
+function ignore(): void {}
+
+/** How many runs write to a stream. */
+const runs = new WeakMap<Writable, number>();
+
+/**
+ * Takes care of errors of `stream` while a run writes to it, as a pipeline does. Returns how to end
+ * that, which tells what has failed.
+ */
+export function attend(option: unknown, name: OutputName): () => AmpouleError | undefined {
+  const isEmitter = ["write", "on", "off"].every(
+    (method) => typeof peek(option, method) === "function",
+  );
+  if (!isEmitter) return () => undefined;
+  const stream = option as Writable;
+  const count = runs.get(stream) ?? 0;
+  if (count === 0) stream.on("error", ignore);
+  runs.set(stream, count + 1);
+  return () => {
+    const left = (runs.get(stream) ?? 1) - 1;
+    runs.set(stream, left);
+    if (left === 0) stream.off("error", ignore);
+    const errored = peek(stream, "errored");
+    return errored === undefined || errored === null ? undefined : undeliverable(name, errored);
   };
 }
 
