@@ -1,6 +1,6 @@
 /** Consumers that are gone, values that cannot be read, and promises that nobody waits for. */
 import { getEventListeners } from "node:events";
-import { createWriteStream } from "node:fs";
+import { createReadStream, createWriteStream } from "node:fs";
 import { PassThrough, Writable } from "node:stream";
 // tidy: sleep: a turn of the event loop, which takes no time.
 import { setImmediate as turn } from "node:timers/promises";
@@ -303,6 +303,7 @@ describeWithKvm("output", () => {
 });
 
 describeWithKvm("input", () => {
+  const broken = new Error("broken");
   const SOURCES: Readonly<Record<string, () => Iterable<Uint8Array>>> = {
     "cannot be opened": () => ({
       [Symbol.iterator]: () => {
@@ -330,6 +331,20 @@ describeWithKvm("input", () => {
       }),
     }),
   };
+
+  test("that fails before it is read is told to whoever reads", async () => {
+    const makers = [
+      () => createReadStream("/nowhere/at/all"),
+      () => new PassThrough().destroy(broken),
+    ];
+    for (const make of makers) {
+      const sandbox = await testing({ stdin: make() });
+      expect(await async(sandbox, "add")(1, 2)).toBe(3);
+      const failure = await failureOf(() => async(sandbox, "read_stdin")());
+      expect(failure["code"]).toBe("ERR_AMPOULE_HOST_FUNCTION");
+      expect(failure["message"]).toMatch(/ENOENT|broken/);
+    }
+  });
 
   test.each(Object.entries(SOURCES))("that %s stops the guest", async (_, make) => {
     for (const call of [sync, async]) {

@@ -2,7 +2,7 @@
  * Options: their types, defaults and validation, once for everything that takes them. The native
  * side checks hard bounds again but knows no default.
  */
-import type { Writable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { isUint8Array } from "node:util/types";
 import {
@@ -466,7 +466,17 @@ function resolveInput(stdin: unknown): InputOption {
     const accepted = "null, a string, a Uint8Array or an (async) iterable of Uint8Array";
     throw invalid("stdin", `must be ${accepted}, got ${describeType(stdin)}`);
   }
+  expectErrors(stdin);
   return stdin as InputOption;
+}
+
+/**
+ * A stream that fails before the guest reads from it would end the process by its event. Whoever reads
+ * gets the error.
+ */
+function expectErrors(stdin: unknown): void {
+  if (typeof peek(stdin, "pipe") !== "function" || typeof peek(stdin, "on") !== "function") return;
+  reading("stdin", () => (stdin as Readable).on("error", () => {}));
 }
 
 async function load(
