@@ -23,7 +23,7 @@ export const ExitCode = {
 export const EXIT_CODES_HELP: readonly (readonly [code: string, meaning: string])[] = [
   ["0", "success"],
   ["1", "the guest's function returned an error, or a check failed"],
-  ["2", "the command line is wrong, or a file that it names cannot be read"],
+  ["2", "the command line is wrong, or a file that it names cannot be read or written"],
   ["124", "a time limit was reached"],
   ["125", "Ampoule itself failed, or stopped the guest for another reason"],
   ["126", "the program or guest is not a static x86-64 Linux executable"],
