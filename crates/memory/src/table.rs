@@ -65,6 +65,10 @@ impl Entry {
         Self(target.get() & Self::ADDRESS | Self::PRESENT | Self::WRITABLE | Self::USER)
     }
 
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     pub(crate) const fn bits(self) -> u64 {
         self.0
     }

@@ -148,7 +148,10 @@ impl AddressSpace {
         let pages = (stop - at) / PAGE_SIZE;
         let is_free = |&index: &u64| {
             let slot = slot_in(table, at + index * PAGE_SIZE, 0);
-            self.memory.read_u64(slot.get()).is_ok_and(|word| word == Entry::EMPTY.bits())
+            // Not empty: the working set of the image may have marked it as used already.
+            self.memory
+                .read_u64(slot.get())
+                .is_ok_and(|word| !Entry::from_bits(word).is_committed())
         };
         (0..pages).take_while(is_free).count() as u64
     }

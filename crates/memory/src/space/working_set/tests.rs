@@ -51,3 +51,30 @@ fn a_set_that_is_too_large_is_none() {
     assert_eq!(second.restore(&image).unwrap().pages, 0);
     assert_eq!(byte_at(&mut second, 299), 1);
 }
+
+#[test]
+fn a_page_that_the_image_has_not_is_given_to_every_space_that_touches_it() {
+    let mut original = AddressSpace::new(256 << 20).unwrap();
+    let pages = 16;
+    original.map(START, pages * PAGE_SIZE, Protection::READ_WRITE).unwrap();
+    original.write(START, b"in the image").unwrap();
+    // The table for it is in the image, and empty there.
+    let later = START + pages * PAGE_SIZE;
+    let image = original.seal().unwrap();
+    let grow = |space: &mut AddressSpace| {
+        space.map(later, pages * PAGE_SIZE, Protection::READ_WRITE).unwrap();
+        for page in 0..pages {
+            space.write(later + page * PAGE_SIZE, b"new").unwrap();
+        }
+    };
+    let mut first = image.instantiate().unwrap();
+    grow(&mut first);
+    first.learn_working_set();
+    for _ in 0..2 {
+        let mut next = image.instantiate().unwrap();
+        grow(&mut next);
+        assert_eq!(byte_at(&mut next, pages), b'n');
+        next.restore(&image).unwrap();
+        grow(&mut next);
+    }
+}
