@@ -179,10 +179,11 @@ export function typesOf(fc) {
           required,
           key: keys[index],
         }));
+        const required = parts.filter((part) => part.required).map(({ key }) => key);
         const values = fc
           .tuple(
-            ...parts.map(({ values, required, key }) =>
-              required
+            ...parts.map(({ values, required: isRequired, key }) =>
+              isRequired
                 ? values.map((pair) => [key, pair])
                 : fc.option(
                     values.map((pair) => [key, pair]),
@@ -191,14 +192,17 @@ export function typesOf(fc) {
             ),
           )
           .map((entries) => {
-            const there = entries.filter(([, pair]) => pair !== undefined);
+            // What is `undefined` is not there; where it must be, it is `null`.
+            const there = entries.filter(
+              ([key, pair]) =>
+                pair !== undefined && (pair[0] !== undefined || required.includes(key)),
+            );
             return [
               there.map(([key, [given]]) => [key, given]),
               there.map(([key, [, expected]]) => [key, expected]),
             ];
           });
         const properties = objectOf(parts.map(({ key, schema }) => [key, schema]));
-        const required = parts.filter((part) => part.required).map(({ key }) => key);
         return { properties, required, values };
       }),
     );

@@ -81,7 +81,13 @@ export class Alternatives {
   #ofKinds(kinds: number): readonly number[] {
     let found = this.#byKinds.get(kinds);
     if (found === undefined) {
-      found = this.#others.filter((each) => each.kinds & kinds).map(({ index }) => index);
+      const of = (some: number): number[] =>
+        this.#others.filter((each) => each.kinds & some).map(({ index }) => index);
+      found = of(kinds);
+      // An integer is a float only where no integer is due.
+      if (kinds === Kind.bigint && found.length === 0) found = of(Kind.number);
+      // A typed array is bytes where those are due, and a list of numbers only elsewhere.
+      if (kinds === (Kind.bytes | Kind.array)) found = [...new Set([...of(Kind.bytes), ...found])];
       this.#byKinds.set(kinds, found);
     }
     return found;

@@ -102,7 +102,7 @@ const KIND_OF_SHAPE: Readonly<Record<string, number>> = {
   any: EVERY_KIND,
   null: Kind.null,
   boolean: Kind.boolean,
-  number: Kind.number | Kind.bigint,
+  number: Kind.number,
   bytes: Kind.bytes,
   string: Kind.string,
   // A number where a `bigint` belongs is the wrong kind of integer rather than something else.

@@ -89,7 +89,7 @@ export class UnionCodec implements Codec {
   }
 
   read(value: unknown, reading: Reading): unknown {
-    const kinds = kindsOfDecoded(value, reading.exact);
+    const kinds = kindsOfDecoded(value);
     const tried = this.#alternatives.candidates(value, kinds, () => new Decoded(value as object));
     const { keep } = reading;
     let problem: unknown;
@@ -124,9 +124,8 @@ export class UnionCodec implements Codec {
   }
 }
 
-/** The kinds of what the decoder made: an integer may be any number. */
-function kindsOfDecoded(value: unknown, exact: boolean): number {
-  if (typeof value === "bigint" && exact) return Kind.number | Kind.bigint;
+/** The kind of what the decoder made. */
+function kindsOfDecoded(value: unknown): number {
   if (typeof value !== "object") {
     return Kind[typeof value as "boolean" | "number" | "bigint" | "string"];
   }
