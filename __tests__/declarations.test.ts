@@ -276,6 +276,60 @@ test("recursive types, tuples, maps and unions are declared", () => {
   }
 });
 
+test("a type that is given otherwise than it is received is declared twice, and only then", () => {
+  const named = (title: string, properties: object, required: string[]): object => ({
+    title,
+    type: "object",
+    properties,
+    required,
+  });
+  const nullable = { type: ["integer", "null"], format: "int32" };
+  const echo = (name: string, given: unknown, received: unknown): FunctionDescription => ({
+    name,
+    documentation: null,
+    parameters: [{ name: "value", schema: given as boolean }],
+    result: received as boolean,
+  });
+  const item = (required: string[]): object => named("Item", { count: nullable }, required);
+  const same = named("Same", { id: { type: "integer" } }, ["id"]);
+  const inner = (required: string[]): object => ({
+    ...named("Outer", { item: { $ref: "#/$defs/Item" } }, ["item"]),
+    $defs: { Item: item(required) },
+  });
+  const other = named("Item", { text: { type: "string" } }, ["text"]);
+  const text = declareGuest(
+    guest([
+      echo("given_only", named("Given", { map: { type: "object" } }, ["map"]), true),
+      echo("item", item([]), item(["count"])),
+      echo("item_again", item([]), item(["count"])),
+      echo("other", other, other),
+      echo("outer", inner([]), inner(["count"])),
+      echo("record", same, named("Record", { a: true }, ["a"])),
+      echo("record_", same, named("Record_", { b: true }, ["b"])),
+      echo("same", same, same),
+    ]),
+  );
+  const declared = [...text.matchAll(/export type (\w+) =/g)].map(([, name]) => name);
+  expect(declared).toEqual([
+    "Given",
+    "Item",
+    "Item2",
+    "ItemInput",
+    "Outer",
+    "OuterInput",
+    "RecordType",
+    "Record_",
+    "Same",
+  ]);
+  expect(text).toContain("item(value: ItemInput): Item;");
+  expect(text).toContain("item_again(value: ItemInput): Item;");
+  expect(text).toContain("other(value: Item2): Item2;");
+  expect(text).toContain("outer(value: OuterInput): Outer;");
+  expect(text).toContain("export type OuterInput = { item: ItemInput; };");
+  expect(text).toContain("same(value: Same): Same;");
+  expect(compile({ "guest.d.ts": text })).toEqual([]);
+});
+
 test("schemas that are no types are refused", () => {
   const deep = { type: "array" } as Record<string, unknown>;
   let inner = deep;

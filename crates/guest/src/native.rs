@@ -113,7 +113,8 @@ impl ArgumentSource for Owned<'_> {
     }
 }
 
-/// The JSON form of an encoded value; bytes become arrays of numbers, as they are accepted.
+/// The JSON form of an encoded value; bytes become arrays of numbers, as they are accepted, and integers
+/// beyond 64 bits strings of digits.
 fn to_json(payload: &[u8]) -> Result<Value, String> {
     Json.deserialize(&mut Deserializer::new(payload)).map_err(|error| error.to_string())
 }
@@ -151,6 +152,15 @@ impl<'de> Visitor<'de> for Json {
         visit_f64: f64,
         visit_str: &str,
         visit_bytes: &[u8],
+    }
+
+    // JSON readers keep numbers of this size as doubles, if at all.
+    fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
+        Ok(value.to_string().into())
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<Value, E> {
+        Ok(value.to_string().into())
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {
