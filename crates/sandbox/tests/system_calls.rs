@@ -128,6 +128,29 @@ fn agrees(family: &str) {
     assert!(wrong.is_empty(), "{family}: {} lines differ\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// Calls by chance, from a few seeds; more with `AMPOULE_CHANCE=<first>..<end>`.
+#[test]
+fn calls_by_chance_are_answered_as_in_linux() {
+    let Some(executable) = c_guest("system-calls", CLibrary::Glibc) else { return };
+    if !kvm_is_available() {
+        return;
+    }
+    let seeds = std::env::var("AMPOULE_CHANCE").unwrap_or_else(|_| "1..4".into());
+    let (first, end) = seeds.split_once("..").unwrap();
+    for seed in first.parse::<u32>().unwrap()..end.parse().unwrap() {
+        let arguments = ["chance", &seed.to_string()];
+        let Some(native) = natively(&executable, &arguments) else { return };
+        let inside = inside(&executable, &arguments);
+        let pairs = native.text.lines().zip(inside.text.lines());
+        let wrong: Vec<_> = pairs
+            .filter(|(linux, here)| linux != here)
+            .map(|(linux, here)| format!("Linux {linux}\nhere  {here}"))
+            .collect();
+        assert!(wrong.is_empty(), "{} lines differ\n{}", wrong.len(), wrong.join("\n"));
+        assert_eq!(native.text.lines().count(), inside.text.lines().count());
+    }
+}
+
 /// Declares a test for each family.
 macro_rules! families {
     ($($test:ident $family:literal,)*) => {

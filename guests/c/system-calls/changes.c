@@ -23,6 +23,9 @@ static void names(void)
     CHECK(rename, "the root", "/", "/other");
     CHECK(rename, "a directory into itself", "/data", "/data/deep/more");
     CHECK(rename, "a file to a name with a slash", "/data/text", "/other/");
+    CHECK(rename, "into another file system", "/data/text", "/proc/self/fd/new");
+    CHECK(rename, "below nothing, to below a closed one", "/none/x", "");
+    CHECK(renameat, "below nothing, to below a closed one", data, "none/x", 77, "y");
     CHECK(renameat, "below a directory", data, "text", data, "other");
     CHECK(renameat, "below a closed one", 77, "text", data, "other");
     CHECK(renameat, "to below a closed one", data, "text", 77, "other");

@@ -84,6 +84,9 @@ void signals(void);
 void memory(void);
 void threads(void);
 
+/* Calls by chance, from a seed. */
+void chance(const char *seed);
+
 /* Ways to end; each is a program run of its own. */
 void ending(const char *name);
 

@@ -164,6 +164,8 @@ static void locks(void)
     CHECK(flock, "an unknown operation of a closed one", 77, 3);
     CHECK(flock, "two operations", file, 1 | 2);
     CHECK(flock, "of a closed one", 77, 1);
+    CHECK(flock, "a kind of the past", file, 32 | 1);
+    CHECK(flock, "of what is opened for neither", opened("/dev/null", 3), 1);
     CHECK(flock, "of O_PATH", opened("/data/text", O_PATH), 1);
     CHECK(flock, "of standard output", 1, 1);
 }
@@ -233,6 +235,11 @@ static void positions(void)
     CHECK(lseek, "a directory to its start", directory, 0, SEEK_SET);
     CHECK(lseek, "a directory before its start", directory, -1, SEEK_SET);
     CHECK(lseek, "a directory by an unknown origin", directory, 0, 9);
+    CHECK(lseek, "a directory from its end", directory, 0, SEEK_END);
+    CHECK(lseek, "a directory's data", directory, 0, SEEK_DATA);
+    int list = opened("/proc/self/fd", O_RDONLY);
+    CHECK(lseek, "the list of descriptors from its end", list, 5, SEEK_END);
+    CHECK(lseek, "the list of descriptors far behind", list, INT64_MAX, SEEK_SET);
     int null = opened("/dev/null", O_RDONLY), zero = opened("/dev/zero", O_RDONLY);
     CHECK(lseek, "/dev/null", null, 100, SEEK_SET);
     CHECK(lseek, "/dev/null by an unknown origin", null, 100, 9);
@@ -274,6 +281,7 @@ static void syncs(void)
     CHECK(sync_file_range, "a directory", directory, 0, 0, 0);
     CHECK(sync_file_range, "O_PATH", path, 0, 0, 0);
     CHECK(readahead, "a file", file, 0, 4096);
+    CHECK(readahead, "a negative length", file, 0, -1);
     CHECK(readahead, "a directory", directory, 0, 4096);
     CHECK(readahead, "a pipe", ends[0], 0, 4096);
     CHECK(readahead, "the end that is written", ends[1], 0, 4096);

@@ -1,5 +1,6 @@
 /*
  * system-calls [native] <family>: the checks of one family.
+ * system-calls [native] chance <seed>: calls by chance.
  * system-calls [native] ends <way>: a way to end.
  */
 #include "check.h"
@@ -88,8 +89,9 @@ int main(int count, char **arguments)
         arguments++;
         count--;
     }
-    char *area = mmap(0, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (area == MAP_FAILED || mprotect(area + PAGE, PAGE, PROT_NONE) != 0)
+    char *area = mmap(0, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (area == MAP_FAILED || mprotect(area + PAGE, PAGE, PROT_NONE) != 0 ||
+        mprotect(area + 3 * PAGE, PAGE, PROT_NONE) != 0)
         return 2;
     edge = area + PAGE;
     strcpy(area + 2 * PAGE, "constant");
@@ -98,6 +100,10 @@ int main(int count, char **arguments)
     constant = area + 2 * PAGE;
     if (count == 3 && strcmp(arguments[1], "ends") == 0) {
         ending(arguments[2]);
+        return 0;
+    }
+    if (count == 3 && strcmp(arguments[1], "chance") == 0) {
+        chance(arguments[2]);
         return 0;
     }
     for (size_t index = 0; index < sizeof families / sizeof *families; index++)

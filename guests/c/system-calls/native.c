@@ -74,6 +74,7 @@ static void device(const char *name)
     snprintf(to, sizeof to, "dev/%s", name);
     put(to, "", 0);
     needs(mount(from, to, 0, MS_BIND, 0) == 0, from);
+    needs(mount(0, to, 0, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, 0) == 0, to);
 }
 
 /* The files that the test gives to the guest, and those that every guest has. */
@@ -115,7 +116,7 @@ static void enter_tree(void)
     needs(mount("tmpfs", "/tmp", "tmpfs", 0, "mode=755") == 0, "mount a tmpfs");
     needs(chdir("/tmp") == 0, "chdir");
     fill_tree();
-    needs(mount("proc", "proc", "proc", 0, 0) == 0, "mount /proc");
+    needs(mount("proc", "proc", "proc", MS_RDONLY, 0) == 0, "mount /proc");
     needs(mount(0, "/tmp", 0, MS_REMOUNT | MS_RDONLY, 0) == 0, "make the tmpfs read-only");
     needs(chroot(".") == 0 && chdir("/") == 0, "chroot");
 }

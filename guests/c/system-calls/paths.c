@@ -150,6 +150,9 @@ static void links(void)
     piped(ends, 0);
     snprintf(path, sizeof path, "/proc/self/fd/%d", ends[1]);
     CHECK(open, "the link of a pipe, O_DIRECTORY", path, O_DIRECTORY);
+    CHECK(open, "the link of a pipe, for neither", path, 3);
+    CHECK(open, "a long name among descriptors", strcat(strcpy(long_path, "/proc/self/fd/"), long_name),
+          O_RDONLY);
     CHECK_OK(open, "the link of a pipe, to write", path, O_WRONLY);
     int reader = (int)CALL(open, path, O_RDONLY | O_NONBLOCK);
     CALL(write, ends[1], "xyz", 3);
@@ -212,6 +215,8 @@ static void access_rights(void)
     CHECK(access, "no name", "", F_OK);
     CHECK(access, "standard input", "/dev/stdin", R_OK);
     CHECK(access, "descriptors are written", "/proc/self/fd", W_OK);
+    CHECK(faccessat2, "the name of what is only written is read", AT_FDCWD, "/proc/self/fd/1", R_OK,
+          AT_SYMLINK_NOFOLLOW);
     CHECK(faccessat, "below a directory", data, "text", R_OK);
     CHECK(faccessat, "below a file", file, "text", R_OK);
     CHECK(faccessat, "below a closed one", 77, "text", R_OK);

@@ -87,6 +87,12 @@ static void positioned(void)
     CHECK(pread64, "standard output", 1, buffer, 1, 0);
     CHECK(pread64, "standard input", 0, buffer, 1, 0);
     CHECK(pread64, "/dev/null", null, buffer, 1, 5);
+    CHECK(pread64, "/dev/null at the largest position", null, buffer, 1, INT64_MAX);
+    CHECK(pread64, "a directory at the largest position", directory, buffer, 1, INT64_MAX);
+    CHECK(pwrite64, "/dev/null at the largest position", null, buffer, 1, INT64_MAX);
+    int neither = opened("/dev/null", 3);
+    CHECK(read, "what is opened for neither", neither, buffer, 1);
+    CHECK(write, "what is opened for neither", neither, buffer, 1);
     CHECK(pread64, "O_PATH", path, buffer, 1, 0);
     CHECK(pread64, "what is only written", opened("/dev/null", O_WRONLY), buffer, 1, 0);
     CHECK(pwrite64, "a pipe", ends[1], buffer, 5, 0);
@@ -127,6 +133,8 @@ static void vectors(void)
     CHECK(readv, "a bad pointer of O_PATH", path, nowhere, 1);
     CALL(lseek, file, 0, SEEK_SET);
     CHECK(readv, "a negative length", file, senseless, 2);
+    struct iovec both[2] = {{(char *)-4096, 1}, {buffer, -1}};
+    CHECK(readv, "a negative length behind a bad buffer", file, both, 2);
     CHECK(readv, "a bad second buffer", file, bad, 2);
     CHECK(readv, "a bad first buffer", file, bad_first, 2);
     CALL(lseek, file, 0, SEEK_SET);

@@ -70,13 +70,20 @@ impl Buffers {
         if count > IOV_MAX {
             return Err(Errno::EINVAL);
         }
-        let mut buffers = Self { segments: VecDeque::new(), left: 0, done: 0 };
+        // All lengths are looked at before any address.
+        let mut pairs = Vec::new();
         for index in 0..count {
             let at = address.checked_add(index * 16).ok_or(Errno::EFAULT)?;
             let (base, length) = read_pair(space, at)?;
-            if i64::try_from(length).is_err() {
-                return Err(Errno::EINVAL);
-            }
+            i64::try_from(length).map_err(|_| Errno::EINVAL)?;
+            pairs.push((base, length));
+        }
+        if let [(base, length)] = pairs[..] {
+            // As if it had been given without an array, but that it is cut before its end is looked at.
+            return Self::one(base, length.min(MAX_TRANSFER));
+        }
+        let mut buffers = Self { segments: VecDeque::new(), left: 0, done: 0 };
+        for (base, length) in pairs {
             check_range(base, length)?;
             let length = length.min(MAX_TRANSFER - buffers.left);
             buffers.left += length;

@@ -252,9 +252,15 @@ fn move_name(
     if flags & !(NO_REPLACE | EXCHANGE | WHITEOUT) != 0 || excluding {
         return Err(Errno::EINVAL);
     }
-    let (old, new) = (old?, new?);
-    let (_, old) = files.resolve_parent(old.0, &old.1)?;
-    let (_, new) = files.resolve_parent(new.0, &new.1)?;
+    let (old_base, old_path) = old?;
+    let (from, old) = files.resolve_parent(old_base, &old_path)?;
+    let (new_base, new_path) = new?;
+    let (to, new) = files.resolve_parent(new_base, &new_path)?;
+    // The list of descriptors is a file system of its own.
+    let is_list = |node: Node| files.system.status(node).kind == Kind::Descriptors;
+    if is_list(from) != is_list(to) {
+        return Err(Errno::EXDEV);
+    }
     let is_name = |last| matches!(last, LastName::Name { .. });
     Err(match (is_name(old), is_name(new)) {
         (false, _) => Errno::EBUSY,
@@ -267,6 +273,8 @@ fn move_name(
 /// Attributes of something that exists would be set.
 fn set_attributes(files: &Files, found: Found) -> Outcome {
     match files.object_of(found)? {
+        // The name of a stream stands in the tree.
+        _ if matches!(found, Found::DescriptorLink(_)) => Err(Errno::EROFS),
         Object::File(_) | Object::Directory(_) | Object::Device(..) => Err(Errno::EROFS),
         _ => Ok(Answer::ZERO),
     }

@@ -1,6 +1,7 @@
 //! Closing, duplicating and asking about descriptors.
 
 use super::pipe::{PIPE_SIZE, SLOT};
+use super::system::Kind;
 use super::{CLOSE_ON_EXEC, DIRECT, Files, NONBLOCK, Object, PATH_ONLY};
 use crate::answer::{Answer, Outcome};
 use crate::errno::Errno;
@@ -237,9 +238,16 @@ pub(crate) fn lseek(
     if whence > HOLE {
         return Err(Errno::EINVAL);
     }
+    let is_list = match description.object {
+        Object::Directory(node) => files.system.status(node).kind == Kind::Descriptors,
+        _ => false,
+    };
     let size = match description.object {
         Object::File(node) => files.system.status(node).size,
-        Object::Directory(_) => i64::MAX.unsigned_abs(),
+        // The list of descriptors has no size for this, and other directories have no end.
+        Object::Directory(_) if is_list => 0,
+        Object::Directory(_) if whence > CURRENT => return Err(Errno::EINVAL),
+        Object::Directory(_) => 0,
         Object::Device(..) => return Ok(Answer::ZERO),
         _ => return Err(Errno::ESPIPE),
     };
@@ -254,7 +262,9 @@ pub(crate) fn lseek(
             Some(if whence == DATA { start } else { size })
         }
     };
-    let position = position.filter(|&position| i64::try_from(position).is_ok());
+    // The list of descriptors is a file of the old kind, whose positions are those of an `int`.
+    let largest = if is_list { i32::MAX.unsigned_abs().into() } else { i64::MAX.unsigned_abs() };
+    let position = position.filter(|&position| position <= largest);
     let position = position.ok_or(Errno::EINVAL)?;
     files.description_mut(descriptor)?.offset = position;
     Ok(Answer::value(position))
@@ -310,7 +320,7 @@ pub(crate) fn readahead(
     let description = personality.files.usable(arguments.int(0))?;
     match description.object {
         _ if !description.is_readable() => Err(Errno::EBADF),
-        Object::File(_) => Ok(Answer::ZERO),
+        Object::File(_) if arguments.long(2) >= 0 => Ok(Answer::ZERO),
         _ => Err(Errno::EINVAL),
     }
 }

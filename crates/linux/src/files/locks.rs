@@ -78,10 +78,17 @@ pub(crate) fn flock(
     const SHARED: u32 = 1;
     const EXCLUSIVE: u32 = 2;
     const UNLOCKED: u32 = 8;
+    /// Locks that Linux had once, and ignores since.
+    const MANDATORY: u32 = 32;
+    if arguments.uint(1) & MANDATORY != 0 {
+        return Ok(Answer::ZERO);
+    }
     match arguments.uint(1) & !NOT_BLOCKING {
         SHARED | EXCLUSIVE | UNLOCKED => {}
         _ => return Err(Errno::EINVAL),
     }
-    personality.files.usable(arguments.int(0))?;
-    Ok(Answer::ZERO)
+    let description = personality.files.usable(arguments.int(0))?;
+    let unlocks = arguments.uint(1) & !NOT_BLOCKING == UNLOCKED;
+    let is_open = description.is_readable() || description.is_writable();
+    if unlocks || is_open { Ok(Answer::ZERO) } else { Err(Errno::EBADF) }
 }

@@ -33,6 +33,8 @@ pub(crate) const ACCESS_MODE: u32 = 3;
 pub(crate) const READ_ONLY: u32 = 0;
 /// `O_WRONLY`.
 pub(crate) const WRITE_ONLY: u32 = 1;
+/// `O_RDWR`.
+pub(crate) const READ_WRITE: u32 = 2;
 /// `O_NONBLOCK`.
 pub(crate) const NONBLOCK: u32 = 0o4000;
 /// `O_DIRECT`: a pipe whose writes are packets.

@@ -73,6 +73,13 @@ fn check(files: &Files, found: Found, flags: u32) -> Result<(), Errno> {
         return match found {
             _ if flags & DIRECTORY != 0 => Err(Errno::ENOTDIR),
             Found::DescriptorLink(_) if !only_names => Err(Errno::ELOOP),
+            // An end of a stream has a direction.
+            _ if !only_names
+                && flags & ACCESS_MODE == ACCESS_MODE
+                && files.object_of(found)?.is_stream() =>
+            {
+                Err(Errno::EINVAL)
+            }
             _ => Ok(()),
         };
     };
@@ -103,7 +110,8 @@ fn open_at(
     let base = files.base(descriptor, &path)?;
     let found = find(files, base, &path, flags)?;
     if flags & TEMPORARY != 0 {
-        let is_place = matches!(files.object_of(found)?, super::Object::Directory(_));
+        let is_place =
+            matches!(found, Found::Node(node) if is_directory(files.system.status(node).kind));
         return Err(if is_place { Errno::EROFS } else { Errno::ENOTDIR });
     }
     check(files, found, flags)?;

@@ -64,7 +64,7 @@ impl Files {
             match self.system.status(at).kind {
                 _ if name == b"." => {}
                 Kind::Directory | Kind::Descriptors if name == b".." => at = self.system.parent(at),
-                _ if name.len() > NAME_MAX => return Err(Errno::ENAMETOOLONG),
+                Kind::Directory if name.len() > NAME_MAX => return Err(Errno::ENAMETOOLONG),
                 Kind::Directory => {
                     let node = self.system.lookup(at, name).ok_or(Errno::ENOENT)?;
                     match self.system.target(node) {
@@ -143,7 +143,7 @@ impl Files {
     /// `ENAMETOOLONG`, `ENOTDIR`; `ENOENT` where nothing can be made, for it is no entry and never will be.
     pub(crate) fn has_entry(&self, directory: Node, name: &[u8]) -> Result<bool, Errno> {
         match self.system.status(directory).kind {
-            _ if name.len() > NAME_MAX => Err(Errno::ENAMETOOLONG),
+            Kind::Directory if name.len() > NAME_MAX => Err(Errno::ENAMETOOLONG),
             Kind::Directory => Ok(self.system.lookup(directory, name).is_some()),
             Kind::Descriptors => self.open_number(name).map(|_| true).ok_or(Errno::ENOENT),
             _ => Err(Errno::ENOTDIR),

@@ -6,7 +6,7 @@
 
 use super::buffers::{Buffers, End};
 use super::{ACCESS_MODE, CLOSE_ON_EXEC, DIRECT, Description, Files, NONBLOCK, Object};
-use super::{PATH_ONLY, READ_ONLY, WRITE_ONLY};
+use super::{PATH_ONLY, READ_ONLY, READ_WRITE, WRITE_ONLY};
 use crate::answer::{Answer, Outcome};
 use crate::errno::Errno;
 use crate::guest::{Arguments, Record, to_usize};
@@ -161,10 +161,16 @@ impl Files {
     }
 }
 
-/// Whether a description with these flags reads, and whether it writes.
+/// Whether a description with these flags reads, and whether it writes. The fourth access mode asks for the
+/// rights to both and does neither.
 pub(crate) const fn ends(flags: u32) -> (bool, bool) {
-    let named = flags & PATH_ONLY != 0;
-    (!named && flags & ACCESS_MODE != WRITE_ONLY, !named && flags & ACCESS_MODE != READ_ONLY)
+    match flags & ACCESS_MODE {
+        _ if flags & PATH_ONLY != 0 => (false, false),
+        READ_ONLY => (true, false),
+        WRITE_ONLY => (false, true),
+        READ_WRITE => (true, true),
+        _ => (false, false),
+    }
 }
 
 /// Reads from a pipe.

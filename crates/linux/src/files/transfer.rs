@@ -59,6 +59,14 @@ impl Transfer {
         }
         if may(&description) { Ok(description) } else { Err(Errno::EBADF) }
     }
+
+    /// Checks that no position beyond the largest would be reached.
+    fn check_end(&self, description: &Description, buffers: &Buffers) -> Result<(), Errno> {
+        let start = self.position.unwrap_or(description.offset);
+        let end = start.checked_add(buffers.total());
+        let is_possible = end.is_some_and(|end| i64::try_from(end).is_ok());
+        if is_possible || description.object.is_stream() { Ok(()) } else { Err(Errno::EINVAL) }
+    }
 }
 
 const RWF_NOWAIT: u32 = 8;
@@ -70,15 +78,13 @@ fn check_flags(flags: u32, description: &Description) -> Result<(), Errno> {
     const SYNCHRONOUS: u32 = 2 | 4;
     const APPEND: u32 = 16;
     let known = HIGH_PRIORITY | SYNCHRONOUS | RWF_NOWAIT | APPEND;
-    // Files in memory do not know how not to wait.
-    let is_refused = flags & RWF_NOWAIT != 0 && matches!(description.object, Object::File(_));
+    // Files in memory do not know how not to wait, and directories know of no flags.
+    let is_refused = match description.object {
+        Object::File(_) => flags & RWF_NOWAIT != 0,
+        Object::Directory(_) => flags & !HIGH_PRIORITY != 0,
+        _ => false,
+    };
     if flags & !known != 0 || is_refused { Err(Errno::EOPNOTSUPP) } else { Ok(()) }
-}
-
-/// Checks that no position beyond the largest would be read.
-fn check_end(buffers: &Buffers, start: u64) -> Result<(), Errno> {
-    let end = start.checked_add(buffers.total());
-    if end.is_some_and(|end| i64::try_from(end).is_ok()) { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
 impl Personality {
@@ -108,9 +114,6 @@ fn read_into(
             let position = transfer.position;
             // An own position moves with every portion.
             let start = position.map_or(description.offset, |start| start.saturating_add(before));
-            if before == 0 {
-                check_end(&buffers, start)?;
-            }
             let system = &files.system;
             let end = buffers.fill(space, |_, done, out| match start.checked_add(done) {
                 Some(offset) => system.read(node, offset, out),
@@ -224,6 +227,7 @@ fn read_one(
 ) -> Outcome {
     let description = transfer.description(personality, Description::is_readable)?;
     let buffers = personality.buffers(|| Buffers::one(arguments.get(1), arguments.get(2)))?;
+    transfer.check_end(&description, &buffers)?;
     read_into(personality, space, transfer, description, buffers)
 }
 
@@ -242,6 +246,7 @@ fn read_many(
     if buffers.total() == 0 {
         return Ok(Answer::ZERO);
     }
+    transfer.check_end(&description, &buffers)?;
     check_flags(flags, &description)?;
     read_into(personality, space, transfer, description, buffers)
 }
@@ -255,6 +260,7 @@ fn write_one(
 ) -> Outcome {
     let description = transfer.description(personality, Description::is_writable)?;
     let buffers = personality.buffers(|| Buffers::one(arguments.get(1), arguments.get(2)))?;
+    transfer.check_end(&description, &buffers)?;
     write_from(personality, space, transfer, description, buffers)
 }
 
@@ -272,6 +278,7 @@ fn write_many(
     if buffers.total() == 0 {
         return Ok(Answer::ZERO);
     }
+    transfer.check_end(&description, &buffers)?;
     check_flags(flags, &description)?;
     write_from(personality, space, transfer, description, buffers)
 }

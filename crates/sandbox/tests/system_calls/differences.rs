@@ -12,7 +12,6 @@ pub(crate) struct Difference {
 
 /// Every difference that is by design. One that is not there any more fails the test, too.
 pub(crate) const DIFFERENCES: &[Difference] = &[
-    differs("changes", "chmod: through a link", "EROFS", PROC),
     differs("paths", "getcwd: after a link", "/proc/self/fd", PROC),
     differs("memory", "madvise: MADV_FREE of a file", "0", COPIES),
     differs("memory", "madvise: what a file shows then", "", COPIES),
