@@ -6,6 +6,8 @@ import { AmpouleError } from "../errors.js";
 
 /** A property of `value`; `undefined` also where it cannot be read. */
 export function peek(value: unknown, property: PropertyKey): unknown {
+  // Not by the exception, which takes 10 us with its stack.
+  if (value === undefined || value === null) return undefined;
   try {
     return (value as Record<PropertyKey, unknown>)[property];
   } catch {

@@ -1,5 +1,6 @@
 /** What guests print where no option says another place: on this process's stderr, for people. */
 import { Console } from "node:console";
+import { TextDecoder } from "node:util";
 import type { Sink } from "./outputs.js";
 import { harmless, onOneLine } from "./text.js";
 
@@ -14,19 +15,20 @@ const HELD_MAX = 64 * 1024;
  * the guest is ready, because a program that is no guest prints its usage and ends.
  */
 export class Printer {
-  readonly #name: string;
+  readonly #sandbox: string;
   /** Lines that are held back. */
   #held: string[] | undefined = [];
   #heldLength = 0;
 
   constructor(name: string) {
-    this.#name = onOneLine(name);
+    this.#sandbox = name;
   }
 
   /** A sink for one of the streams. */
   sink(): Sink {
-    const decoder = new TextDecoder();
+    let decoder: TextDecoder | undefined;
     return (chunk) => {
+      decoder ??= new TextDecoder();
       // A line that goes on in another chunk is shown as two: whoever prints in between ends it.
       const text = decoder.decode(chunk, { stream: true }).replace(/\r?\n$/, "");
       this.#print(text.split(/\r?\n/).map(harmless));
@@ -36,7 +38,8 @@ export class Printer {
   #print(lines: readonly string[]): void {
     if (this.#held === undefined) {
       stderr ??= new Console(process.stderr);
-      stderr.log(lines.map((line) => `${this.#name}: ${line}`.trimEnd()).join("\n"));
+      const name = onOneLine(this.#sandbox);
+      stderr.log(lines.map((line) => `${name}: ${line}`.trimEnd()).join("\n"));
       return;
     }
     for (const line of lines) {
