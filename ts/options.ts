@@ -264,7 +264,7 @@ const LIMIT_KEYS = [
 export async function resolveGuest(guest: unknown, options: GuestOptions): Promise<ResolvedGuest> {
   const { args = [], env = {}, files = {} } = options;
   const limits = readLimits(options);
-  const instance = resolveInstance({ ...options, limits }, resolveName(guest, options.name));
+  const instance = resolveInstance(options, resolveName(guest, options.name), limits);
   const memoryBytes = size(options.memory ?? DEFAULTS.memory, "memory", MEMORY_MIN, MEMORY_MAX);
   const stack = limits.stack ?? Math.min(DEFAULTS.stack, Math.floor(memoryBytes / 4 / PAGE) * PAGE);
   const resolved = {
@@ -294,9 +294,12 @@ export async function resolveGuest(guest: unknown, options: GuestOptions): Promi
 }
 
 /** The options of {@link InstanceOptions} checked and completed. */
-export function resolveInstance(options: InstanceOptions, name: string): ResolvedInstance {
+export function resolveInstance(
+  options: InstanceOptions,
+  name: string,
+  limits: Limits = readLimits(options),
+): ResolvedInstance {
   const { stdin = null, signal } = options;
-  const limits = readLimits(options);
   checkSignal(signal);
   return {
     name,

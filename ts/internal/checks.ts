@@ -54,7 +54,7 @@ export function readOptions<T extends object>(
         `is not known; known are ${known.join(", ")}`,
       );
     }
-    const copy = Object.create(null) as T;
+    const copy = {} as T;
     for (const key of known) {
       const given = value[key];
       if (given !== undefined) copy[key] = given;
