@@ -175,6 +175,32 @@ describeWithKvm("the work of reading and writing values", () => {
     expect(steps).toBeLessThan(PER_LINK * CHAIN);
   });
 
+  test.each([
+    [
+      "alternatives of nothing",
+      { allOf: Array.from({ length: 4 }, () => ({ anyOf: Array(500).fill({}) })) },
+    ],
+    [
+      "alternatives of a large struct",
+      {
+        type: "object",
+        properties: { large: { type: "object", properties: each(1000, () => true) } },
+        oneOf: names("v", 500).map((name) => ({
+          type: "object",
+          properties: { [name]: true },
+          required: [name],
+        })),
+      },
+    ],
+  ])("of an interface is bounded where parts are multiplied: %s", async (_, schema) => {
+    const steps = await counter.count(async () => {
+      const failure = await failureOf(() => declared(schema, true));
+      expect(failure["code"]).toBe("ERR_AMPOULE_INCOMPATIBLE_GUEST");
+      expect(failure["message"]).toContain("more than 50000 parts");
+    });
+    expect(steps).toBeLessThan(2_000_000);
+  });
+
   test("of types that contain one another, however far, needs no stack", async () => {
     const definitions = each(CHAIN, (_, index) => ({
       type: "object",

@@ -100,10 +100,9 @@ export class Export {
   #wrongCount(count: number): AmpouleError {
     const { names } = this.#arguments;
     const list = names.length === 0 ? "" : ` (${names.join(", ")})`;
-    const takes = `${names.length} argument${names.length === 1 ? "" : "s"}${list}`;
-    return new AmpouleError("ERR_AMPOULE_ARGUMENT", `${this.name}: takes ${takes}, got ${count}`, {
-      details: { function: this.name },
-    });
+    const plural = (number: number): string => `${number} argument${number === 1 ? "" : "s"}`;
+    const message = `${this.name}: takes ${plural(names.length)}${list}, got ${plural(count)}`;
+    return new AmpouleError("ERR_AMPOULE_ARGUMENT", message, { details: { function: this.name } });
   }
 
   #stage(args: readonly unknown[], limits: MessageLimits): number {

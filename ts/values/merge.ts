@@ -16,6 +16,7 @@ export class Merger {
   readonly #budget: SchemaBudget;
   readonly #pending = new Map<Shape, readonly Shape[]>();
   readonly #open = new Set<Shape>();
+  readonly #sizes = new WeakMap<Shape, number>();
 
   constructor(budget: SchemaBudget) {
     this.#budget = budget;
@@ -54,7 +55,7 @@ export class Merger {
         // No objects, or not only: the part with the most to say stands for all.
         return parts.find((each) => each.kind !== "any" && each.kind !== "object") ?? part;
       }
-      found = found.flatMap((left) => alternatives.map((right) => this.#join(left, right)));
+      found = found.flatMap((left) => alternatives.map((right) => this.#join(left, right, depth)));
     }
     const [only] = found;
     return found.length === 1 && only !== undefined ? only : { kind: "union", alternatives: found };
@@ -86,10 +87,11 @@ export class Merger {
     }
   }
 
-  #join(left: ObjectShape, right: ObjectShape): ObjectShape {
+  #join(left: ObjectShape, right: ObjectShape, depth: number): ObjectShape {
+    // Whoever reads the result goes through both, once for each pair.
+    this.#budget.take(this.#sizeOf(left, depth) + this.#sizeOf(right, depth));
     if (left === EMPTY) return right;
     if (right === EMPTY) return left;
-    this.#budget.take(left.properties.size + right.properties.size);
     const properties = new Map<string, Property>(left.properties);
     for (const [name, property] of right.properties) {
       // What the part outside says of a name that both have is the more exact: it is the tag.
@@ -105,6 +107,33 @@ export class Merger {
       open: map === undefined,
       keys: map?.keys ?? "any",
     };
+  }
+
+  /** Parts of which `shape` is made, as far as they stand in it and not behind a reference. */
+  #sizeOf(shape: Shape, depth: number): number {
+    const known = this.#sizes.get(shape);
+    if (known !== undefined) return known;
+    const settled = this.#settle(shape, depth + 1);
+    const inner = partsOf(settled).reduce((sum, part) => sum + this.#sizeOf(part, depth), 1);
+    const size = settled.kind === "constants" ? inner + settled.values.length : inner;
+    this.#sizes.set(shape, size);
+    return size;
+  }
+}
+
+/** The types that stand in `shape`. */
+function partsOf(shape: Shape): readonly Shape[] {
+  switch (shape.kind) {
+    case "array":
+      return shape.items === null ? shape.prefix : [...shape.prefix, shape.items];
+    case "object": {
+      const own = [...shape.properties.values()].map((property) => property.shape);
+      return shape.additional === null ? own : [...own, shape.additional];
+    }
+    case "union":
+      return shape.alternatives;
+    default:
+      return [];
   }
 }
 
