@@ -55,7 +55,7 @@ fn config(message_bytes: Option<u64>) -> Config {
             host_calls: 2,
             output_bytes: 100,
             value_depth: 8,
-            value_items: 1_000_000,
+            value_items: 2_000_000,
             trace_bytes: 1 << 20,
         },
     }

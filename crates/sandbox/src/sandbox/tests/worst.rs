@@ -168,6 +168,25 @@ fn the_largest_error_keeps_to_its_limits() {
 }
 
 #[test]
+fn more_items_than_allowed_stop_the_guest_in_every_message() {
+    // As many nothings as items are allowed, and the list of them.
+    let many = nothings(5 + 2_000_000);
+    let map = |head: &[u8]| [head, &many].concat();
+    for (kind, payload) in [
+        (GuestMessage::Return, many.clone()),
+        (GuestMessage::HostCall, many.clone()),
+        (GuestMessage::Error, map(b"\xa3\x64kind\x60\x67message\x60\x64data")),
+        (GuestMessage::Abort, map(b"\xa2\x67message\x60\x69backtrace")),
+    ] {
+        let length = payload.len();
+        let mut sandbox =
+            answering(&config(Some(LARGE as u64)), move |cpu| send(cpu, 3, kind, &payload));
+        assert_eq!(called(&mut sandbox, length), Step::Stopped, "{kind:?}");
+        check_failure(&sandbox, "ERR_AMPOULE_ITEM_LIMIT");
+    }
+}
+
+#[test]
 fn the_largest_abort_over_the_worst_symbols_has_a_budget() {
     let config = hostile();
     for first in [true, false] {
