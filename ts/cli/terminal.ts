@@ -1,7 +1,7 @@
 /** Text for a terminal: what a guest wrote made harmless, how wide it is, and colours. */
 import type { WriteStream } from "node:tty";
 import { styleText } from "node:util";
-import { startOf } from "../internal/telemetry/texts.js";
+import { cutText } from "../internal/text.js";
 
 export { harmless, onOneLine } from "../internal/text.js";
 
@@ -38,7 +38,7 @@ function fitting(text: string, width: number): string {
 
 /** More than any text of `width` columns has, so that a guest's megabytes are not measured. */
 function atMost(text: string, width: number): string {
-  return startOf(text, 16 * (width + 1));
+  return cutText(text, 16 * (width + 1));
 }
 
 /** `text`, with an ellipsis for what does not fit into `width` columns. */

@@ -16,7 +16,7 @@ import {
 import type { ErrorPayload } from "../values/message.js";
 import { isOurs, messageOf, peek } from "./foreign.js";
 import type { NativeFailure } from "./native.js";
-import { cutText, wellFormed } from "./text.js";
+import { cutText } from "./text.js";
 
 /** What a host function threw. A wrapper, since anything can be thrown, `undefined` too. */
 export interface Thrown {
@@ -136,7 +136,7 @@ const THROWN_MAX = 16 * 1024;
 /** Wraps what a host function threw, with the message that the guest gets to see: no stack, no path. */
 export function thrown(value: unknown): Thrown {
   const text = systemMessage(value) ?? messageOf(value);
-  return { value, message: wellFormed(cutText(text, THROWN_MAX)) || "the host function failed" };
+  return { value, message: cutText(text, THROWN_MAX) || "the host function failed" };
 }
 
 /** What a system error of Node.js says without the paths and addresses of the host in its message. */

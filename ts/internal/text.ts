@@ -11,7 +11,7 @@ export function harmless(text: string): string {
 
 /** `text` with U+FFFD for every half of a character: what UTF-8 makes of it. */
 export function wellFormed(text: string): string {
-  return text.replaceAll(/\p{Surrogate}/gu, "\ufffd");
+  return text.isWellFormed() ? text : text.toWellFormed();
 }
 
 /** {@link harmless} text with its line breaks as spaces. */
@@ -19,9 +19,9 @@ export function onOneLine(text: string): string {
   return harmless(text.replaceAll(/[\s\u0085]+/g, " ").trim());
 }
 
-/** The start of `text` in at most `length` UTF-16 units, without half a character at its end. */
-export function cutText(text: string, length: number): string {
-  if (text.length <= length) return text;
-  const last = text.charCodeAt(length - 1);
-  return text.slice(0, last >= 0xd800 && last <= 0xdbff ? length - 1 : length);
+/** The first `units` UTF-16 units of `text`, {@link wellFormed}: no character is cut in two. */
+export function cutText(text: string, units: number): string {
+  if (text.length <= units) return wellFormed(text);
+  const last = text.charCodeAt(units - 1);
+  return wellFormed(text.slice(0, last >= 0xd800 && last < 0xdc00 ? units - 1 : units));
 }

@@ -1,6 +1,7 @@
 /** Metrics of calls and restores, for the OpenTelemetry SDK that the user has registered. */
 import type { Counter, Histogram } from "@opentelemetry/api";
 import { native } from "../native.js";
+import { wellFormed } from "../text.js";
 import {
   instrumentationScope,
   openTelemetry,
@@ -12,7 +13,6 @@ import { guarded } from "./failure.js";
 import type { Trouble } from "./guest-spans.js";
 import { observe, observePools, type PoolCounts } from "./pools.js";
 import type { Attributes } from "./spans.js";
-import { wellFormed } from "./texts.js";
 
 interface Instruments {
   readonly duration: Histogram;

@@ -1,10 +1,11 @@
 /** Spans of what is done with sandboxes beside calls. */
+
+import { wellFormed } from "../text.js";
 import { Clock } from "./clock.js";
 import type { Directives } from "./directives.js";
 import { fail, guarded, messageOf, typeOf } from "./failure.js";
 import { spanSource } from "./otel.js";
 import type { Attributes, SpanHandle, SpanIds } from "./spans.js";
-import { wellFormed } from "./texts.js";
 import { warnOfFailure } from "./warnings.js";
 
 /** Names such spans. */

@@ -1,8 +1,9 @@
 /** Runs of plain programs: their spans and metrics. */
+
+import { wellFormed } from "../text.js";
 import { typeOf } from "./failure.js";
 import { meterRun } from "./metrics.js";
 import { Operation } from "./operations.js";
-import { wellFormed } from "./texts.js";
 
 /** Does `run`, which runs the program `name`, in a span, and measures it. */
 export async function recordedRun<T extends { readonly exitCode: number | null }>(

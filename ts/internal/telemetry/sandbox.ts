@@ -1,6 +1,7 @@
 /** What of a sandbox is recorded, and for whom. */
 import type { InContext } from "../context.js";
 import type { Request } from "../run.js";
+import { wellFormed } from "../text.js";
 import { registeredLogging, registeredMetrics, registeredTracing } from "./api.js";
 import { CallTrace } from "./call.js";
 import type { Callsite } from "./callsites.js";
@@ -11,7 +12,6 @@ import { Meter } from "./metrics.js";
 import { originOf } from "./origins.js";
 import { spanSource } from "./otel.js";
 import { type SpanHandle, type SpanIds, usedSpanSource } from "./spans.js";
-import { wellFormed } from "./texts.js";
 import { warnOfFailure, warnOnce } from "./warnings.js";
 
 /** The options of a sandbox for this, checked. */

@@ -3,6 +3,7 @@
  * included, for one text that is no well-formed Unicode: whatever is cut, or comes from elsewhere, goes
  * through here.
  */
+import { cutText, wellFormed } from "../text.js";
 import type { Attributes } from "./spans.js";
 
 /** Characters of a name: of a span, an event or the type of an error. */
@@ -10,24 +11,8 @@ const NAME_MAX = 256;
 /** Characters of what is said about a failure. */
 const REASON_MAX = 4096;
 
-/** `text` as well-formed Unicode. */
-export function wellFormed(text: string): string {
-  return text.isWellFormed() ? text : text.toWellFormed();
-}
-
-/** The first `units` UTF-16 units of `text` as well-formed Unicode: no character is cut in two. */
-export function startOf(text: string, units: number): string {
-  if (text.length <= units) return wellFormed(text);
-  const splits = isHighSurrogate(text.charCodeAt(units - 1));
-  return wellFormed(text.slice(0, splits ? units - 1 : units));
-}
-
-function isHighSurrogate(unit: number): boolean {
-  return unit >= 0xd800 && unit < 0xdc00;
-}
-
 function shortened(text: string, units: number): string {
-  return text.length > units ? `${startOf(text, units)}…` : wellFormed(text);
+  return text.length > units ? `${cutText(text, units)}…` : wellFormed(text);
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be replaced
@@ -54,7 +39,7 @@ export function fitted(attributes: Attributes, units: number): Attributes {
   for (const [key, value] of Object.entries(attributes)) {
     if (typeof value !== "string" || value.length <= units) continue;
     changed ??= { ...attributes };
-    changed[key] = startOf(value, units);
+    changed[key] = cutText(value, units);
   }
   return changed ?? attributes;
 }
