@@ -126,4 +126,23 @@ describeWithKvm("hostile trace data", () => {
     );
     expect(codes.filter((code) => code === "AMPOULE_TRACE_DATA")).toHaveLength(1);
   });
+
+  test("does not hide what is wrong with another sandbox's", async () => {
+    collectSpans();
+    const names = ["the second", "the third", "the second"];
+    warn.mockClear();
+    for (const name of names) {
+      await using sandbox = await Sandbox.create({
+        guest: GUEST,
+        name,
+        hostFunctions: { touch: () => {} },
+      });
+      sync(sandbox, "trace_unknown_spans")();
+    }
+    const messages = warn.mock.calls.map(([message]) => String(message));
+    expect(messages).toEqual([
+      expect.stringContaining('trace data of sandbox "the second" is'),
+      expect.stringContaining('trace data of sandbox "the third" is'),
+    ]);
+  });
 });

@@ -163,6 +163,7 @@ export class SandboxTelemetry implements Subject {
       "AMPOULE_TRACE_DATA",
       `trace data of sandbox ${JSON.stringify(this.name)} is incomplete or not valid: ` +
         list.map(([reason, count]) => `${reason} ${count}`).join(", "),
+      this.name,
     );
   }
 }

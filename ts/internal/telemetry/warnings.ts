@@ -11,12 +11,16 @@ export type TelemetryWarning =
   | "AMPOULE_TRACE_CLOCK"
   | "AMPOULE_ON_LOG";
 
-const given = new Set<TelemetryWarning>();
+/** What was warned of, with whom it was about. */
+const given = new Set<string>();
+/** Sandboxes that are warned about by name. A guest can cause such a warning, and must not hide the next one's. */
+const NAMES_MAX = 16;
 
-/** Warns of `code`, once in this thread. */
-export function warnOnce(code: TelemetryWarning, message: string): void {
-  if (given.has(code)) return;
-  given.add(code);
+/** Warns of `code`, once in this thread; of sandboxes once for each name, up to a number. */
+export function warnOnce(code: TelemetryWarning, message: string, sandbox = ""): void {
+  const key = `${code} ${sandbox}`;
+  if (given.has(key) || (sandbox !== "" && given.size >= NAMES_MAX)) return;
+  given.add(key);
   process.emitWarning(message, { type: "AmpouleWarning", code });
 }
 
