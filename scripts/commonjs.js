@@ -10,7 +10,7 @@ import { ROOT } from "./process.js";
 
 const DIST = join(ROOT, "dist");
 
-// What `tsc` made, with cborg, because that has no CommonJS of its own.
+// What `tsc` made, in one file.
 await build({
   entryPoints: [join(DIST, "index.js")],
   outfile: join(DIST, "index.cjs"),
@@ -22,7 +22,6 @@ await build({
   legalComments: "inline",
   // Classes are shown by their names.
   keepNames: true,
-  banner: { js: notice("cborg") },
   logLevel: "warning",
 });
 for (const file of readdirSync(DIST, { recursive: true })) {
@@ -36,13 +35,4 @@ function declare(file) {
     "$1.cjs$2",
   );
   writeFileSync(file.replace(/\.d\.ts$/, ".d.cts"), text);
-}
-
-/** Whose code is in the bundle, and under which licence. */
-function notice(name) {
-  const folder = join(ROOT, "node_modules", name);
-  const { version, author, license } = JSON.parse(
-    readFileSync(join(folder, "package.json"), "utf8"),
-  );
-  return `/*! Contains ${name} ${version} by ${author}, under ${license}: see LICENSE-APACHE. */`;
 }
