@@ -10,8 +10,8 @@ import { ROOT } from "./process.js";
 
 const DIST = join(ROOT, "dist");
 
-// What `tsc` made, in one file.
-await build({
+// What `tsc` made.
+const { metafile } = await build({
   entryPoints: [join(DIST, "index.js")],
   outfile: join(DIST, "index.cjs"),
   bundle: true,
@@ -19,11 +19,14 @@ await build({
   platform: "node",
   target: "node20.19",
   define: { "import.meta.url": "__filename" },
-  legalComments: "inline",
   // Classes are shown by their names.
   keepNames: true,
+  metafile: true,
   logLevel: "warning",
 });
+const foreign = Object.keys(metafile.inputs).filter((path) => path.includes("node_modules/"));
+// Code of others would bring its licence's terms along, and a second copy of its state.
+if (foreign.length > 0) throw new Error(`in the CommonJS build: ${foreign.join(", ")}`);
 for (const file of readdirSync(DIST, { recursive: true })) {
   if (file.endsWith(".d.ts") && !file.startsWith("cli")) declare(join(DIST, file));
 }
