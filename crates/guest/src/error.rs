@@ -27,6 +27,33 @@ impl ErrorData {
 /// Optional for a guest function's error type: what the host can tell errors apart by.
 ///
 /// Every error type that is `Display` will do; without this trait its kind is `"Error"`.
+///
+/// ```
+/// use ampoule_guest::{ErrorData, ErrorDetails};
+/// use std::fmt;
+///
+/// struct OutOfStock {
+///     left: u32,
+/// }
+///
+/// impl fmt::Display for OutOfStock {
+///     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+///         write!(formatter, "only {} left", self.left)
+///     }
+/// }
+///
+/// impl ErrorDetails for OutOfStock {
+///     fn kind(&self) -> String {
+///         "OutOfStock".to_owned()
+///     }
+///
+///     fn data(&self) -> Option<ErrorData> {
+///         ErrorData::new(&self.left)
+///     }
+/// }
+///
+/// assert_eq!(OutOfStock { left: 3 }.data().and_then(|data| data.get()), Some(3));
+/// ```
 pub trait ErrorDetails: fmt::Display {
     /// A name for programs, such as `NotFound`: `error.kind` in TypeScript.
     fn kind(&self) -> String {
