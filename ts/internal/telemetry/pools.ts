@@ -1,5 +1,20 @@
 /** The pools of this thread, for the OpenTelemetry SDK for metrics that the user has registered. */
-import type { Meter, ObservableResult } from "@opentelemetry/api";
+
+// Not OpenTelemetry's own types: this module is part of the package's declarations, which have to compile
+// where that is not installed.
+
+/** What is used of an `ObservableResult`. */
+interface Result {
+  observe(value: number, attributes: Readonly<Record<string, string>>): void;
+}
+
+/** What is used of a `Meter`. */
+interface Meter {
+  createObservableUpDownCounter(
+    name: string,
+    options: { readonly description: string; readonly unit: string },
+  ): { addCallback(callback: (result: Result) => void): void };
+}
 
 /** What there is in a pool now. */
 export interface PoolCounts {
@@ -62,7 +77,7 @@ export function observePools(meter: Meter): void {
 }
 
 /** Pools of one name are told apart by nothing: they count together. */
-function report(result: ObservableResult, count: Count, attributes: Record<string, string>): void {
+function report(result: Result, count: Count, attributes: Record<string, string>): void {
   const sums = new Map([...gone].map((name) => [name, 0]));
   for (const entry of entries) {
     const pool = entry.pool.deref();
