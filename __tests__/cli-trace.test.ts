@@ -127,7 +127,7 @@ test("a wrong command line is exit code 2, before anything runs", () => {
   const cases: [string[], string][] = [
     [["trace", "guest"], "missing required argument 'function'"],
     [["trace", "--trace=loud", "nowhere", "add"], "--trace must be a list of LEVEL"],
-    [["trace", "--otlp=localhost:4318", "nowhere", "add"], "option --otlp must be an http:"],
+    [["trace", "--otlp=localhost:4318", "nowhere", "add"], "--otlp must be an http:"],
   ];
   for (const [args, text] of cases) {
     const { status, stdout, stderr } = ampoule(args);
