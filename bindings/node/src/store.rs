@@ -85,7 +85,9 @@ impl Task for StoreTask {
 
     fn resolve(&mut self, env: Env, output: Self::Output) -> Result<Self::JsValue> {
         Ok(match output {
-            Ok(Brought::Plain(value)) => NativeOutcome { value: Some(value.to_string()), error: None },
+            Ok(Brought::Plain(value)) => {
+                NativeOutcome { value: Some(value.to_string()), error: None }
+            }
             Ok(Brought::Snapshot(Loaded { snapshot, name })) => {
                 let id = snapshots::share(&env, snapshot, name)?;
                 NativeOutcome { value: Some(id.to_string()), error: None }
