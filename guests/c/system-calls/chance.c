@@ -169,7 +169,7 @@ static struct attempt chosen(void)
     case 17: return MAKES(stat, path(), place());
     case 18: return MAKES(lstat, path(), place());
     case 19: return MAKES(newfstatat, descriptor(), path(), place(), bits(0x1900) | bits(descriptor_flag));
-    case 20: return MAKES(statx, descriptor(), path(), odd_bits(0x7900), drawn(0x1000), place());
+    case 20: return MAKES(statx, descriptor(), path(), bits(0x7900), drawn(0x1000), place());
     case 21: return MAKES(faccessat2, descriptor(), path(), odd_bits(7), odd_bits(0x1300));
     case 22: return MAKES(access, path(), odd_bits(7));
     case 23: case 24: case 25: return MAKES(open, path(), open_flags(), 0600);
@@ -179,7 +179,7 @@ static struct attempt chosen(void)
     case 30: return MAKES(readlink, path(), drawn(6) ? buffer : nowhere, drawn(30));
     case 31: return MAKES(chdir, path());
     case 32: return MAKES(fchdir, descriptor());
-    case 33: return MAKES(flock, descriptor(), odd_bits(15));
+    case 33: return MAKES(flock, descriptor(), drawn(4) ? 8 : 9 + drawn(3));
     case 34: return MAKES(mkdirat, descriptor(), path(), 0700);
     case 35: return MAKES(unlinkat, descriptor(), path(), odd_bits(AT_REMOVEDIR));
     case 36: return MAKES(renameat2, descriptor(), path(), descriptor(), path(), odd_bits(3));

@@ -1,4 +1,5 @@
-//! Locks of files. Nobody else exists who could hold one, so that every lock that may be asked for is granted.
+//! Locks of files. No other process exists that could hold one, so that every lock that may be asked for is
+//! granted; that two descriptions of one process exclude each other is not kept.
 
 use super::Description;
 use crate::answer::{Answer, Outcome};

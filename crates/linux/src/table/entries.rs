@@ -95,7 +95,7 @@ pub(crate) const ENTRIES: &[Entry] = entries! {
     70 msgrcv absent() "",
     71 msgctl absent() "",
     72 fcntl answered(descriptor::fcntl) "Duplicates, flags; locks are always granted.",
-    73 flock answered(locks::flock) "Always granted.",
+    73 flock answered(locks::flock) "Always granted, also what another open file of the guest's own has locked.",
     74 fsync answered(descriptor::fsync) "",
     75 fdatasync answered(descriptor::fsync) "",
     76 truncate answered(change::truncate) "`EROFS`.",
