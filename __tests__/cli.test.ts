@@ -68,7 +68,7 @@ test("help names the commands and the exit codes", () => {
 const whenScript = testWithProgram("/usr/bin/script", "Debian: apt-get install bsdutils");
 
 whenScript("help fits into a narrow terminal", async () => {
-  const commands = ["doctor", "inspect", "types", "call", "run", "new", "snapshot"];
+  const commands = ["doctor", "inspect", "types", "call", "trace", "run", "new", "snapshot"];
   for (const args of [[], ...commands.map((command) => [command])]) {
     const line = ["stty cols 40;", `"${process.execPath}"`, `"${MAIN}"`, ...args, "--help"].join(
       " ",

@@ -14,6 +14,7 @@ import {
   resultText,
 } from "./call.js";
 import { errorExitCode } from "./exit-codes.js";
+import { notes } from "./help.js";
 import { plainError, print, printError, printJson } from "./output.js";
 import { columnsOf, harmless, painter } from "./terminal.js";
 import { chromeTrace } from "./trace/chrome.js";
@@ -49,14 +50,13 @@ export function addTrace(program: Command): void {
     .option("--json", "report result, spans, times and statistics as JSON")
     .addHelpText(
       "after",
-      `
+      notes(`
 ${ARGUMENTS_HELP}
-Directives are LEVEL or TARGET=LEVEL, separated by commas; levels are off, error, warn, info, debug
-and trace.
+Directives are LEVEL or TARGET=LEVEL, separated by commas; levels are off, error, warn, info, debug and trace.
 
 Examples:
   ampoule trace ./greeter greet Ada
-  ampoule trace --otlp http://localhost:4318 ./greeter greet Ada`,
+  ampoule trace --otlp http://localhost:4318 ./greeter greet Ada`),
     )
     .action(trace);
 }
