@@ -77,7 +77,9 @@ whenScript("help fits into a narrow terminal", async () => {
     expect(stdout).toContain("Usage: ampoule");
     const lines = stdout.split(/\r?\n/);
     // Usage and examples are commands to be copied.
-    const text = lines.filter((each) => !/^Usage:|^ {2}[^ ].*(ampoule|\.\.\.\])/.test(each));
+    const text = lines.filter(
+      (each) => !/^Usage:|^ {2}ampoule |^ {2}[^ ].*(ampoule|\.\.\.\])/.test(each),
+    );
     expect([args, text.filter((each) => each.length > 40)]).toEqual([args, []]);
   }
 });
