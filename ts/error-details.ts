@@ -120,6 +120,10 @@ export interface DetailsByCode {
     /** What it printed before it was ready, if it never was; control characters are replaced. */
     readonly output?: string;
   };
+  readonly ERR_AMPOULE_GUEST_SIGNAL: {
+    /** Name of the signal, such as `"SIGUSR1"`. */
+    readonly signal: string;
+  };
   readonly ERR_AMPOULE_TIMEOUT: TimeLimitDetails;
   readonly ERR_AMPOULE_CPU_TIME: TimeLimitDetails;
   readonly ERR_AMPOULE_MEMORY_LIMIT: ByteLimitDetails;
