@@ -6,6 +6,7 @@ use crate::elf::tests::BASE;
 use crate::symbols::tests::{Table, doubling, long_ways};
 use crate::tracing::{Directives, wall_offset};
 use ampoule_abi::channel::TRACE_BATCH_MAX;
+use ampoule_memory::{Mapping, PhysicalAddress};
 use ampoule_wire::failure::{
     Abort, BACKTRACE_LIMIT, FILE_LIMIT, GuestError, KIND_LIMIT, MESSAGE_LIMIT,
 };
@@ -231,6 +232,59 @@ fn the_worst_symbols_cost_a_fault_no_more() {
         assert!(steps <= FIRST_REPORT, "{steps}");
         // It costs that once, however often it is asked for.
         let _ = (sandbox.failure(), sandbox.failure());
+        assert_eq!(sandbox.run(), Step::Stopped);
+        assert_eq!(sandbox.statistics().report_steps, steps);
+    }
+}
+
+/// `instruction` raises an exception: what the processor pushes, and where its stub is then.
+fn raise(cpu: &mut FakeCpu, vector: u8, instruction: u64) -> Exit {
+    // Those of this test: general protection and the page fault push an error code.
+    let has_error_code = matches!(vector, 13 | 14);
+    let mut frame = vec![instruction, 0x33, 2, 0x7000, 0x2b];
+    if has_error_code {
+        frame.insert(0, 4);
+    }
+    let stack = ampoule_abi::layout::SYSTEM_BASE + 4 * PAGE_SIZE;
+    let top = PAGE_SIZE - 8 * frame.len() as u64;
+    let bytes: Vec<u8> = frame.into_iter().flat_map(u64::to_le_bytes).collect();
+    write_at_virtual(cpu, stack + top, &bytes);
+    cpu.registers.rsp = stack + top;
+    cpu.registers.rip = ampoule_abi::layout::SYSTEM_BASE + PAGE_SIZE + u64::from(vector) * 16 + 2;
+    cpu.system_registers.cs = 0x10;
+    Exit::PortOut { port: u16::from(port::EXCEPTION_BASE + vector) }
+}
+
+/// Writes where the guest's page tables say (Intel SDM vol. 3, 4-level paging of small pages).
+fn write_at_virtual(cpu: &FakeCpu, at: u64, bytes: &[u8]) {
+    let part = |physical: u64| {
+        let holds = |(base, mapping): &&(PhysicalAddress, Arc<Mapping>)| {
+            (base.get()..base.get() + mapping.length()).contains(&physical)
+        };
+        let (base, mapping) = cpu.memory.iter().find(holds).unwrap();
+        (mapping, physical - base.get())
+    };
+    // An address space takes its first frame for the root.
+    let mut table = 0;
+    for level in (0..4).rev() {
+        let (mapping, offset) = part(table + (at >> (12 + 9 * level) & 511) * 8);
+        table = mapping.read_u64(offset).unwrap() & 0x000f_ffff_ffff_f000;
+    }
+    let (mapping, offset) = part(table + at % PAGE_SIZE);
+    mapping.write(offset, bytes).unwrap();
+}
+
+#[test]
+fn the_worst_symbols_cost_an_exception_no_more() {
+    let config = hostile();
+    for (vector, instruction) in [(6, 0x1000), (13, u64::MAX), (14, 0x1010), (0, 0x8000_0100)] {
+        let mut sandbox = answering(&config, move |cpu| raise(cpu, vector, instruction));
+        assert_eq!(called(&mut sandbox, 0), Step::Stopped);
+        check_failure(&sandbox, "ERR_AMPOULE_GUEST_FAULT");
+        let steps = sandbox.statistics().report_steps;
+        assert!(steps <= FIRST_REPORT, "{steps}");
+        assert!(instruction > 0x2000 || steps > 0, "{vector}");
+        let _ = sandbox.failure();
         assert_eq!(sandbox.run(), Step::Stopped);
         assert_eq!(sandbox.statistics().report_steps, steps);
     }
