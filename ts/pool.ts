@@ -200,8 +200,10 @@ export class Pool<G extends GuestDeclaration = UndeclaredGuest> {
    * @throws AmpouleError `ERR_AMPOULE_QUEUE_FULL`, `ERR_AMPOULE_CLOSED`, `ERR_AMPOULE_ABORTED`, and
    * what `Sandbox.create` throws when no sandbox can be made.
    */
-  async acquire(options: AcquireOptions = {}): Promise<Lease<G>> {
-    const { signal } = readOptions(options, "options", ["signal"]);
+  async acquire(options?: AcquireOptions): Promise<Lease<G>> {
+    // Reading what is not there would take a fifth of what an idle sandbox takes.
+    const signal =
+      options === undefined ? undefined : readOptions(options, "options", ["signal"]).signal;
     checkSignal(signal);
     refuseAborted(signal, "acquire");
     this.#members.refuseIfClosed();
