@@ -218,69 +218,50 @@ fn write_output(
     buffers.finish(personality, end)
 }
 
-/// By one buffer: its address and its length are arguments 1 and 2.
-fn read_one(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-    transfer: Transfer,
-) -> Outcome {
-    let description = transfer.description(personality, Description::is_readable)?;
-    let buffers = personality.buffers(|| Buffers::one(arguments.get(1), arguments.get(2)))?;
-    transfer.check_end(&description, &buffers)?;
-    read_into(personality, space, transfer, description, buffers)
+/// Which way bytes go.
+struct Direction {
+    may: fn(&Description) -> bool,
+    carry: fn(&mut Personality, &mut AddressSpace, Transfer, Description, Buffers) -> Outcome,
 }
 
-/// By an array: its address and its length are arguments 1 and 2. `flags` are looked at when there is
-/// anything to move.
-fn read_many(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-    transfer: Transfer,
-    flags: u32,
-) -> Outcome {
-    let description = transfer.description(personality, Description::is_readable)?;
-    let buffers =
-        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
-    if buffers.total() == 0 {
-        return Ok(Answer::ZERO);
+const READ: Direction = Direction { may: Description::is_readable, carry: read_into };
+const WRITE: Direction = Direction { may: Description::is_writable, carry: write_from };
+
+impl Direction {
+    /// By one buffer: its address and its length are arguments 1 and 2.
+    fn one(
+        &self,
+        personality: &mut Personality,
+        space: &mut AddressSpace,
+        arguments: &Arguments,
+        transfer: Transfer,
+    ) -> Outcome {
+        let description = transfer.description(personality, self.may)?;
+        let buffers = personality.buffers(|| Buffers::one(arguments.get(1), arguments.get(2)))?;
+        transfer.check_end(&description, &buffers)?;
+        (self.carry)(personality, space, transfer, description, buffers)
     }
-    transfer.check_end(&description, &buffers)?;
-    check_flags(flags, &description)?;
-    read_into(personality, space, transfer, description, buffers)
-}
 
-/// As [`read_one`].
-fn write_one(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-    transfer: Transfer,
-) -> Outcome {
-    let description = transfer.description(personality, Description::is_writable)?;
-    let buffers = personality.buffers(|| Buffers::one(arguments.get(1), arguments.get(2)))?;
-    transfer.check_end(&description, &buffers)?;
-    write_from(personality, space, transfer, description, buffers)
-}
-
-/// As [`read_many`].
-fn write_many(
-    personality: &mut Personality,
-    space: &mut AddressSpace,
-    arguments: &Arguments,
-    transfer: Transfer,
-    flags: u32,
-) -> Outcome {
-    let description = transfer.description(personality, Description::is_writable)?;
-    let buffers =
-        personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
-    if buffers.total() == 0 {
-        return Ok(Answer::ZERO);
+    /// By an array: its address and its length are arguments 1 and 2. `flags` are looked at when there is
+    /// anything to move.
+    fn many(
+        &self,
+        personality: &mut Personality,
+        space: &mut AddressSpace,
+        arguments: &Arguments,
+        transfer: Transfer,
+        flags: u32,
+    ) -> Outcome {
+        let description = transfer.description(personality, self.may)?;
+        let buffers =
+            personality.buffers(|| Buffers::vector(space, arguments.get(1), arguments.get(2)))?;
+        if buffers.total() == 0 {
+            return Ok(Answer::ZERO);
+        }
+        transfer.check_end(&description, &buffers)?;
+        check_flags(flags, &description)?;
+        (self.carry)(personality, space, transfer, description, buffers)
     }
-    transfer.check_end(&description, &buffers)?;
-    check_flags(flags, &description)?;
-    write_from(personality, space, transfer, description, buffers)
 }
 
 /// `read(int fd, void *buffer, size_t count)`
@@ -289,7 +270,7 @@ pub(crate) fn read(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    read_one(personality, space, arguments, Transfer::plain(arguments))
+    READ.one(personality, space, arguments, Transfer::plain(arguments))
 }
 
 /// `pread64(int fd, void *buffer, size_t count, off_t position)`
@@ -298,7 +279,7 @@ pub(crate) fn pread64(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    read_one(personality, space, arguments, Transfer::positioned(arguments)?)
+    READ.one(personality, space, arguments, Transfer::positioned(arguments)?)
 }
 
 /// `readv(int fd, const struct iovec *vector, int count)`
@@ -307,7 +288,7 @@ pub(crate) fn readv(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    read_many(personality, space, arguments, Transfer::plain(arguments), 0)
+    READ.many(personality, space, arguments, Transfer::plain(arguments), 0)
 }
 
 /// `preadv(int fd, const struct iovec *vector, int count, off_t position)`
@@ -316,7 +297,7 @@ pub(crate) fn preadv(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    read_many(personality, space, arguments, Transfer::positioned(arguments)?, 0)
+    READ.many(personality, space, arguments, Transfer::positioned(arguments)?, 0)
 }
 
 /// `preadv2(int fd, const struct iovec *vector, int count, off_t position, 0, int flags)`
@@ -326,7 +307,7 @@ pub(crate) fn preadv2(
     arguments: &Arguments,
 ) -> Outcome {
     let transfer = Transfer::extended(arguments)?;
-    read_many(personality, space, arguments, transfer, arguments.uint(5))
+    READ.many(personality, space, arguments, transfer, arguments.uint(5))
 }
 
 /// `write(int fd, const void *buffer, size_t count)`
@@ -335,7 +316,7 @@ pub(crate) fn write(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    write_one(personality, space, arguments, Transfer::plain(arguments))
+    WRITE.one(personality, space, arguments, Transfer::plain(arguments))
 }
 
 /// `pwrite64(int fd, const void *buffer, size_t count, off_t position)`
@@ -344,7 +325,7 @@ pub(crate) fn pwrite64(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    write_one(personality, space, arguments, Transfer::positioned(arguments)?)
+    WRITE.one(personality, space, arguments, Transfer::positioned(arguments)?)
 }
 
 /// `writev(int fd, const struct iovec *vector, int count)`
@@ -353,7 +334,7 @@ pub(crate) fn writev(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    write_many(personality, space, arguments, Transfer::plain(arguments), 0)
+    WRITE.many(personality, space, arguments, Transfer::plain(arguments), 0)
 }
 
 /// `pwritev(int fd, const struct iovec *vector, int count, off_t position)`
@@ -362,7 +343,7 @@ pub(crate) fn pwritev(
     space: &mut AddressSpace,
     arguments: &Arguments,
 ) -> Outcome {
-    write_many(personality, space, arguments, Transfer::positioned(arguments)?, 0)
+    WRITE.many(personality, space, arguments, Transfer::positioned(arguments)?, 0)
 }
 
 /// `pwritev2(int fd, const struct iovec *vector, int count, off_t position, 0, int flags)`
@@ -372,5 +353,5 @@ pub(crate) fn pwritev2(
     arguments: &Arguments,
 ) -> Outcome {
     let transfer = Transfer::extended(arguments)?;
-    write_many(personality, space, arguments, transfer, arguments.uint(5))
+    WRITE.many(personality, space, arguments, transfer, arguments.uint(5))
 }
