@@ -16,6 +16,8 @@ const HELD_MAX = 64 * 1024;
  */
 export class Printer {
   readonly #sandbox: string;
+  /** Before each line; made for the first, since most sandboxes print nothing. */
+  #prefix: string | undefined;
   /** Lines that are held back. */
   #held: string[] | undefined = [];
   #heldLength = 0;
@@ -38,8 +40,9 @@ export class Printer {
   #print(lines: readonly string[]): void {
     if (this.#held === undefined) {
       stderr ??= new Console(process.stderr);
-      const name = onOneLine(this.#sandbox);
-      stderr.log(lines.map((line) => `${name}: ${line}`.trimEnd()).join("\n"));
+      this.#prefix ??= `${onOneLine(this.#sandbox)}: `;
+      const prefix = this.#prefix;
+      stderr.log(lines.map((line) => (prefix + line).trimEnd()).join("\n"));
       return;
     }
     for (const line of lines) {
