@@ -1,6 +1,6 @@
 //! Batches of trace records: decoded, assembled into spans, written as JSON.
 
-use ampoule_trace::{Assembler, ClockPair, Ending, Entry, Limits, Timeline, decode, to_json};
+use ampoule_spans::{Assembler, ClockPair, Ending, Entry, Limits, Timeline, decode, to_json};
 use ampoule_wire::trace::{Callsite, Encoder, Field, FieldName, Kind, Level, Record, Value};
 use std::borrow::Cow;
 

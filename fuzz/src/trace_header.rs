@@ -1,6 +1,6 @@
 //! What a guest publishes in the header of its trace area.
 
-use ampoule_trace::{Published, Transport};
+use ampoule_spans::{Published, Transport};
 
 const LIMIT: u64 = 1 << 20;
 

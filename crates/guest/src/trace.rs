@@ -11,7 +11,7 @@
 // A span or an event goes this way: `subscriber`, `logger` or `c` collects its values as `fields`, if the
 // `producer` says that they are wanted; the `recorder` gives it a number from `spans` and `callsites` and
 // appends the record to the `batch`. What the host makes of it is the business of the crate
-// `ampoule-trace`.
+// `ampoule-spans`.
 
 mod batch;
 #[cfg(feature = "c")]

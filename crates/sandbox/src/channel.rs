@@ -11,7 +11,7 @@ use ampoule_memory::{
     AddressSpace, MapError, Mapping, OutOfBounds, PhysicalAddress, PinnedRange, Privilege,
     Protection, round_up_to_page,
 };
-use ampoule_trace::Published;
+use ampoule_spans::Published;
 use std::io;
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, Ordering};

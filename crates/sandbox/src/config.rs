@@ -55,8 +55,8 @@ pub struct Limits {
 
 impl Limits {
     /// Those for following what a guest tells.
-    pub(crate) fn trace(&self) -> ampoule_trace::Limits {
-        ampoule_trace::Limits { bytes: self.trace_bytes, ..ampoule_trace::Limits::default() }
+    pub(crate) fn trace(&self) -> ampoule_spans::Limits {
+        ampoule_spans::Limits { bytes: self.trace_bytes, ..ampoule_spans::Limits::default() }
     }
 
     /// Those for a value, which are never beyond what either side can hold.

@@ -29,7 +29,7 @@ mod watchdog;
 
 pub use ampoule_hypervisor::{Availability, Probe, probe, thread_change_cost};
 pub use ampoule_linux::{OutputStream, SystemCallCount};
-pub use ampoule_trace::Entry as TraceEntry;
+pub use ampoule_spans::Entry as TraceEntry;
 pub use config::{Budget, Config, ConfigError, File, Limits};
 pub use control::{Control, StopRequest};
 pub use driven::{Caller, Driven, Phase, Report};

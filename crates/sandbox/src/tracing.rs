@@ -4,7 +4,7 @@ use crate::channel::Channel;
 use ampoule_abi::channel::{TRACE_BATCH_MAX, TRACE_DIRECTIVES_MAX};
 use ampoule_hypervisor::{monotonic, time_stamp, time_stamp_is_invariant};
 use ampoule_memory::AddressSpace;
-use ampoule_trace::{
+use ampoule_spans::{
     Assembler, Calibration, ClockPair, Counts, Ending, Entry, Limits, Timeline, Transport, Unread,
 };
 use ampoule_wire::trace::Level;

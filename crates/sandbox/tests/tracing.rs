@@ -73,7 +73,7 @@ impl Spans {
     }
 
     fn add(&mut self, entries: Vec<TraceEntry>) {
-        let text = |attributes: &[ampoule_trace::Attribute]| {
+        let text = |attributes: &[ampoule_spans::Attribute]| {
             let each = attributes.iter();
             each.map(|each| (each.name.to_string(), format!("{:?}", each.value))).collect()
         };

@@ -1,7 +1,7 @@
 //! Trace records, which a guest appends to a batch: FlatBuffers by `schema/trace.fbs`.
 //!
 //! Here are the records and their [`Encoder`], for producers. What a host makes of a batch is the
-//! business of the crate `ampoule-trace`. [`schema`] is what flatc makes, for the tests of both.
+//! business of the crate `ampoule-spans`. [`schema`] is what flatc makes, for the tests of both.
 
 mod encode;
 mod layout;

@@ -20,8 +20,8 @@ const ROOMS: &[Room] = &[
     room("crates/hypervisor", &["abi", "memory"]),
     room("crates/linux", &["abi", "memory"]),
     room("crates/wire", &[]),
-    room("crates/trace", &["wire"]),
-    room("crates/sandbox", &["abi", "memory", "hypervisor", "linux", "wire", "trace"]),
+    room("crates/spans", &["wire"]),
+    room("crates/sandbox", &["abi", "memory", "hypervisor", "linux", "wire", "spans"]),
     room("crates/guest", &["abi", "wire", "guest-macros"]),
     room("crates/guest-macros", &[]),
     room("crates/testkit", &[]),
@@ -36,7 +36,7 @@ const ROOMS: &[Room] = &[
 const GUESTS_MAY_KNOW: &[&str] = &["abi", "guest", "wire"];
 
 /// What fuzz targets may know: every decoder of guest data.
-const FUZZ_MAY_KNOW: &[&str] = &["abi", "linux", "memory", "sandbox", "trace", "wire"];
+const FUZZ_MAY_KNOW: &[&str] = &["abi", "linux", "memory", "sandbox", "spans", "wire"];
 
 /// For tests any crate may use these.
 const DEVELOPMENT: &[&str] = &["testkit"];

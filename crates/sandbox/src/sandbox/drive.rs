@@ -9,7 +9,7 @@ use ampoule_abi::channel::GuestMessage;
 use ampoule_abi::{port, version};
 use ampoule_hypervisor::ring3::Trap;
 use ampoule_linux::{Answer, SystemCall};
-use ampoule_trace::Ending;
+use ampoule_spans::Ending;
 use ampoule_wire::failure::{Abort, GuestError};
 use ampoule_wire::interface::Interface;
 use ampoule_wire::value::{Limits, validate};

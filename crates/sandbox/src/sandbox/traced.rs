@@ -5,7 +5,7 @@ use crate::stop::Stop;
 use crate::tracing::CallTrace;
 use ampoule_abi::port;
 use ampoule_hypervisor::ring3::Violation;
-use ampoule_trace::{Ending, Entry};
+use ampoule_spans::{Ending, Entry};
 
 impl Sandbox {
     /// What has happened in the traced call since the last time, in order; the end of the call is the last
@@ -16,7 +16,7 @@ impl Sandbox {
         self.tracing.take()
     }
 
-    /// The first of [`Self::take_trace`] as JSON, an array of arrays as `ampoule_trace::to_json` describes it:
+    /// The first of [`Self::take_trace`] as JSON, an array of arrays as `ampoule_spans::to_json` describes it:
     /// at most `count` entries and about `bytes` bytes. `[10]` comes last if there are more. Cost: that of
     /// what is taken, however much is left.
     #[must_use]

@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test file: failing loudly is the point")]
 
-use ampoule_trace::{Assembler, ClockPair, Ending, Limits, Timeline, to_json};
+use ampoule_spans::{Assembler, ClockPair, Ending, Limits, Timeline, to_json};
 use ampoule_wire::trace::{Callsite, Encoder, Field, FieldName, Kind, Level, Record, Value};
 use serde_json::{Value as Json, json};
 use std::borrow::Cow;
