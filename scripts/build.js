@@ -3,7 +3,7 @@
  *
  * usage: node scripts/build.js [--debug] [--if-missing] [addon] [typescript] [guests]
  */
-import { chmodSync, copyFileSync, existsSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { install } from "./install.js";
@@ -39,6 +39,8 @@ export function licenseAddon() {
 /** Compiles `ts/` to `dist/`. */
 export function buildTypeScript() {
   say("compiling TypeScript");
+  // What was compiled from files that have moved since would be packed, too.
+  rmSync(join(ROOT, "dist"), { recursive: true, force: true });
   tool("tsc", ["-p", "tsconfig.build.json"]);
   // A program of its own: it imports what is there after `npm ci` only.
   run(process.execPath, [join(ROOT, "scripts/commonjs.js")]);

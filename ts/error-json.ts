@@ -1,8 +1,8 @@
 import { ERROR_CODES, type ErrorCode } from "./error-codes.js";
 import type { ErrorDetails } from "./error-details.js";
 import type { AmpouleError, PlainAmpouleError } from "./errors.js";
-import { describeType, invalid, readOptions } from "./internal/checks.js";
 import { errorOf } from "./internal/failures.js";
+import { describeType, invalid, readOptions } from "./internal/options/checks.js";
 
 /**
  * The error that `plain` was made of by `toJSON`, in another thread or process, with its class and

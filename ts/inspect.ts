@@ -1,7 +1,7 @@
 import { isUint8Array } from "node:util/types";
-import { describeType, invalid } from "./internal/checks.js";
 import { fromNative } from "./internal/failures.js";
-import { native } from "./internal/native.js";
+import { native } from "./internal/native/native.js";
+import { describeType, invalid } from "./internal/options/checks.js";
 
 /** What this machine offers. */
 export interface HypervisorReport {

@@ -2,11 +2,11 @@ import { inspect } from "node:util";
 import type { AmpouleError } from "./errors.js";
 import type { Calls, GuestDeclaration, SyncCalls, UndeclaredGuest } from "./guest.js";
 import type { GuestInterface } from "./interface.js";
-import { refuseConstruction } from "./internal/checks.js";
-import type { LazyTables } from "./internal/lazy-table.js";
-import type { Tenancy } from "./internal/pool-tenancy.js";
+import type { LazyTables } from "./internal/functions/lazy-table.js";
+import { findExport, rejects, throws } from "./internal/functions/tables.js";
+import { refuseConstruction } from "./internal/options/checks.js";
+import type { Tenancy } from "./internal/pool/tenancy.js";
 import { type Shown, show } from "./internal/show.js";
-import { findExport, rejects, throws } from "./internal/tables.js";
 import type { SandboxState } from "./state.js";
 import { type SandboxStatistics, statisticsOf } from "./statistics.js";
 

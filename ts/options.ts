@@ -5,6 +5,8 @@
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { isUint8Array } from "node:util/types";
+import { messageOf, peek } from "./internal/foreign.js";
+import { type Contents, readContents } from "./internal/native/contents.js";
 import {
   checkSignal,
   describeType,
@@ -14,13 +16,11 @@ import {
   readItems,
   reading,
   readOptions,
-} from "./internal/checks.js";
-import { type Contents, readContents } from "./internal/contents.js";
-import { messageOf, peek } from "./internal/foreign.js";
+} from "./internal/options/checks.js";
 import { formatSize, parseSize, type Size } from "./sizes.js";
 import { ITEMS_MAX } from "./values/decode.js";
 
-export { checkSignal, describeType, invalid } from "./internal/checks.js";
+export { checkSignal, describeType, invalid } from "./internal/options/checks.js";
 
 /** An executable: its path, as a string or a file URL, or its bytes. */
 export type ExecutableSource = string | URL | Uint8Array;

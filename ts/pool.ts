@@ -1,22 +1,22 @@
 import { inspect } from "node:util";
 import type { Calls, GuestDeclaration, UndeclaredGuest } from "./guest.js";
 import type { GuestInterface } from "./interface.js";
+import { refuseAborted } from "./internal/driver/create.js";
+import { LazyTables } from "./internal/functions/lazy-table.js";
+import { findExport, makeTable, rejects } from "./internal/functions/tables.js";
 import {
   checkSignal,
   describeType,
   invalid,
   readOptions,
   refuseConstruction,
-} from "./internal/checks.js";
-import { refuseAborted } from "./internal/create.js";
-import { LazyTables } from "./internal/lazy-table.js";
-import { PoolCalls } from "./internal/pool-calls.js";
-import { Members } from "./internal/pool-members.js";
-import { resolvePool } from "./internal/pool-options.js";
-import { type PooledSandbox, PoolSource } from "./internal/pool-sandbox.js";
-import { Tenancy } from "./internal/pool-tenancy.js";
+} from "./internal/options/checks.js";
+import { PoolCalls } from "./internal/pool/calls.js";
+import { Members } from "./internal/pool/members.js";
+import { resolvePool } from "./internal/pool/options.js";
+import { type PooledSandbox, PoolSource } from "./internal/pool/sandbox.js";
+import { Tenancy } from "./internal/pool/tenancy.js";
 import { type Shown, show } from "./internal/show.js";
-import { findExport, makeTable, rejects } from "./internal/tables.js";
 import { meterPool } from "./internal/telemetry/metrics.js";
 import { type Lease, makeLease } from "./lease.js";
 import type { CreateOptions } from "./sandbox.js";

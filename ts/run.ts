@@ -1,8 +1,8 @@
 import { AmpouleError } from "./errors.js";
-import { readOptions } from "./internal/checks.js";
-import { makeDriver, type Surroundings, unlessAborted } from "./internal/create.js";
-import { attend, Capture, openSink, type Sink } from "./internal/outputs.js";
-import { Printer } from "./internal/print.js";
+import { makeDriver, type Surroundings, unlessAborted } from "./internal/driver/create.js";
+import { attend, Capture, openSink, type Sink } from "./internal/driver/outputs.js";
+import { Printer } from "./internal/driver/print.js";
+import { readOptions } from "./internal/options/checks.js";
 import { recordedRun } from "./internal/telemetry/runs.js";
 import { UNTRACED } from "./internal/telemetry/sandbox.js";
 import {

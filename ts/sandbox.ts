@@ -10,18 +10,23 @@ import type {
 } from "./guest.js";
 import type { GuestLog } from "./guest-log.js";
 import type { GuestInterface } from "./interface.js";
-import { checkId, readOptions, refuseConstruction } from "./internal/checks.js";
-import { makeDriver, makeDriverFrom, type Surroundings, unlessAborted } from "./internal/create.js";
+import {
+  makeDriver,
+  makeDriverFrom,
+  type Surroundings,
+  unlessAborted,
+} from "./internal/driver/create.js";
+import { type Driver, driverOf } from "./internal/driver/driver.js";
+import { openSink } from "./internal/driver/outputs.js";
+import { Printer } from "./internal/driver/print.js";
 import { exited } from "./internal/failures.js";
-import { type Export, exportsOf } from "./internal/functions.js";
-import { HostFunctions as GivenFunctions } from "./internal/host-functions.js";
-import { interfaceOf, type ParsedInterface } from "./internal/interfaces.js";
-import { native, StopReason } from "./internal/native.js";
-import { openSink } from "./internal/outputs.js";
-import { Printer } from "./internal/print.js";
+import { type Export, exportsOf } from "./internal/functions/exports.js";
+import { HostFunctions as GivenFunctions } from "./internal/functions/host-functions.js";
+import { interfaceOf, type ParsedInterface } from "./internal/functions/interfaces.js";
+import { findExport, makeTable, rejects, throws } from "./internal/functions/tables.js";
+import { native, StopReason } from "./internal/native/native.js";
+import { checkId, readOptions, refuseConstruction } from "./internal/options/checks.js";
 import { type Shown, show } from "./internal/show.js";
-import { type Driver, driverOf } from "./internal/steps.js";
-import { findExport, makeTable, rejects, throws } from "./internal/tables.js";
 import { announcedRestore, CREATIONS, RESTORES } from "./internal/telemetry/channels.js";
 import { DEFAULT_DIRECTIVES, resolveTrace } from "./internal/telemetry/directives.js";
 import { resolveOnLog } from "./internal/telemetry/logs.js";

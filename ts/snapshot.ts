@@ -2,15 +2,15 @@ import { inspect } from "node:util";
 import { AmpouleError } from "./errors.js";
 import type { GuestDeclaration, UndeclaredGuest } from "./guest.js";
 import type { GuestInterface } from "./interface.js";
+import { interfaceOf } from "./internal/functions/interfaces.js";
+import { type NativeSnapshot, native } from "./internal/native/native.js";
 import {
   checkId,
   describeType,
   invalid,
   readOptions,
   refuseConstruction,
-} from "./internal/checks.js";
-import { interfaceOf } from "./internal/interfaces.js";
-import { type NativeSnapshot, native } from "./internal/native.js";
+} from "./internal/options/checks.js";
 import { type Shown, show } from "./internal/show.js";
 import { inStore, storeMetadata, storePath, storeTag } from "./internal/store.js";
 import { snapshotClosed, snapshotOpened } from "./internal/telemetry/origins.js";

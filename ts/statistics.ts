@@ -1,4 +1,4 @@
-import type { NativeStatistics } from "./internal/native.js";
+import type { NativeStatistics } from "./internal/native/native.js";
 
 /** What a sandbox has done since it was made. */
 export interface SandboxStatistics {

@@ -2,8 +2,8 @@
 
 import type { ErrorCode } from "./error-codes.js";
 import type { ErrorDetails } from "./error-details.js";
-import { readOptions } from "./internal/checks.js";
-import { native } from "./internal/native.js";
+import { native } from "./internal/native/native.js";
+import { readOptions } from "./internal/options/checks.js";
 import { inStore, storePath, storeTag } from "./internal/store.js";
 
 /** What every operation on a store takes. */

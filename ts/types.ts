@@ -5,8 +5,8 @@ import {
   type TypedInterface,
   withShapes,
 } from "./interface.js";
-import { describeType, invalid, readOptions } from "./internal/checks.js";
 import { isOurs, messageOf } from "./internal/foreign.js";
+import { describeType, invalid, readOptions } from "./internal/options/checks.js";
 import {
   comment,
   Declarations,

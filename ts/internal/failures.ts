@@ -15,7 +15,7 @@ import {
 } from "../errors.js";
 import type { ErrorPayload } from "../values/message.js";
 import { isOurs, messageOf, peek } from "./foreign.js";
-import type { NativeFailure } from "./native.js";
+import type { NativeFailure } from "./native/native.js";
 import { cutText } from "./text.js";
 
 /** What a host function threw. A wrapper, since anything can be thrown, `undefined` too. */

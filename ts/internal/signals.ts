@@ -1,5 +1,5 @@
 /** Listening to abort signals: one listener a signal, however many calls it is given to. */
-import { invalid } from "./checks.js";
+import { invalid } from "./options/checks.js";
 
 /** What is to be done when a signal fires. */
 const acts = new WeakMap<

@@ -1,9 +1,16 @@
 /** Operations on stores: validation, cancelling, and errors. */
 import { fileURLToPath } from "node:url";
-import { checkSignal, describeType, invalid, isUrl, readEntries, reading } from "./checks.js";
-import { refuseAborted } from "./create.js";
+import { refuseAborted } from "./driver/create.js";
 import { abortedError, fromNative } from "./failures.js";
-import { type NativeOutcome, native } from "./native.js";
+import { type NativeOutcome, native } from "./native/native.js";
+import {
+  checkSignal,
+  describeType,
+  invalid,
+  isUrl,
+  readEntries,
+  reading,
+} from "./options/checks.js";
 import { onAbort } from "./signals.js";
 
 /** The tag of a snapshot that is given none. */

@@ -2,7 +2,7 @@
 //!
 //! No defaults and no policy live here. Failures cross as data (`Failure`), and one TypeScript
 //! function throws. Payloads cross through one staging buffer for each JavaScript thread
-//! ([`staging`]), steps as one number ([`steps`]); `ts/internal/native.ts` is the other side.
+//! ([`staging`]), steps as one number ([`steps`]); `ts/internal/native/native.ts` is the other side.
 #![deny(unsafe_code)]
 
 pub mod config;

@@ -2,7 +2,7 @@
  * The time of spans. One offset is used throughout a call, by this side and by the native side for
  * what the guest has recorded, so that all of its times are on one clock.
  */
-import { native } from "../native.js";
+import { native } from "../native/native.js";
 import type { HrTime } from "./spans.js";
 
 const SECOND = 1_000_000_000;

@@ -1,6 +1,6 @@
 /** What of a guest's spans and events is recorded: the options `trace`, checked. */
 import { describeType, invalid } from "../../options.js";
-import { native } from "../native.js";
+import { native } from "../native/native.js";
 
 /** Directives in the form that the native side takes, or that nothing is traced. */
 export type Directives = string | false;

@@ -1,6 +1,6 @@
 /** Metrics of calls and restores, for the OpenTelemetry SDK that the user has registered. */
 import type { Counter, Histogram } from "@opentelemetry/api";
-import { native } from "../native.js";
+import { native } from "../native/native.js";
 import { wellFormed } from "../text.js";
 import {
   instrumentationScope,

@@ -30,12 +30,12 @@ interface Counted {
 }
 
 /** Weak, so that a pool that was forgotten can go. */
-interface Entry {
+interface MeteredPool {
   readonly name: string;
   readonly pool: WeakRef<Counted>;
 }
 
-const entries = new Set<Entry>();
+const metered = new Set<MeteredPool>();
 
 /** Names of pools that there were: an SDK repeats the last value of what nobody reports on any more. */
 const gone = new Set<string>();
@@ -43,14 +43,14 @@ const GONE_MAX = 1000;
 
 /** Reports on `pool`, the one of that name, until the function that is returned is called. */
 export function observe(name: string, pool: Counted): () => void {
-  const entry = { name, pool: new WeakRef(pool) };
-  entries.add(entry);
-  return () => forget(entry);
+  const each = { name, pool: new WeakRef(pool) };
+  metered.add(each);
+  return () => forget(each);
 }
 
-function forget(entry: Entry): void {
-  entries.delete(entry);
-  gone.add(entry.name);
+function forget(each: MeteredPool): void {
+  metered.delete(each);
+  gone.add(each.name);
   const [oldest] = gone;
   if (gone.size > GONE_MAX && oldest !== undefined) gone.delete(oldest);
 }
@@ -79,10 +79,10 @@ export function observePools(meter: Meter): void {
 /** Pools of one name are told apart by nothing: they count together. */
 function report(result: Result, count: Count, attributes: Record<string, string>): void {
   const sums = new Map([...gone].map((name) => [name, 0]));
-  for (const entry of entries) {
-    const pool = entry.pool.deref();
-    if (pool === undefined) forget(entry);
-    else sums.set(entry.name, (sums.get(entry.name) ?? 0) + pool.counts[count]);
+  for (const each of metered) {
+    const pool = each.pool.deref();
+    if (pool === undefined) forget(each);
+    else sums.set(each.name, (sums.get(each.name) ?? 0) + pool.counts[count]);
   }
   for (const [name, sum] of sums) {
     result.observe(sum, { "ampoule.sandbox.name": name, ...attributes });

@@ -1,6 +1,6 @@
 /** What of a sandbox is recorded, and for whom. */
 import type { InContext } from "../context.js";
-import type { Request } from "../run.js";
+import type { Request } from "../driver/run.js";
 import { wellFormed } from "../text.js";
 import { registeredLogging, registeredMetrics, registeredTracing } from "./api.js";
 import { CallTrace } from "./call.js";

@@ -1,5 +1,5 @@
 /** Warnings about telemetry: it never fails a call, so this is how anybody hears of its troubles. */
-import { native } from "../native.js";
+import { native } from "../native/native.js";
 import type { Attributes } from "./spans.js";
 
 /** What is warned of, with documentation in `docs/tracing.md`. */

@@ -5,7 +5,7 @@ use super::{Findings, SourceFile};
 use std::collections::{HashMap, HashSet};
 
 /// The only module that touches the native addon.
-const NATIVE: &str = "ts/internal/native.ts";
+const NATIVE: &str = "ts/internal/native/native.ts";
 
 /// The package's entry point.
 const INDEX: &str = "ts/index.ts";
@@ -26,10 +26,13 @@ fn objection(path: &str, import: &Import) -> Option<&'static str> {
     let target = import.target.as_str();
     let from_cli = path.starts_with("ts/cli/");
     if target == "#native" {
-        return (path != NATIVE).then_some("the addon is imported by ts/internal/native.ts alone");
+        return (path != NATIVE)
+            .then_some("the addon is imported by ts/internal/native/native.ts alone");
     }
     if target.contains("native/index.") {
-        return Some("the addon's file is named, import `#native` (in ts/internal/native.ts)");
+        return Some(
+            "the addon's file is named, import `#native` (in ts/internal/native/native.ts)",
+        );
     }
     if path.starts_with("__tests__/") {
         let inside = target.starts_with("ts/") && target != INDEX;
@@ -188,7 +191,7 @@ mod tests {
         assert_clean(
             imports_are_allowed,
             &[
-                ("ts/internal/native.ts", "import * as native from '#native';"),
+                ("ts/internal/native/native.ts", "import * as native from '#native';"),
                 ("ts/sandbox.ts", "import { x } from './internal/x.js';"),
                 ("ts/cli/main.ts", "import { run } from '../index.js';"),
                 ("__tests__/a.test.ts", "import { run } from '../ts/index.js';"),

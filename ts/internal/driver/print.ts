@@ -1,8 +1,8 @@
 /** What guests print where no option says another place: on this process's stderr, for people. */
 import { Console } from "node:console";
 import { TextDecoder } from "node:util";
+import { harmless, onOneLine } from "../text.js";
 import type { Sink } from "./outputs.js";
-import { harmless, onOneLine } from "./text.js";
 
 let stderr: Console | undefined;
 

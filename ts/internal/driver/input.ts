@@ -1,9 +1,9 @@
 /** Where a guest's standard input comes from. */
 import { isUint8Array } from "node:util/types";
-import type { InputOption } from "../options.js";
-import { describeType, invalid } from "./checks.js";
-import { sourceError } from "./failures.js";
-import { forget, isThenable } from "./thenable.js";
+import type { InputOption } from "../../options.js";
+import { sourceError } from "../failures.js";
+import { describeType, invalid } from "../options/checks.js";
+import { forget, isThenable } from "../thenable.js";
 
 /** Bytes handed to the guest at a time. */
 const CHUNK_BYTES = 256 * 1024;

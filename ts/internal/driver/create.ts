@@ -1,14 +1,14 @@
 /** What `Sandbox.create` and `run` share: making the native sandbox and its driver. */
-import { AmpouleError } from "../errors.js";
-import type { CheckedLimits, ResolvedGuest, ResolvedInstance } from "../options.js";
-import { intern } from "./contents.js";
-import { peek } from "./foreign.js";
+import { AmpouleError } from "../../errors.js";
+import type { CheckedLimits, ResolvedGuest, ResolvedInstance } from "../../options.js";
+import { peek } from "../foreign.js";
+import { intern } from "../native/contents.js";
+import { type NativeLimits, native } from "../native/native.js";
+import type { TelemetrySettings } from "../telemetry/sandbox.js";
+import { Driver } from "./driver.js";
 import { Input } from "./input.js";
-import { type NativeLimits, native } from "./native.js";
 import type { Sink } from "./outputs.js";
 import { listen } from "./running.js";
-import { Driver } from "./steps.js";
-import type { TelemetrySettings } from "./telemetry/sandbox.js";
 
 /** What the host does for and with a sandbox, whatever its guest is. */
 export interface Surroundings {
@@ -39,7 +39,7 @@ export function makeDriver(
     limits: nativeLimits(guest.checked),
     restoreAfterCall: surroundings.restoresAfterCalls,
   });
-  return driverOf(handle, guest, messageBytes, surroundings);
+  return newDriver(handle, guest, messageBytes, surroundings);
 }
 
 /** Makes a sandbox that begins as native snapshot number `snapshot`. */
@@ -54,7 +54,7 @@ export function makeDriverFrom(
   const limits = nativeLimits(instance.checked);
   const { restoresAfterCalls } = surroundings;
   const handle = native().createFromSnapshot(snapshot, limits, restoresAfterCalls);
-  return driverOf(handle, instance, messageBytes, surroundings);
+  return newDriver(handle, instance, messageBytes, surroundings);
 }
 
 function nativeLimits(checked: CheckedLimits): NativeLimits {
@@ -68,7 +68,7 @@ function nativeLimits(checked: CheckedLimits): NativeLimits {
   };
 }
 
-function driverOf(
+function newDriver(
   handle: number,
   { name, stdin, checked }: ResolvedInstance,
   messageBytes: number,

@@ -1,10 +1,10 @@
 /** `pool.call`: a clean sandbox for each call. */
-import type { MessageLimits } from "../values/writer.js";
-import type { Callee } from "./callee.js";
-import type { Members } from "./pool-members.js";
-import type { PooledSandbox } from "./pool-sandbox.js";
-import type { Request } from "./run.js";
-import { staging } from "./staging.js";
+import type { MessageLimits } from "../../values/writer.js";
+import type { Request } from "../driver/run.js";
+import type { Callee } from "../functions/callee.js";
+import { staging } from "../native/staging.js";
+import type { Members } from "./members.js";
+import type { PooledSandbox } from "./sandbox.js";
 
 /** Finds a sandbox for each call, and gives it back once the answer is delivered. */
 export class PoolCalls implements Callee {

@@ -2,7 +2,7 @@
  * The staging buffer of this JavaScript thread, through which payloads reach and leave the native
  * side, and the writers that fill it.
  */
-import { type MessageLimits, Writer } from "../values/writer.js";
+import { type MessageLimits, Writer } from "../../values/writer.js";
 import { native } from "./native.js";
 
 const EMPTY: Uint8Array = new Uint8Array(0);

@@ -2,9 +2,9 @@
  * Checking what users give. Their objects are read once, and only here: a getter that throws, a proxy
  * that is revoked, or a value that changes between two looks is an invalid option and nothing worse.
  */
-import { AmpouleError } from "../errors.js";
-import { describe } from "../values/describe.js";
-import { isOurs, peek } from "./foreign.js";
+import { AmpouleError } from "../../errors.js";
+import { describe } from "../../values/describe.js";
+import { isOurs, peek } from "../foreign.js";
 
 /** The error for an option that is not valid. */
 export function invalid(option: string, problem: string, cause?: unknown): AmpouleError {

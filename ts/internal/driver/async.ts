@@ -1,15 +1,15 @@
 /** The host's part in an asynchronous call: what the guest waits for, without a thread that waits. */
-import type { AmpouleError } from "../errors.js";
-import type { MessageLimits } from "../values/writer.js";
-import { internalError, outOfTime, sourceError, type Thrown, thrown } from "./failures.js";
-import { type Answer, answerWith, type Import, stageFailure } from "./host.js";
+import type { AmpouleError } from "../../errors.js";
+import type { MessageLimits } from "../../values/writer.js";
+import { internalError, outOfTime, sourceError, type Thrown, thrown } from "../failures.js";
+import { type Answer, answerWith, type Import, stageFailure } from "../functions/imports.js";
+import { Resumption, stepHasOutput } from "../native/native.js";
+import { staging } from "../native/staging.js";
+import { runInScope } from "../scope.js";
+import { adopt, forget, isThenable } from "../thenable.js";
 import type { Input } from "./input.js";
-import { Resumption, stepHasOutput } from "./native.js";
 import type { Outputs } from "./outputs.js";
 import type { Run } from "./run.js";
-import { runInScope } from "./scope.js";
-import { staging } from "./staging.js";
-import { adopt, forget, isThenable } from "./thenable.js";
 
 /** The longest time that a timer of Node.js can be set for. */
 export const TIMER_MAX = 2 ** 31 - 1;

@@ -1,11 +1,11 @@
 /** What one start or call of a sandbox is, or a snapshot or restore. */
-import type { AmpouleError } from "../errors.js";
-import type { Times } from "../options.js";
-import type { InContext } from "./context.js";
-import type { Thrown } from "./failures.js";
-import type { NativeStatistics } from "./native.js";
-import type { CallTrace } from "./telemetry/call.js";
-import type { Directives } from "./telemetry/directives.js";
+import type { AmpouleError } from "../../errors.js";
+import type { Times } from "../../options.js";
+import type { InContext } from "../context.js";
+import type { Thrown } from "../failures.js";
+import type { NativeStatistics } from "../native/native.js";
+import type { CallTrace } from "../telemetry/call.js";
+import type { Directives } from "../telemetry/directives.js";
 
 /** What ends a run well. `length` bytes of payload stand in the staging buffer. */
 export type Ending =

@@ -1,6 +1,6 @@
 /** What a table of guest functions calls: one sandbox, or something that finds one for each call. */
-import type { MessageLimits } from "../values/writer.js";
-import type { Request } from "./run.js";
+import type { MessageLimits } from "../../values/writer.js";
+import type { Request } from "../driver/run.js";
 
 /** Takes calls of a guest's functions, whose arguments have been encoded. */
 export interface Callee {

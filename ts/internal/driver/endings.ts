@@ -1,9 +1,9 @@
 /** What the steps of a run mean. */
-import { readError } from "../values/message.js";
-import { fromGuest, fromNative, signalName, type Thrown } from "./failures.js";
-import { native, Step, stepKind, stepLength } from "./native.js";
+import { readError } from "../../values/message.js";
+import { fromGuest, fromNative, signalName, type Thrown } from "../failures.js";
+import { native, Step, stepKind, stepLength } from "../native/native.js";
+import { staging } from "../native/staging.js";
 import type { Ending } from "./run.js";
-import { staging } from "./staging.js";
 
 /** How a call can end. */
 const ENDS_OF_CALLS = new Set<number>([Step.return, Step.guestError, Step.stopped]);

@@ -1,9 +1,14 @@
 /** The host's part in a call on the JavaScript thread, where nothing can wait. */
 
-import type { MessageLimits } from "../values/writer.js";
-import { type Thrown, thrown } from "./failures.js";
-import { type Answer, answerWith, asyncMistake, type Import, stageFailure } from "./host.js";
-import type { Input } from "./input.js";
+import type { MessageLimits } from "../../values/writer.js";
+import { type Thrown, thrown } from "../failures.js";
+import {
+  type Answer,
+  answerWith,
+  asyncMistake,
+  type Import,
+  stageFailure,
+} from "../functions/imports.js";
 import {
   native,
   Resumption,
@@ -12,11 +17,12 @@ import {
   stepHasOutput,
   stepKind,
   stepLength,
-} from "./native.js";
+} from "../native/native.js";
+import { staging } from "../native/staging.js";
+import type { CallTrace } from "../telemetry/call.js";
+import { forget, isThenable } from "../thenable.js";
+import type { Input } from "./input.js";
 import type { Outputs } from "./outputs.js";
-import { staging } from "./staging.js";
-import type { CallTrace } from "./telemetry/call.js";
-import { forget, isThenable } from "./thenable.js";
 
 /** Nobody ever wakes this: waiting for it is how a thread sleeps. */
 const SLEEPER = new Int32Array(new SharedArrayBuffer(4));

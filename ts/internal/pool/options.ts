@@ -1,10 +1,10 @@
 /** The options of a pool that are not those of its sandboxes: defaults and checks. */
 import { availableParallelism } from "node:os";
-import type { GuestDeclaration } from "../guest.js";
-import type { PoolOptions, PoolSettings, PoolSize } from "../pool.js";
-import { type CreateOptions, OPTION_KEYS } from "../sandbox.js";
-import { describeType, invalid, readOptions } from "./checks.js";
-import type { Bounds } from "./pool-members.js";
+import type { GuestDeclaration } from "../../guest.js";
+import type { PoolOptions, PoolSettings, PoolSize } from "../../pool.js";
+import { type CreateOptions, OPTION_KEYS } from "../../sandbox.js";
+import { describeType, invalid, readOptions } from "../options/checks.js";
+import type { Bounds } from "./members.js";
 
 /** The defaults of a pool's own options. */
 export const POOL_DEFAULTS = Object.freeze({ min: 1, maxQueue: 1000, idleMs: 30_000 });

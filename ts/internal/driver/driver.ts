@@ -3,13 +3,10 @@
  * settles. Two drivers share everything but waiting: {@link Driver.runSync} loops on this thread,
  * {@link Driver.run} goes on whenever the native side has a step.
  */
-import type { AmpouleError } from "../errors.js";
-import type { SandboxState } from "../state.js";
-import type { MessageLimits } from "../values/writer.js";
-import { AsyncHost, TIMER_MAX } from "./async.js";
-import type { SyncCallee } from "./callee.js";
-import { captureContext } from "./context.js";
-import { endingOf, endsCall, needsHost } from "./endings.js";
+import type { AmpouleError } from "../../errors.js";
+import type { SandboxState } from "../../state.js";
+import type { MessageLimits } from "../../values/writer.js";
+import { captureContext } from "../context.js";
 import {
   abortedError,
   exited,
@@ -18,10 +15,10 @@ import {
   poisonedBy,
   sandboxError,
   worded,
-} from "./failures.js";
-import { isOurs } from "./foreign.js";
-import type { Answer, Import } from "./host.js";
-import type { Input } from "./input.js";
+} from "../failures.js";
+import { isOurs } from "../foreign.js";
+import type { SyncCallee } from "../functions/callee.js";
+import type { Answer, Import } from "../functions/imports.js";
 import {
   Condition,
   type NativeStatistics,
@@ -33,18 +30,21 @@ import {
   stepFunction,
   stepKind,
   stepLength,
-} from "./native.js";
+} from "../native/native.js";
+import { staging } from "../native/staging.js";
+import { isInside } from "../scope.js";
+import { onAbort } from "../signals.js";
+import { SandboxTelemetry, type TelemetrySettings } from "../telemetry/sandbox.js";
+import type { SpanHandle } from "../telemetry/spans.js";
+import { AsyncHost, TIMER_MAX } from "./async.js";
+import { endingOf, endsCall, needsHost } from "./endings.js";
+import type { Input } from "./input.js";
 import { Outputs, type Sink } from "./outputs.js";
 import { Queue } from "./queue.js";
 import { busy, closed, reentrant, unusable } from "./refusals.js";
 import { deliver, NOTHING_DONE, type Request, type Run, UNBOUNDED } from "./run.js";
 import { enter, leave, targetOf } from "./running.js";
-import { isInside } from "./scope.js";
-import { onAbort } from "./signals.js";
-import { staging } from "./staging.js";
 import { type SyncCall, SyncHost } from "./sync.js";
-import { SandboxTelemetry, type TelemetrySettings } from "./telemetry/sandbox.js";
-import type { SpanHandle } from "./telemetry/spans.js";
 
 /** The driver of a sandbox of this thread with which something asynchronous is going on. */
 export function driverOf(handle: number): Driver | undefined {

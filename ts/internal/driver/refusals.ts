@@ -1,7 +1,7 @@
 /** The errors of a sandbox that cannot do what it is asked for. */
-import type { AmpouleError } from "../errors.js";
-import type { SandboxState } from "../state.js";
-import { sandboxError } from "./failures.js";
+import type { AmpouleError } from "../../errors.js";
+import type { SandboxState } from "../../state.js";
+import { sandboxError } from "../failures.js";
 
 /** The error for using sandbox `name` in that state, after that failure; `undefined` if it is usable. */
 export function unusable(

@@ -1,5 +1,5 @@
 /** The sandboxes of this thread with which something asynchronous is going on. */
-import { native } from "./native.js";
+import { native } from "../native/native.js";
 
 /** Whoever handles the steps of a sandbox. */
 export interface StepTarget {

@@ -1,8 +1,8 @@
 /** The option `hostFunctions`: what a guest imports, out of what the user gives. */
-import { AmpouleError } from "../errors.js";
-import type { TypedInterface } from "../interface.js";
-import { describeType, invalid, reading } from "./checks.js";
-import { type HostFunction, Import } from "./host.js";
+import { AmpouleError } from "../../errors.js";
+import type { TypedInterface } from "../../interface.js";
+import { describeType, invalid, reading } from "../options/checks.js";
+import { type HostFunction, Import } from "./imports.js";
 
 /** Warnings that were given, by their text: a pool makes many sandboxes of one mistake. */
 const warned = new Set<string>();

@@ -1,12 +1,12 @@
 /** Where a guest's output goes. */
 import type { Writable } from "node:stream";
-import { AmpouleError } from "../errors.js";
-import type { OutputOption } from "../options.js";
-import { describeType, invalid } from "./checks.js";
-import { sourceError } from "./failures.js";
-import { messageOf, peek } from "./foreign.js";
-import { native } from "./native.js";
-import { adopt, isThenable } from "./thenable.js";
+import { AmpouleError } from "../../errors.js";
+import type { OutputOption } from "../../options.js";
+import { sourceError } from "../failures.js";
+import { messageOf, peek } from "../foreign.js";
+import { native } from "../native/native.js";
+import { describeType, invalid } from "../options/checks.js";
+import { adopt, isThenable } from "../thenable.js";
 
 /**
  * Takes chunks of output. A promise asks to wait before the guest goes on. Behind the last chunk of a

@@ -1,8 +1,8 @@
 /** The callers of a pool that wait for a sandbox: first come, first served. */
-import type { AmpouleError } from "../errors.js";
-import { captureContext, type InContext } from "./context.js";
-import { abortedError } from "./failures.js";
-import { onAbort } from "./signals.js";
+import type { AmpouleError } from "../../errors.js";
+import { captureContext, type InContext } from "../context.js";
+import { abortedError } from "../failures.js";
+import { onAbort } from "../signals.js";
 
 /** A caller who waits. Exactly one of the two functions is called, once. */
 export interface Waiter<M> {
@@ -27,13 +27,13 @@ interface Place<M> {
 }
 
 /**
- * Lines in which somebody waits. Nobody else may hold on to the pool meanwhile, and it must not be
+ * Queues in which somebody waits. Nobody else may hold on to the pool meanwhile, and it must not be
  * collected while callers wait for it.
  */
 const waitedIn = new Set<object>();
 
-/** The line. What leaves it by its signal does so at once. */
-export class Line<M> {
+/** The queue. What leaves it by its signal does so at once. */
+export class WaitQueue<M> {
   #first: Place<M> | undefined;
   #last: Place<M> | undefined;
   #length = 0;
@@ -87,7 +87,7 @@ export class Line<M> {
     waitedIn.add(this);
   }
 
-  /** Gives `member` to the first in line; `false` if nobody waits. */
+  /** Gives `member` to the first in the queue; `false` if nobody waits. */
   serve(member: M): boolean {
     const place = this.#first;
     if (place === undefined) return false;

@@ -1,10 +1,10 @@
 /** Who has a sandbox of a pool, from the moment it is handed out until it is given back. */
-import { AmpouleError } from "../errors.js";
-import type { MessageLimits } from "../values/writer.js";
-import type { SyncCallee } from "./callee.js";
-import type { Members } from "./pool-members.js";
-import type { PooledSandbox } from "./pool-sandbox.js";
-import type { Request } from "./run.js";
+import { AmpouleError } from "../../errors.js";
+import type { MessageLimits } from "../../values/writer.js";
+import type { Request } from "../driver/run.js";
+import type { SyncCallee } from "../functions/callee.js";
+import type { Members } from "./members.js";
+import type { PooledSandbox } from "./sandbox.js";
 
 /**
  * The right to use one sandbox of a pool. It can be given up once, and then everything that was ever

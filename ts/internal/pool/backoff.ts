@@ -9,7 +9,7 @@ const TIMER_MAX = 2 ** 31 - 1;
  * Keeps attempts that fail from becoming a busy loop: after a failure comes a pause, then one attempt
  * at a time, until one succeeds.
  */
-export class Pace {
+export class Backoff {
   #failures = 0;
   #pause: NodeJS.Timeout | undefined;
 

@@ -1,14 +1,14 @@
 /** Calling the user's host functions and writing their answers. */
-import { AmpouleError } from "../errors.js";
-import type { TypedFunction } from "../interface.js";
-import { ArgumentsCodec, ItemCodec, writeHostError } from "../values/message.js";
-import { type MessageLimits, MessageTooLarge } from "../values/writer.js";
-import { errorOf, type Thrown, thrown } from "./failures.js";
-import { Resumption } from "./native.js";
-import { stage, staging } from "./staging.js";
-import type { CallTrace } from "./telemetry/call.js";
-import { HOST_FUNCTIONS, traceEither } from "./telemetry/channels.js";
-import { cutText } from "./text.js";
+import { AmpouleError } from "../../errors.js";
+import type { TypedFunction } from "../../interface.js";
+import { ArgumentsCodec, ItemCodec, writeHostError } from "../../values/message.js";
+import { type MessageLimits, MessageTooLarge } from "../../values/writer.js";
+import { errorOf, type Thrown, thrown } from "../failures.js";
+import { Resumption } from "../native/native.js";
+import { stage, staging } from "../native/staging.js";
+import type { CallTrace } from "../telemetry/call.js";
+import { HOST_FUNCTIONS, traceEither } from "../telemetry/channels.js";
+import { cutText } from "../text.js";
 
 /** A plain function of the user's. */
 export type HostFunction = (...args: never[]) => unknown;

@@ -8,10 +8,10 @@
  *                  \         \        \
  *                   +---------+--------+---> closing
  */
-import { AmpouleError } from "../errors.js";
-import { internalError } from "./failures.js";
-import { Line, type Waiter } from "./pool-line.js";
-import { later, Pace } from "./pool-pace.js";
+import { AmpouleError } from "../../errors.js";
+import { internalError } from "../failures.js";
+import { Backoff, later } from "./backoff.js";
+import { type Waiter, WaitQueue } from "./wait-queue.js";
 
 /** What a pool keeps. */
 export interface Member {
@@ -59,10 +59,10 @@ export class Members<M extends Member> {
   readonly #busy = new Set<M>();
   readonly #restoring = new Set<M>();
   readonly #closing = new Set<Promise<void>>();
-  readonly #line = new Line<M>(() => this.#settle());
+  readonly #waiting = new WaitQueue<M>(() => this.#settle());
   #creating = 0;
   readonly #done = { created: 0, failedCreations: 0, restores: 0, replaced: 0, rejected: 0 };
-  readonly #pace = new Pace();
+  readonly #backoff = new Backoff();
   #ageing: NodeJS.Timeout | undefined;
   #state: "open" | "closing" | "forced" = "open";
   #drains: (() => void)[] = [];
@@ -79,10 +79,10 @@ export class Members<M extends Member> {
       busy: this.#busy.size,
       restoring: this.#restoring.size,
       creating: this.#creating,
-      queued: this.#line.length,
+      queued: this.#waiting.length,
       ...this.#done,
-      waitedMs: this.#line.waitedMs,
-      longestWaitMs: this.#line.longestWaitMs,
+      waitedMs: this.#waiting.waitedMs,
+      longestWaitMs: this.#waiting.longestWaitMs,
     };
   }
 
@@ -107,14 +107,14 @@ export class Members<M extends Member> {
     if (this.hasIdle) return;
     // Whom a member is on its way for does not count: it is restored, is made, or can be made.
     const served = this.#bounds.max - this.#busy.size;
-    if (this.#line.length < this.#bounds.maxQueue + served) return;
+    if (this.#waiting.length < this.#bounds.maxQueue + served) return;
     this.#done.rejected++;
     const { maxQueue } = this.#bounds;
     throw new AmpouleError(
       "ERR_AMPOULE_QUEUE_FULL",
       `pool ${JSON.stringify(this.#name)} is full: ${this.#busy.size} sandboxes are in use and ` +
-        `${this.#line.length} callers wait; raise size.max or maxQueue, or set whenFull to "wait"`,
-      { details: { max: this.#bounds.max, maxQueue, queued: this.#line.length } },
+        `${this.#waiting.length} callers wait; raise size.max or maxQueue, or set whenFull to "wait"`,
+      { details: { max: this.#bounds.max, maxQueue, queued: this.#waiting.length } },
     );
   }
 
@@ -134,8 +134,8 @@ export class Members<M extends Member> {
 
   /** Lets `waiter` wait for a member, which it must give back. */
   wait(waiter: Waiter<M>): void {
-    this.#line.join(waiter);
-    this.#pace.keepAwake();
+    this.#waiting.join(waiter);
+    this.#backoff.keepAwake();
     this.#grow(waiter);
   }
 
@@ -168,9 +168,9 @@ export class Members<M extends Member> {
 
   /** A member that belongs to nobody and is clean goes to who waits longest, or is kept. */
   #offer(member: M): void {
-    if (this.#state !== "forced" && this.#line.length > 0) {
+    if (this.#state !== "forced" && this.#waiting.length > 0) {
       this.#busy.add(member);
-      this.#line.serve(member);
+      this.#waiting.serve(member);
       return;
     }
     if (this.#state === "open") {
@@ -185,7 +185,7 @@ export class Members<M extends Member> {
   #replace(member: M): void {
     this.#done.replaced++;
     this.#end(member);
-    this.#grow(this.#line.first);
+    this.#grow(this.#waiting.first);
     this.#settle();
   }
 
@@ -216,11 +216,11 @@ export class Members<M extends Member> {
    */
   #grow(cause: Waiter<M> | undefined): void {
     for (;;) {
-      const needed = this.#line.length - this.#creating;
+      const needed = this.#waiting.length - this.#creating;
       const missing = this.#state === "open" ? this.#bounds.min - this.#size - this.#creating : 0;
       const room = this.#bounds.max - this.#size - this.#creating;
       if (Math.min(room, Math.max(needed, missing)) <= 0 || this.#state === "forced") return;
-      if (!this.#pace.allows(this.#creating)) return;
+      if (!this.#backoff.allows(this.#creating)) return;
       void this.#make(cause);
     }
   }
@@ -236,19 +236,19 @@ export class Members<M extends Member> {
       this.#failed(made, cause);
       return made;
     }
-    this.#pace.succeeded();
+    this.#backoff.succeeded();
     this.adopt(made);
-    this.#grow(this.#line.first);
+    this.#grow(this.#waiting.first);
     return undefined;
   }
 
   #failed(error: AmpouleError, cause: Waiter<M> | undefined): void {
     this.#done.failedCreations++;
-    this.#pace.failed<Members<M>>(this, (members) => members.#grow(members.#line.first));
+    this.#backoff.failed<Members<M>>(this, (members) => members.#grow(members.#waiting.first));
     // Without any member, everybody who waits depends on creations.
-    if (this.#size + this.#creating > 0) this.#line.refuse(cause, error);
-    else this.#line.refuseAll(() => error);
-    if (this.#line.length > 0) this.#pace.keepAwake();
+    if (this.#size + this.#creating > 0) this.#waiting.refuse(cause, error);
+    else this.#waiting.refuseAll(() => error);
+    if (this.#waiting.length > 0) this.#backoff.keepAwake();
     this.#settle();
   }
 
@@ -287,7 +287,7 @@ export class Members<M extends Member> {
   }
 
   #settle(): void {
-    if (this.#line.length + this.#creating + this.#busy.size + this.#restoring.size > 0) return;
+    if (this.#waiting.length + this.#creating + this.#busy.size + this.#restoring.size > 0) return;
     if (this.#drains.length === 0) return;
     for (const resolve of this.#drains.splice(0)) resolve();
   }
@@ -298,12 +298,12 @@ export class Members<M extends Member> {
     if (force) this.#state = "forced";
     for (const { member } of this.#idle.splice(0)) this.#end(member);
     if (force) {
-      this.#line.refuseAll(() => this.#closedError());
+      this.#waiting.refuseAll(() => this.#closedError());
       for (const member of this.#busy) this.#end(member);
       this.#busy.clear();
     }
     await this.drain();
-    this.#pace.stop();
+    this.#backoff.stop();
     clearTimeout(this.#ageing);
     while (this.#closing.size > 0) await Promise.all(this.#closing);
   }

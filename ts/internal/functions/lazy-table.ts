@@ -2,7 +2,7 @@
  * Tables of guest functions that are made often and used for few functions: what is looked up is bound
  * then. With sixty functions, a table of the other kind takes longer to make than a call.
  */
-import type { Export } from "./functions.js";
+import type { Export } from "./exports.js";
 import { type Bind, type Fail, isListed, lookUp, prototypeOf, type Table } from "./tables.js";
 
 /** Makes tables of one guest's functions. */

@@ -4,9 +4,9 @@
  * to test tools, all of which look for methods of certain names on whatever they are given.
  */
 import { inspect } from "node:util";
-import { AmpouleError } from "../errors.js";
-import { describeType, invalid } from "./checks.js";
-import type { Export } from "./functions.js";
+import { AmpouleError } from "../../errors.js";
+import { describeType, invalid } from "../options/checks.js";
+import type { Export } from "./exports.js";
 
 export type Function_ = (...args: unknown[]) => unknown;
 export type Table = Readonly<Record<string, Function_>>;

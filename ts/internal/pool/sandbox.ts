@@ -1,16 +1,16 @@
 /** The sandboxes of a pool: what all of them are made from, and one of them as a member. */
 import { isUint8Array } from "node:util/types";
-import type { GuestDeclaration } from "../guest.js";
-import type { GuestInterface } from "../interface.js";
-import { type CreateOptions, partsOf, Sandbox } from "../sandbox.js";
-import { openInfo, Snapshot } from "../snapshot.js";
-import type { MessageLimits } from "../values/writer.js";
-import { describeType, invalid } from "./checks.js";
-import type { Export } from "./functions.js";
-import { native } from "./native.js";
-import type { Member } from "./pool-members.js";
-import type { Driver } from "./steps.js";
-import { announcedRestore } from "./telemetry/channels.js";
+import type { GuestDeclaration } from "../../guest.js";
+import type { GuestInterface } from "../../interface.js";
+import { type CreateOptions, partsOf, Sandbox } from "../../sandbox.js";
+import { openInfo, Snapshot } from "../../snapshot.js";
+import type { MessageLimits } from "../../values/writer.js";
+import type { Driver } from "../driver/driver.js";
+import type { Export } from "../functions/exports.js";
+import { native } from "../native/native.js";
+import { describeType, invalid } from "../options/checks.js";
+import { announcedRestore } from "../telemetry/channels.js";
+import type { Member } from "./members.js";
 
 /**
  * What handing a restore to a runner and hearing of its end takes of this thread, about: 40 us on a

@@ -1,20 +1,20 @@
 /** The functions of `sandbox.call` and `sandbox.callSync`. */
-import type { CallMessage } from "../diagnostics.js";
-import { AmpouleError } from "../errors.js";
-import type { TypedFunction } from "../interface.js";
-import { type CallOptions, resolveTimes, type Times } from "../options.js";
-import { ArgumentsCodec, ItemCodec } from "../values/message.js";
-import { Mismatch } from "../values/mismatch.js";
-import { type MessageLimits, MessageTooLarge } from "../values/writer.js";
+import type { CallMessage } from "../../diagnostics.js";
+import { AmpouleError } from "../../errors.js";
+import type { TypedFunction } from "../../interface.js";
+import { type CallOptions, resolveTimes, type Times } from "../../options.js";
+import { ArgumentsCodec, ItemCodec } from "../../values/message.js";
+import { Mismatch } from "../../values/mismatch.js";
+import { type MessageLimits, MessageTooLarge } from "../../values/writer.js";
+import { refuseAborted } from "../driver/create.js";
+import type { Ending, Request } from "../driver/run.js";
+import { thrown } from "../failures.js";
+import { stage, staging } from "../native/staging.js";
+import { checkSignal, isArray, readOptions } from "../options/checks.js";
+import { CALLS } from "../telemetry/channels.js";
+import { resolveTrace } from "../telemetry/directives.js";
 import type { Callee, SyncCallee } from "./callee.js";
-import { checkSignal, isArray, readOptions } from "./checks.js";
-import { refuseAborted } from "./create.js";
-import { thrown } from "./failures.js";
-import { tooLarge } from "./host.js";
-import type { Ending, Request } from "./run.js";
-import { stage, staging } from "./staging.js";
-import { CALLS } from "./telemetry/channels.js";
-import { resolveTrace } from "./telemetry/directives.js";
+import { tooLarge } from "./imports.js";
 
 const CALL_OPTION_KEYS = ["timeoutMs", "cpuTimeMs", "signal", "trace"] as const;
 

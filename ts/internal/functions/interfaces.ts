@@ -1,11 +1,11 @@
 /** Parsed interfaces: all sandboxes of a guest share one, for parsing takes longer than a call. */
-import { AmpouleError } from "../errors.js";
+import { AmpouleError } from "../../errors.js";
 import {
   type GuestInterface,
   parseInterface,
   publicInterface,
   type TypedInterface,
-} from "../interface.js";
+} from "../../interface.js";
 
 /** An interface in its two forms. */
 export interface ParsedInterface {

@@ -1,5 +1,5 @@
 /** The runs of one sandbox that wait for the one in progress, in order. */
-import type { AmpouleError } from "../errors.js";
+import type { AmpouleError } from "../../errors.js";
 import type { Run } from "./run.js";
 
 /** First come, first served. */
