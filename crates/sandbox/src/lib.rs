@@ -15,6 +15,7 @@ mod control;
 mod driven;
 mod elf;
 mod error;
+mod events;
 mod executor;
 mod image;
 mod ready;

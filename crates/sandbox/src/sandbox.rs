@@ -13,10 +13,11 @@ use crate::channel::{Channel, ClockParameters, Received};
 use crate::config::{Budget, Config, Limits};
 use crate::control::Control;
 use crate::error::{CallError, CreateError, Failure};
+use crate::events::{Event, Events};
 use crate::image::Image;
 use crate::statistics::Statistics;
 use crate::stop::Stop;
-use crate::tracing::{CallTrace, TraceContext, Tracing};
+use crate::tracing::{CallTrace, TraceContext};
 use ampoule_abi::channel::HostMessage;
 use ampoule_abi::layout::CHANNEL_BASE;
 use ampoule_hypervisor::ring3::Machine;
@@ -71,8 +72,7 @@ pub struct Sandbox {
     /// Payload of the last step that has one.
     message: Vec<u8>,
     interface: Option<Arc<Interface>>,
-    statistics: Statistics,
-    tracing: Tracing,
+    events: Events,
     /// CPU time is measured although no limit asks for it.
     measures_cpu_time: bool,
     /// When the guest was left last, to be served by the host.
@@ -254,8 +254,7 @@ impl Sandbox {
             receiving: None,
             message: Vec::new(),
             interface: None,
-            statistics: Statistics::default(),
-            tracing: Tracing::default(),
+            events: Events::default(),
             measures_cpu_time: false,
             left: None,
             image,
@@ -327,7 +326,7 @@ impl Sandbox {
         let context = trace.map(|trace| &trace.context);
         self.send(HostMessage::Call, function, arguments, context)?;
         self.begin_trace(trace);
-        self.statistics.calls += 1;
+        self.events.tell(Event::CallBegun);
         self.begin(budget);
         Ok(())
     }
@@ -340,11 +339,11 @@ impl Sandbox {
         match (&self.state, resumption) {
             (State::Waiting(Wait::HostCall), Resumption::HostReturn(result)) => {
                 self.send(HostMessage::HostReturn, 0, result, None)?;
-                self.tracing.host_answered();
+                self.events.tell(Event::HostAnswered);
             }
             (State::Waiting(Wait::HostCall), Resumption::HostError(failure)) => {
                 self.send(HostMessage::HostError, 0, failure, None)?;
-                self.tracing.host_answered();
+                self.events.tell(Event::HostAnswered);
             }
             (State::Waiting(Wait::Input), Resumption::Input(bytes)) => {
                 self.has_read_input = true;
@@ -412,7 +411,7 @@ impl Sandbox {
     /// Those counters that take no work: all but memory, system calls and traces.
     #[must_use]
     pub const fn counters(&self) -> &Statistics {
-        &self.statistics
+        &self.events.statistics
     }
 
     /// Counters so far. Cost: allocates the list of system calls.
@@ -422,9 +421,9 @@ impl Sandbox {
             memory_bytes: self.space.committed_bytes(),
             system_calls: self.personality.counts().collect(),
             trace_bytes: self.trace_bytes(),
-            trace_records: self.tracing.counters.records,
-            trace_left_out: self.tracing.counters.left_out,
-            ..self.statistics.clone()
+            trace_records: self.events.tracing.counters.records,
+            trace_left_out: self.events.tracing.counters.left_out,
+            ..self.events.statistics.clone()
         }
     }
 
@@ -455,7 +454,7 @@ impl Sandbox {
         channel.send(kind, function, payload, context).map_err(|error| {
             CallError::MessageTooLarge { length: error.length, capacity: error.available }
         })?;
-        self.statistics.bytes_to_guest += payload.len() as u64;
+        self.events.tell(Event::Sent { bytes: payload.len() as u64 });
         Ok(())
     }
 

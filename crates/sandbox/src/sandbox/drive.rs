@@ -2,6 +2,7 @@
 
 use super::{Sandbox, State, Step, Wait};
 use crate::channel::Received;
+use crate::events::Event;
 use crate::executor::Executor;
 use crate::stop::{AbortReport, Stop};
 use crate::symbols::authors_part;
@@ -103,7 +104,7 @@ impl Sandbox {
                         return Err(Stop::Fault(self.violation(&violation)));
                     }
                     Trap::Kicked => {
-                        self.statistics.interruptions += 1;
+                        self.events.tell(Event::Interrupted);
                         match self.personality.tick() {
                             Some(answer) => self.end_of_program(answer)?,
                             None => None,
@@ -142,7 +143,7 @@ impl Sandbox {
             let now = thread_cpu_time();
             let used = now.saturating_sub(before);
             self.call.cpu += used;
-            self.statistics.cpu_time += used;
+            self.events.tell(Event::CpuTime(used));
             self.call.metered_from = Some(now);
         }
     }
@@ -154,7 +155,7 @@ impl Sandbox {
         if timer.is_some() {
             self.control.arm_timer_check(timer);
         }
-        self.tracing.guest_entered();
+        self.events.tell(Event::Entered);
         let entered = Instant::now();
         if let Some(left) = self.left.take() {
             self.personality.add_served(nanoseconds(entered.saturating_duration_since(left)));
@@ -163,12 +164,11 @@ impl Sandbox {
         let left = Instant::now();
         let computed = left.saturating_duration_since(entered);
         self.left = Some(left);
-        self.statistics.guest_time += computed;
+        self.events.tell(Event::Left { computed });
         self.personality.add_computed(nanoseconds(computed));
         if timer.is_some() {
             self.control.arm_timer_check(None);
         }
-        self.statistics.exits += 1;
         self.since_restore.time += computed;
         self.since_restore.turns += 1;
         trap.map_err(|error| Stop::Hypervisor { message: error.to_string() })
@@ -200,7 +200,7 @@ impl Sandbox {
 
     fn take_message(&mut self, received: &Received) -> Result<Step, Stop> {
         let protocol = |what: String| Stop::Protocol { what };
-        self.statistics.bytes_from_guest += received.length;
+        self.events.tell(Event::Received { bytes: received.length });
         let limits = self.limits.value();
         let is_ready = self.interface.is_some();
         match received.kind {
@@ -211,7 +211,7 @@ impl Sandbox {
                     return Err(Stop::Incompatible { guest: interface.abi_version });
                 }
                 self.interface = Some(Arc::new(interface));
-                self.statistics.initialisations += 1;
+                self.events.tell(Event::Initialised);
                 self.finish(Step::Ready)
             }
             GuestMessage::Return if is_ready => {
@@ -224,11 +224,7 @@ impl Sandbox {
                     .map_err(|error| Stop::of_failure("its error", &error))?;
                 self.finish(Step::GuestError)
             }
-            GuestMessage::HostCall => {
-                let step = self.host_call(received.function, &limits)?;
-                self.tracing.host_call(received.span, received.function);
-                Ok(step)
-            }
+            GuestMessage::HostCall => self.host_call(received, &limits),
             GuestMessage::Abort => {
                 let abort = Abort::decode(&self.message, &limits)
                     .map_err(|error| Stop::of_failure("its abort", &error))?;
@@ -241,7 +237,8 @@ impl Sandbox {
         }
     }
 
-    fn host_call(&mut self, function: u32, limits: &Limits) -> Result<Step, Stop> {
+    fn host_call(&mut self, received: &Received, limits: &Limits) -> Result<Step, Stop> {
+        let Received { function, span, .. } = *received;
         let protocol = |what: String| Stop::Protocol { what };
         // While it initialises, a guest has not said yet what it imports.
         let imports = self.interface.as_ref().map_or(0, |interface| interface.imports.len());
@@ -253,11 +250,12 @@ impl Sandbox {
         if self.message.first().is_none_or(|first| first >> 5 != CBOR_ARRAY) {
             return Err(protocol("its arguments are not an array".into()));
         }
-        self.statistics.host_calls += 1;
         self.call.host_calls += 1;
         if self.call.host_calls > self.limits.host_calls {
+            self.events.tell(Event::HostCallRefused);
             return Err(Stop::HostCallLimit { limit: self.limits.host_calls });
         }
+        self.events.tell(Event::HostCall { function, span });
         Ok(self.wait(Wait::HostCall, Step::HostCall { function }))
     }
 
@@ -313,7 +311,7 @@ impl Sandbox {
 
     fn account_output(&mut self, pending_before: usize) -> Result<(), Stop> {
         let written = self.personality.pending_output().saturating_sub(pending_before) as u64;
-        self.statistics.output_bytes += written;
+        self.events.tell(Event::Output { bytes: written });
         self.call.output += written;
         if self.call.output > self.limits.output_bytes {
             return Err(Stop::OutputLimit { limit: self.limits.output_bytes });
@@ -343,7 +341,7 @@ impl Sandbox {
     }
 
     fn finish(&mut self, step: Step) -> Result<Step, Stop> {
-        self.tracing.end_call(Ending::Returned);
+        self.events.tell(Event::CallEnded(Ending::Returned));
         self.control.disarm();
         self.state = State::Ready;
         Ok(step)
@@ -357,7 +355,7 @@ impl Sandbox {
     fn report(&mut self, abort: Abort) -> Arc<AbortReport> {
         let mut report = self.image.symbols.report();
         let frames = abort.backtrace.into_iter().map(|at| report.locate(at)).collect();
-        self.statistics.report_steps += report.steps() as u64;
+        self.events.tell(Event::Reported { steps: report.steps() });
         Arc::new(AbortReport {
             message: abort.message,
             file: abort.file,

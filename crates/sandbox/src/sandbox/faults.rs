@@ -1,6 +1,7 @@
 //! Repairing page faults, and putting the others into words.
 
 use super::Sandbox;
+use crate::events::Event;
 use crate::stop::{Fault, Location, Stop};
 use ampoule_abi::layout::{HOST_END, NULL_GUARD_END, STACK_TOP, SYSTEM_BASE};
 use ampoule_hypervisor::ring3::{Exception, Violation};
@@ -16,7 +17,7 @@ impl Sandbox {
             self.space.begin_portion();
             match self.space.handle_fault(address, access) {
                 FaultOutcome::Repaired => {
-                    self.statistics.page_faults += 1;
+                    self.events.tell(Event::PageFault);
                     return Ok(());
                 }
                 FaultOutcome::OutOfMemory => {
@@ -75,7 +76,7 @@ impl Sandbox {
     fn locate(&mut self, address: u64) -> Location {
         let mut report = self.image.symbols.report();
         let location = report.locate(address);
-        self.statistics.report_steps += report.steps() as u64;
+        self.events.tell(Event::Reported { steps: report.steps() });
         location
     }
 }

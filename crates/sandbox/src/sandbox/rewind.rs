@@ -4,8 +4,8 @@ use super::{Activity, Sandbox, Snapshot, SnapshotError, State, Step};
 use crate::channel::Channel;
 use crate::config::Limits;
 use crate::error::CallError;
+use crate::events::Event;
 use crate::stop::Stop;
-use ampoule_memory::Restored;
 use std::time::Duration;
 
 /// Exits since the last restore, and portions of the host's work, up to which going back costs
@@ -33,7 +33,7 @@ impl Sandbox {
         self.control.disarm();
         self.control.forgive();
         let restored = self.go_back(snapshot)?;
-        self.count(restored);
+        self.events.tell(Event::Restored(restored));
         self.last_stop = None;
         Ok(())
     }
@@ -125,7 +125,7 @@ impl Sandbox {
         self.control.disarm();
         self.control.forgive_call();
         if let Ok(restored) = self.go_back(&origin) {
-            self.count(restored);
+            self.events.tell(Event::Restored(restored));
         }
     }
 
@@ -136,11 +136,5 @@ impl Sandbox {
 
     fn is_view_of(&self, snapshot: &Snapshot) -> bool {
         self.space.base().is_some_and(|base| snapshot.is_of(base))
-    }
-
-    const fn count(&mut self, restored: Restored) {
-        self.statistics.restores += 1;
-        self.statistics.restored_pages += restored.pages;
-        self.statistics.wholesale_restores += restored.wholesale as u64;
     }
 }

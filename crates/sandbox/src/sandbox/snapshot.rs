@@ -5,10 +5,9 @@ use crate::channel::Channel;
 use crate::config::Limits;
 use crate::control::Control;
 use crate::error::{CallError, CreateError, Failure};
+use crate::events::Events;
 use crate::image::Image;
 use crate::shell::Shell;
-use crate::statistics::Statistics;
-use crate::tracing::Tracing;
 use ampoule_hypervisor::{CpuState, HypervisorError};
 use ampoule_linux::Personality;
 use ampoule_memory::{RestoreError, Restored, SealedSpace};
@@ -113,8 +112,8 @@ impl Sandbox {
     /// Goes back to `snapshot` from wherever the guest is; [`Self::restore`] says more.
     pub(super) fn go_back(&mut self, snapshot: &Snapshot) -> Result<Restored, SnapshotError> {
         // What was published and never read is gone after this, and was written all the same.
-        self.tracing.counters.bytes = self.trace_bytes();
-        self.tracing.begin_generation();
+        self.events.tracing.counters.bytes = self.trace_bytes();
+        self.events.tracing.begin_generation();
         let gone = self.enter(snapshot);
         match &gone {
             Ok(_) => self.damage = None,
@@ -153,7 +152,7 @@ impl Sandbox {
 
     /// Lets sandboxes that start where this one did get the pages ready that its calls touched.
     pub(crate) fn learn_working_set(&self) {
-        if self.statistics.calls > 0 {
+        if self.events.statistics.calls > 0 {
             self.space.learn_working_set();
         }
     }
@@ -222,8 +221,7 @@ impl Sandbox {
             receiving: None,
             message: Vec::new(),
             interface: Some(Arc::clone(&from.interface)),
-            statistics: Statistics::default(),
-            tracing: Tracing::default(),
+            events: Events::default(),
             measures_cpu_time: false,
             left: None,
             origin: Some(snapshot.clone()),

@@ -1,6 +1,7 @@
 //! What the guest tells of the call that it answers.
 
 use super::Sandbox;
+use crate::events::Event;
 use crate::stop::Stop;
 use crate::tracing::CallTrace;
 use ampoule_abi::port;
@@ -13,7 +14,7 @@ impl Sandbox {
     /// call begins is gone.
     #[must_use]
     pub fn take_trace(&mut self) -> Vec<Entry> {
-        self.tracing.take()
+        self.events.tracing.take()
     }
 
     /// The first of [`Self::take_trace`] as JSON, an array of arrays as `ampoule_spans::to_json` describes it:
@@ -21,12 +22,12 @@ impl Sandbox {
     /// what is taken, however much is left.
     #[must_use]
     pub fn take_trace_json(&mut self, count: usize, bytes: usize) -> String {
-        self.tracing.take_json(count, bytes)
+        self.events.tracing.take_json(count, bytes)
     }
 
     /// Gives up what [`Self::take_trace`] would bring, but for callsites, and counts it as dropped.
     pub fn drop_trace(&mut self) {
-        self.tracing.drop_entries();
+        self.events.tracing.drop_entries();
     }
 
     /// Whether [`crate::Statistics::cpu_time`] counts calls without a limit on it, too. Costs two system
@@ -42,15 +43,15 @@ impl Sandbox {
         let told = channel.tell(directives);
         debug_assert!(told.is_ok(), "directives fit into the control page");
         if let Some(trace) = trace.filter(|_| directives.is_some()) {
-            if self.tracing.may_be_behind {
+            if self.events.tracing.may_be_behind {
                 // What was published in a call that nobody traced is none of this one's.
-                self.tracing.collect(channel, &self.space, false);
-                self.tracing.may_be_behind = false;
+                self.events.tracing.collect(channel, &self.space, false);
+                self.events.tracing.may_be_behind = false;
             }
-            self.tracing.set_limits(self.limits.trace());
-            self.tracing.begin_call(self.machine.tsc_frequency(), trace.wall_offset);
+            self.events.tracing.set_limits(self.limits.trace());
+            self.events.tracing.begin_call(self.machine.tsc_frequency(), trace.wall_offset);
         } else {
-            self.tracing.may_be_behind = true;
+            self.events.tracing.may_be_behind = true;
         }
     }
 
@@ -59,36 +60,36 @@ impl Sandbox {
     pub(super) fn begin_start_trace(&mut self, trace: Option<&CallTrace>) {
         if trace.is_some_and(|trace| trace.directives.is_some()) {
             self.begin_trace(trace);
-            self.tracing.mark_start();
+            self.events.tracing.mark_start();
         }
     }
 
     /// Reads what the guest has published since the last time, if its call is traced.
     pub(super) fn collect_trace(&mut self) {
-        if self.tracing.is_on()
+        if self.events.tracing.is_on()
             && let Some(channel) = &mut self.channel
         {
-            self.tracing.collect(channel, &self.space, false);
+            self.events.tracing.collect(channel, &self.space, false);
         }
     }
 
     /// The same for a guest that rings because its batch is full, whether or not anybody asked for one.
     pub(super) fn collect_full_trace(&mut self) -> Result<(), Stop> {
         let Some(channel) = &mut self.channel else { return Err(self.no_doorbell(port::TRACE)) };
-        self.tracing.collect(channel, &self.space, true);
+        self.events.tracing.collect(channel, &self.space, true);
         Ok(())
     }
 
     /// Bytes that the guest has published in all, those of calls that nobody traces included.
     pub(super) fn trace_bytes(&self) -> u64 {
-        let unread = self.channel.as_ref().map_or(0, |channel| self.tracing.unread(channel));
-        self.tracing.counters.bytes + unread
+        let unread = self.channel.as_ref().map_or(0, |channel| self.events.tracing.unread(channel));
+        self.events.tracing.counters.bytes + unread
     }
 
     /// The call has ended in a stop: what the guest told up to it is what its owner wants to know most.
     pub(super) fn end_trace(&mut self, ending: Ending) {
         self.collect_trace();
-        self.tracing.end_call(ending);
+        self.events.tell(Event::CallEnded(ending));
     }
 
     /// A plain program has no channel and so no doorbell.
