@@ -1,6 +1,7 @@
 //! The executable file itself.
 
-use ampoule_sandbox::{Program, report_of};
+use ampoule_program::report_of;
+use ampoule_sandbox::parse_executable;
 
 /// Parsing never panics, and what it accepts is consistent; naming addresses never panics, and its names and
 /// its work are bounded.
@@ -10,7 +11,7 @@ pub fn check(input: &[u8]) {
     let longest = named.iter().filter_map(|at| at.symbol.as_ref()).map(|name| name.len()).max();
     assert!(longest.unwrap_or(0) <= 512, "{named:?}");
     assert!(steps <= input.len() / 24 + 4096 + addresses.len() * 513 * 1536, "{steps}");
-    let Ok(program) = Program::parse(input) else { return };
+    let Ok(program) = parse_executable(input) else { return };
     assert!(program.entry != 0 && program.break_start != 0, "{program:?}");
 }
 
@@ -106,12 +107,12 @@ fn with_symbols(mut file: Vec<u8>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Program, check, report_of, seeds};
+    use super::{check, parse_executable, report_of, seeds};
 
     #[test]
     fn the_first_seeds_are_good_executables() {
         for seed in &seeds()[..3] {
-            Program::parse(seed).unwrap();
+            parse_executable(seed).unwrap();
         }
     }
 

@@ -1,7 +1,7 @@
 //! Failures, the probe and what is in an executable: data for people.
 
 use crate::config::count;
-use ampoule_sandbox::{ElfKind, Failure, Program};
+use ampoule_sandbox::{ElfKind, Failure, parse_executable};
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use serde_json::{Value, json};
@@ -112,7 +112,7 @@ pub struct NativeElf {
 #[napi]
 #[must_use]
 pub fn inspect_elf(executable: Uint8Array) -> NativeInspection {
-    match Program::parse(&executable) {
+    match parse_executable(&executable) {
         Ok(program) => NativeInspection {
             elf: Some(NativeElf {
                 kind: match program.kind {

@@ -1,9 +1,9 @@
 //! Errors of operations, and their public form.
 
 use crate::config::ConfigError;
-use crate::elf::ElfError;
 use crate::stop::Stop;
 use ampoule_hypervisor::HypervisorError;
+use ampoule_program::ElfError;
 use serde_json::{Value, json};
 use std::io;
 

@@ -1,11 +1,10 @@
 //! Loaded executables, shared between the sandboxes that run them.
 
-use crate::elf::{ElfError, Program};
 use crate::error::CreateError;
-use crate::symbols::Symbols;
-use ampoule_abi::layout::PAGE_SIZE;
+use ampoule_abi::layout::{MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, PIE_BASE};
 use ampoule_hypervisor::ring3::SystemPages;
 use ampoule_memory::{AddressSpace, MapError, Protection, SealedSpace, round_up_to_page};
+use ampoule_program::{Addresses, ElfError, Program, Rights, Symbols};
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 
@@ -58,14 +57,14 @@ impl Image {
         space: &Arc<SealedSpace>,
         memory_bytes: u64,
     ) -> Result<Self, ElfError> {
-        let program = Program::parse(&executable)?;
+        let program = parse_executable(&executable)?;
         let symbols = Symbols::new(Arc::clone(&executable), program.bias);
         let space = Arc::clone(space);
         Ok(Self { executable, program, symbols, system_pages, space, memory_bytes })
     }
 
     fn load(executable: Arc<[u8]>, memory_bytes: u64) -> Result<Self, CreateError> {
-        let program = Program::parse(&executable)?;
+        let program = parse_executable(&executable)?;
         let too_small = |_| CreateError::GuestTooLarge { memory: memory_bytes };
         let mut space =
             AddressSpace::new(memory_bytes).map_err(|source| CreateError::Memory { source })?;
@@ -78,6 +77,21 @@ impl Image {
         let symbols = Symbols::new(Arc::clone(&executable), program.bias);
         Ok(Self { executable, program, symbols, system_pages, space, memory_bytes })
     }
+}
+
+/// Reads and checks the headers of a guest's executable.
+///
+/// Cost: independent of the size of the file.
+///
+/// # Errors
+/// [`ElfError`].
+pub fn parse_executable(executable: &[u8]) -> Result<Program, ElfError> {
+    let addresses = Addresses { start: NULL_GUARD_END, end: MMAP_TOP, base: PIE_BASE };
+    Program::parse(executable, addresses)
+}
+
+const fn protection_of(Rights { read, write, execute }: Rights) -> Protection {
+    Protection { read, write, execute }
 }
 
 enum LoadError {
@@ -100,12 +114,13 @@ fn load_segments(
     let mut mapped_end = 0;
     let mut previous = Protection::NONE;
     for segment in &program.segments {
+        let protection = protection_of(segment.rights);
         let first_page = segment.address & !(PAGE_SIZE - 1);
         let end =
             round_up_to_page(segment.address + segment.memory_size).ok_or(LoadError::TooLarge)?;
         let start = first_page.max(mapped_end);
         if start < end {
-            space.map(start, end - start, segment.protection)?;
+            space.map(start, end - start, protection)?;
         }
         let bytes = usize::try_from(segment.file_offset)
             .ok()
@@ -115,13 +130,13 @@ fn load_segments(
         space.load(segment.address, bytes).map_err(|_| LoadError::TooLarge)?;
         if first_page < mapped_end {
             let both = Protection {
-                read: previous.read || segment.protection.read,
-                write: previous.write || segment.protection.write,
-                execute: previous.execute || segment.protection.execute,
+                read: previous.read || protection.read,
+                write: previous.write || protection.write,
+                execute: previous.execute || protection.execute,
             };
             space.protect(first_page, PAGE_SIZE, both)?;
         }
-        previous = segment.protection;
+        previous = protection;
         mapped_end = mapped_end.max(end);
     }
     Ok(())

@@ -13,7 +13,6 @@ mod channel;
 mod config;
 mod control;
 mod driven;
-mod elf;
 mod error;
 mod events;
 mod executor;
@@ -24,23 +23,22 @@ mod shell;
 mod statistics;
 mod stop;
 pub mod store;
-mod symbols;
 mod tracing;
 mod watchdog;
 
 pub use ampoule_hypervisor::{Availability, Probe, probe, thread_change_cost};
 pub use ampoule_linux::{OutputStream, SystemCallCount};
+pub use ampoule_program::{ElfError, ElfKind, Location, Program};
 pub use ampoule_spans::Entry as TraceEntry;
 pub use config::{Budget, Config, ConfigError, File, Limits};
 pub use control::{Control, StopRequest};
 pub use driven::{Caller, Driven, Phase, Report};
-pub use elf::{ElfError, ElfKind, Program};
 pub use error::{CallError, CreateError, Failure};
+pub use image::parse_executable;
 
 pub use sandbox::{Resumption, Sandbox, Snapshot, SnapshotError, State, Step};
 pub use statistics::Statistics;
-pub use stop::{AbortReport, Fault, Location, Stop};
-pub use symbols::report_of;
+pub use stop::{AbortReport, Fault, Stop};
 pub use tracing::{
     CallTrace, Directives, DirectivesError, TraceContext, clock_is_invariant, wall_offset,
 };

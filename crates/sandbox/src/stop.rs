@@ -2,6 +2,7 @@
 
 use crate::error::Failure;
 use ampoule_memory::Access;
+use ampoule_program::Location;
 use ampoule_wire::failure::FailureError;
 use ampoule_wire::value::{ValueError, ValueProblem};
 use serde_json::{Value, json};
@@ -102,17 +103,6 @@ pub struct Fault {
     pub port: Option<u16>,
     /// The instruction.
     pub at: Location,
-}
-
-/// A place in the guest's code.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
-    /// Guest-virtual address.
-    pub address: u64,
-    /// Name of the function that holds it, demangled, when the executable has symbols.
-    pub symbol: Option<Arc<str>>,
-    /// Bytes from the start of that function.
-    pub offset: u64,
 }
 
 /// What a guest said when it gave up.
@@ -279,7 +269,7 @@ impl Fault {
             "address": self.address.map(hexadecimal),
             "access": self.access.map(|access| access.to_string()),
             "port": self.port,
-            "instruction": self.at.details(),
+            "instruction": location_details(&self.at),
         })
     }
 }
@@ -303,28 +293,17 @@ impl AbortReport {
             "file": self.file,
             "line": self.line,
             "column": self.column,
-            "backtrace": self.backtrace.iter().map(Location::details).collect::<Vec<_>>(),
+            "backtrace": self.backtrace.iter().map(location_details).collect::<Vec<_>>(),
         })
     }
 }
 
-impl Location {
-    fn details(&self) -> Value {
-        json!({
-            "address": hexadecimal(self.address),
-            "symbol": self.symbol.as_deref(),
-            "offset": self.symbol.is_some().then_some(self.offset),
-        })
-    }
-}
-
-impl std::fmt::Display for Location {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.symbol {
-            Some(symbol) => write!(formatter, "{symbol}+{:#x}", self.offset),
-            None => write!(formatter, "{:#x}", self.address),
-        }
-    }
+fn location_details(location: &Location) -> Value {
+    json!({
+        "address": hexadecimal(location.address),
+        "symbol": location.symbol.as_deref(),
+        "offset": location.symbol.is_some().then_some(location.offset),
+    })
 }
 
 /// The name of a signal, as `signal(7)` has it.

@@ -3,7 +3,10 @@
 //! - [`kvm_is_available`]: skips a test loudly where there is no hypervisor.
 //! - [`guest`], [`c_guest`]: programs that `cargo xtask guests` built.
 //! - [`system_program`]: third-party programs of the machine.
+//! - [`executables`]: ELF files made of fields.
 #![forbid(unsafe_code)]
+
+pub mod executables;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

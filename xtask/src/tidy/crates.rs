@@ -21,7 +21,8 @@ const ROOMS: &[Room] = &[
     room("crates/linux", &["abi", "memory"]),
     room("crates/wire", &[]),
     room("crates/spans", &["wire"]),
-    room("crates/sandbox", &["abi", "memory", "hypervisor", "linux", "wire", "spans"]),
+    room("crates/program", &[]),
+    room("crates/sandbox", &["abi", "memory", "hypervisor", "linux", "program", "wire", "spans"]),
     room("crates/guest", &["abi", "wire", "guest-macros"]),
     room("crates/guest-macros", &[]),
     room("crates/testkit", &[]),
@@ -36,7 +37,7 @@ const ROOMS: &[Room] = &[
 const GUESTS_MAY_KNOW: &[&str] = &["abi", "guest", "wire"];
 
 /// What fuzz targets may know: every decoder of guest data.
-const FUZZ_MAY_KNOW: &[&str] = &["abi", "linux", "memory", "sandbox", "spans", "wire"];
+const FUZZ_MAY_KNOW: &[&str] = &["abi", "linux", "memory", "program", "sandbox", "spans", "wire"];
 
 /// For tests any crate may use these.
 const DEVELOPMENT: &[&str] = &["testkit"];

@@ -5,11 +5,11 @@ use crate::channel::Received;
 use crate::events::Event;
 use crate::executor::Executor;
 use crate::stop::{AbortReport, Stop};
-use crate::symbols::authors_part;
 use ampoule_abi::channel::GuestMessage;
 use ampoule_abi::{port, version};
 use ampoule_hypervisor::ring3::Trap;
 use ampoule_linux::{Answer, SystemCall};
+use ampoule_program::authors_part;
 use ampoule_spans::Ending;
 use ampoule_wire::failure::{Abort, GuestError};
 use ampoule_wire::interface::Interface;
@@ -26,6 +26,8 @@ const TIMER_SLACK: Duration = Duration::from_millis(1);
 
 /// Major type of an array (RFC 8949, section 3.1): the upper three bits of an item's first byte.
 const CBOR_ARRAY: u8 = 4;
+/// The module of the SDK that calls what the guest exports.
+const SERVE_LOOP: &str = "ampoule_guest::serve";
 
 impl Sandbox {
     /// Runs until the driver is needed. Blocks the calling thread for as long as the guest computes;
@@ -361,7 +363,7 @@ impl Sandbox {
             file: abort.file,
             line: abort.line,
             column: abort.column,
-            backtrace: authors_part(frames),
+            backtrace: authors_part(frames, SERVE_LOOP),
         })
     }
 }

@@ -2,10 +2,11 @@
 
 use super::Sandbox;
 use crate::events::Event;
-use crate::stop::{Fault, Location, Stop};
+use crate::stop::{Fault, Stop};
 use ampoule_abi::layout::{HOST_END, NULL_GUARD_END, STACK_TOP, SYSTEM_BASE};
 use ampoule_hypervisor::ring3::{Exception, Violation};
 use ampoule_memory::{Access, FaultOutcome};
+use ampoule_program::Location;
 
 /// How far below the stack an access still counts as overflowing it: frames may be large.
 const STACK_GUARD: u64 = 1 << 20;

@@ -3,13 +3,13 @@
 mod worst;
 
 use super::*;
-use crate::elf::tests::ElfFile;
 use crate::stop::Fault;
 use ampoule_abi::channel::{GuestMessage, HEADER_SIZE};
 use ampoule_abi::layout::PAGE_SIZE;
 use ampoule_abi::port;
 use ampoule_hypervisor::Exit;
 use ampoule_hypervisor::fake::{FakeCpu, FakeVm};
+use ampoule_testkit::executables::ElfFile;
 use ampoule_wire::interface::{Function, Interface};
 
 const MESSAGE_BYTES: u64 = 8192;

@@ -2,11 +2,10 @@
 //! which a stop is put into words. The work is counted: one exit, one copy, a bounded number of steps.
 
 use super::*;
-use crate::elf::tests::BASE;
-use crate::symbols::tests::{Table, doubling, long_ways};
 use crate::tracing::{Directives, wall_offset};
 use ampoule_abi::channel::TRACE_BATCH_MAX;
 use ampoule_memory::{Mapping, PhysicalAddress};
+use ampoule_testkit::executables::{BASE, Table, doubling, long_ways};
 use ampoule_wire::failure::{
     Abort, BACKTRACE_LIMIT, FILE_LIMIT, GuestError, KIND_LIMIT, MESSAGE_LIMIT,
 };
@@ -317,7 +316,7 @@ fn the_largest_batch_of_junk_is_read_once_and_counted() {
     // Nothing, all ones, lengths that lead nowhere, and as many as can be records of one word.
     for junk in [[0; 8], [0xff; 8], [0xf0, 0xff, 0x0f, 0, 4, 0, 0, 0], [4, 0, 0, 0, 4, 0, 0, 0]] {
         let mut file = ElfFile { length: 0x1000 + batch, ..ElfFile::default() };
-        file.headers[1] = (object::elf::PT_LOAD, 6, 0x1000, at, TRACE_BATCH_MAX, TRACE_BATCH_MAX);
+        file.headers[1] = (file.headers[1].0, 6, 0x1000, at, TRACE_BATCH_MAX, TRACE_BATCH_MAX);
         let mut bytes = file.bytes();
         bytes[0x1000..].copy_from_slice(&junk.repeat(batch / 8));
         let config = Config { executable: bytes.into(), ..config(Some(LARGE as u64)) };

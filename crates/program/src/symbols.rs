@@ -1,14 +1,14 @@
-//! Names for addresses, from the guest's own symbol table.
+//! Names for addresses, from an executable's own symbol table.
 //!
-//! The table is the guest's: numbers, sizes and names in it are whatever somebody wrote there. So that a
+//! The table is its author's: numbers, sizes and names in it are whatever somebody wrote there. So that a
 //! report costs the same whatever they are, a function is found before its name is read, a name is read up
 //! to a limit, and each of the three steps has a bound: [`SYMBOLS_MAX`] symbols are looked at once an
 //! executable, [`NAME_MAX`] bytes of a name, and [`STEPS_MAX`] steps of demangling in one report.
 
 mod demangle;
 
-use crate::stop::Location;
-use demangle::{Demangled, demangle};
+use crate::location::Location;
+use demangle::{Demangled, NAME_MAX, demangle};
 use object::LittleEndian;
 use object::elf;
 use object::read::elf::{FileHeader, SectionHeader, Sym};
@@ -17,8 +17,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-/// Longest name that is read, and longest one that is shown.
-const NAME_MAX: usize = 512;
 /// Sections among which a symbol table is looked for; linkers write some fifty.
 const SECTIONS_MAX: usize = 4096;
 /// Symbols that are looked at: more than most programs have, and few enough that sorting them takes
@@ -32,7 +30,7 @@ const STEPS_MAX: usize = 2 << 20;
 
 /// The functions of one executable.
 #[derive(Debug)]
-pub(crate) struct Symbols {
+pub struct Symbols {
     executable: Arc<[u8]>,
     bias: u64,
     functions: OnceLock<Functions>,
@@ -62,7 +60,7 @@ struct Function {
 
 /// The names of one report.
 #[derive(Debug)]
-pub(crate) struct Report<'a> {
+pub struct Report<'a> {
     symbols: &'a Symbols,
     /// Steps of demangling that it may still take.
     left: usize,
@@ -72,12 +70,14 @@ pub(crate) struct Report<'a> {
 
 impl Symbols {
     /// Those of `executable`, loaded with `bias`. Nothing is read before somebody asks.
-    pub(crate) fn new(executable: Arc<[u8]>, bias: u64) -> Self {
+    #[must_use]
+    pub fn new(executable: Arc<[u8]>, bias: u64) -> Self {
         Self { executable, bias, functions: OnceLock::new(), names: Mutex::default() }
     }
 
     /// Begins a report.
-    pub(crate) const fn report(&self) -> Report<'_> {
+    #[must_use]
+    pub const fn report(&self) -> Report<'_> {
         Report { symbols: self, left: STEPS_MAX, steps: 0 }
     }
 
@@ -92,7 +92,7 @@ impl Symbols {
 
 impl Report<'_> {
     /// The place of the instruction at `address`.
-    pub(crate) fn locate(&mut self, address: u64) -> Location {
+    pub fn locate(&mut self, address: u64) -> Location {
         let symbols = self.symbols;
         let functions = symbols.functions.get_or_init(|| {
             let functions = Functions::read(&symbols.executable).unwrap_or_default();
@@ -110,7 +110,8 @@ impl Report<'_> {
     }
 
     /// What was done for it, in steps that take nanoseconds each.
-    pub(crate) const fn steps(&self) -> usize {
+    #[must_use]
+    pub const fn steps(&self) -> usize {
         self.steps
     }
 
@@ -186,22 +187,5 @@ pub fn report_of(executable: &[u8], addresses: &[u64]) -> (Vec<Location>, usize)
     (found, report.steps())
 }
 
-/// The part of a panic's backtrace that is the guest author's: without the panic machinery inside
-/// and the SDK's serve loop outside. All of it when the symbols do not tell.
-pub(crate) fn authors_part(frames: Vec<Location>) -> Vec<Location> {
-    let named = |frame: &Location, parts: &[&str]| {
-        let name = frame.symbol.as_deref().unwrap_or_default();
-        parts.iter().any(|part| name.contains(part))
-    };
-    let machinery = ["rust_begin_unwind", "core::panicking::", "__rust_end_short_backtrace"];
-    let start = frames.iter().rposition(|frame| named(frame, &machinery)).map_or(0, |at| at + 1);
-    let serving = frames[start..].iter().position(|frame| named(frame, &["ampoule_guest::serve"]));
-    let end = serving.map_or(frames.len(), |at| start + at);
-    if start == end {
-        return frames;
-    }
-    frames[start..end].to_vec()
-}
-
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

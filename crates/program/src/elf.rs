@@ -1,10 +1,23 @@
-//! Reading a guest's executable.
+//! Reading an executable.
 
-use ampoule_abi::layout::{MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, PIE_BASE};
-use ampoule_memory::{Protection, round_up_to_page};
+use crate::error::{ElfError, SegmentProblem};
 use object::LittleEndian;
 use object::elf;
 use object::read::elf::{FileHeader, ProgramHeader};
+
+/// Bytes of a page, in which memory has its rights.
+const PAGE_SIZE: u64 = 4096;
+
+/// Where an executable may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// The lowest address.
+    pub start: u64,
+    /// Behind the highest address.
+    pub end: u64,
+    /// Where the lowest page of a position-independent one goes.
+    pub base: u64,
+}
 
 /// How an executable chooses its addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,87 +44,33 @@ pub struct Program {
     /// First page behind the highest segment, where the heap starts.
     pub break_start: u64,
     /// Loadable segments by address.
-    pub(crate) segments: Vec<Segment>,
+    pub segments: Vec<Segment>,
 }
 
 /// One loadable segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Segment {
+pub struct Segment {
     /// Where it goes, bias included; need not be page-aligned.
-    pub(crate) address: u64,
+    pub address: u64,
     /// Bytes in memory.
-    pub(crate) memory_size: u64,
+    pub memory_size: u64,
     /// Where its bytes stand in the file.
-    pub(crate) file_offset: u64,
+    pub file_offset: u64,
     /// How many there are; the rest of the memory is zero.
-    pub(crate) file_size: u64,
-    pub(crate) protection: Protection,
+    pub file_size: u64,
+    /// What may be done with it; never both writing and executing.
+    pub rights: Rights,
 }
 
-/// An executable that cannot be a guest. Each message names the problem and the remedy.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ElfError {
-    /// Not an ELF file at all.
-    #[error("it is not an ELF executable; build a static x86-64 Linux program")]
-    NotElf,
-    /// 32-bit or big-endian, or another machine.
-    #[error(
-        "it is built for another machine ({found}); build it for x86-64 Linux, for example with \
-         `--target x86_64-unknown-linux-gnu`"
-    )]
-    OtherMachine {
-        /// What it is built for.
-        found: String,
-    },
-    /// Needs a dynamic linker.
-    #[error(
-        "it is dynamically linked; link it statically: `-C target-feature=+crt-static` in RUSTFLAGS \
-         for Rust, `gcc -static` for C"
-    )]
-    Dynamic,
-    /// An object file, a shared library or a core dump.
-    #[error("it is not an executable but {found}; link it to a static executable")]
-    NotExecutable {
-        /// What it is.
-        found: &'static str,
-    },
-    /// A part of the file is missing.
-    #[error("it is truncated: {what} lies beyond the end of the file; copy or build it again")]
-    Truncated {
-        /// Which part.
-        what: &'static str,
-    },
-    /// A segment that cannot be loaded.
-    #[error("segment {index} {problem}")]
-    Segment {
-        /// Its place among the program headers.
-        index: usize,
-        /// What is wrong with it, and the remedy.
-        problem: SegmentProblem,
-    },
-    /// Nothing to load, or nothing to run.
-    #[error("it has no {what}; link it as an executable")]
-    Missing {
-        /// What is missing.
-        what: &'static str,
-    },
-}
-
-/// What is wrong with a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SegmentProblem {
-    /// Both rights at once.
-    #[error("is writable and executable at once; link without `-z execstack`, `-N` or `--omagic`")]
-    WritableAndExecutable,
-    /// More bytes in the file than in memory.
-    #[error("has more bytes in the file than in memory; the file is damaged, build it again")]
-    LargerInFile,
-    /// At addresses that guests do not have.
-    #[error("lies outside the addresses that a guest may use; link it at the usual address")]
-    OutOfRange,
-    /// Two segments at one place.
-    #[error("overlaps another; the file is damaged, build it again")]
-    Overlap,
+/// What may be done with memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rights {
+    /// Reading it.
+    pub read: bool,
+    /// Writing to it.
+    pub write: bool,
+    /// Running code in it.
+    pub execute: bool,
 }
 
 type Header = elf::FileHeader64<LittleEndian>;
@@ -120,13 +79,13 @@ type Header = elf::FileHeader64<LittleEndian>;
 const PROGRAM_HEADERS_MAX: usize = 256;
 
 impl Program {
-    /// Reads and checks the headers of `file`.
+    /// Reads and checks the headers of `file`, which is to be loaded among `addresses`.
     ///
     /// Cost: independent of the size of the file.
     ///
     /// # Errors
     /// [`ElfError`].
-    pub fn parse(file: &[u8]) -> Result<Self, ElfError> {
+    pub fn parse(file: &[u8], addresses: Addresses) -> Result<Self, ElfError> {
         let header = parse_header(file)?;
         let endian = LittleEndian;
         let headers = header
@@ -154,12 +113,12 @@ impl Program {
         let lowest = lowest.ok_or(ElfError::Missing { what: "loadable segment" })?;
         let bias = match kind {
             ElfKind::Fixed => 0,
-            ElfKind::PositionIndependent => PIE_BASE.wrapping_sub(lowest & !(PAGE_SIZE - 1)),
+            ElfKind::PositionIndependent => addresses.base.wrapping_sub(lowest & !(PAGE_SIZE - 1)),
         };
         let mut segments = loads
             .into_iter()
             .map(|(index, h)| {
-                Segment::of(h, bias, file.len() as u64)
+                Segment::of(h, bias, addresses, file.len() as u64)
                     .map_err(|problem| ElfError::Segment { index, problem })?
                     .ok_or(ElfError::Truncated { what: "a segment" })
                     .map(|segment| (index, segment))
@@ -170,7 +129,7 @@ impl Program {
 
         let raw_entry = header.e_entry.get(endian);
         let entry = raw_entry.wrapping_add(bias);
-        let executable = |s: &Segment| s.protection.execute && s.contains(entry);
+        let executable = |s: &Segment| s.rights.execute && s.contains(entry);
         if raw_entry == 0 || !segments.iter().any(|(_, segment)| executable(segment)) {
             return Err(match kind {
                 ElfKind::Fixed => ElfError::Missing { what: "entry point in executable memory" },
@@ -192,7 +151,7 @@ impl Program {
             entry,
             program_headers,
             program_header_count: header.e_phnum.get(endian),
-            break_start: round_up_to_page(end).unwrap_or(end),
+            break_start: end.checked_next_multiple_of(PAGE_SIZE).unwrap_or(end),
             segments: segments.into_iter().map(|(_, segment)| segment).collect(),
         })
     }
@@ -203,6 +162,7 @@ impl Segment {
     fn of(
         header: &elf::ProgramHeader64<LittleEndian>,
         bias: u64,
+        addresses: Addresses,
         file_length: u64,
     ) -> Result<Option<Self>, SegmentProblem> {
         let endian = LittleEndian;
@@ -212,20 +172,20 @@ impl Segment {
             memory_size: header.p_memsz(endian),
             file_offset: header.p_offset(endian),
             file_size: header.p_filesz(endian),
-            protection: Protection {
+            rights: Rights {
                 read: flags & elf::PF_R != 0,
                 write: flags & elf::PF_W != 0,
                 execute: flags & elf::PF_X != 0,
             },
         };
-        if segment.protection.write && segment.protection.execute {
+        if segment.rights.write && segment.rights.execute {
             return Err(SegmentProblem::WritableAndExecutable);
         }
         if segment.file_size > segment.memory_size {
             return Err(SegmentProblem::LargerInFile);
         }
         let end = segment.address.checked_add(segment.memory_size);
-        if segment.address < NULL_GUARD_END || end.is_none_or(|end| end > MMAP_TOP) {
+        if segment.address < addresses.start || end.is_none_or(|end| end > addresses.end) {
             return Err(SegmentProblem::OutOfRange);
         }
         let file_end = segment.file_offset.checked_add(segment.file_size);
@@ -268,8 +228,8 @@ fn check_overlaps(segments: &[(usize, Segment)]) -> Result<(), ElfError> {
         }
         // Segments may share a page; the page then has the rights of both.
         let shares_page = second.address & !(PAGE_SIZE - 1) < end;
-        let write = first.protection.write || second.protection.write;
-        let execute = first.protection.execute || second.protection.execute;
+        let write = first.rights.write || second.rights.write;
+        let execute = first.rights.execute || second.rights.execute;
         if shares_page && write && execute {
             return fail(SegmentProblem::WritableAndExecutable);
         }
@@ -278,4 +238,4 @@ fn check_overlaps(segments: &[(usize, Segment)]) -> Result<(), ElfError> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -5,8 +5,10 @@
 //! pieces of output the demangler goes along the name once at most, forwards or from reference to earlier
 //! reference, because everything in the grammar that has two parts writes something between them.
 
-use super::NAME_MAX;
 use std::fmt::{self, Write};
+
+/// Longest name that is read, and longest one that is shown.
+pub(super) const NAME_MAX: usize = 512;
 
 /// Pieces of output after which a name is cut: more than any that is not longer than [`NAME_MAX`] is made of.
 pub(super) const PIECES_MAX: usize = NAME_MAX;
