@@ -22,6 +22,8 @@ tasks:
   codegen   regenerate code from schemas (needs flatc)
   docs      write the list of system calls and fill the pages' examples
   tidy      check the house rules; one line for each finding
+  circles [PATH]
+            print the circles of files, or those below a path, with every edge
   fuzz [--seconds N] [TARGET]...
             run libFuzzer (needs cargo-fuzz); --entry-points: the targets' ordinary tests
 ";
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         ["codegen"] => codegen::run(),
         ["docs"] => documents::run(),
         ["tidy"] => tidy::run(),
+        ["circles"] => tidy::print_circles(""),
+        ["circles", path] => tidy::print_circles(path),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             eprint!("{USAGE}");

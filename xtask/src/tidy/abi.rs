@@ -1,7 +1,8 @@
 //! The guest ABI's numbers.
 
 use super::code::{has_word, numbered};
-use super::{Findings, SourceFile};
+use super::finding::Findings;
+use crate::repository::SourceFile;
 
 const TRIPWIRES: &str = "crates/abi/src/tripwires.rs";
 

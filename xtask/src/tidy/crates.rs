@@ -1,6 +1,7 @@
 //! Which crate may know which, as drawn in `ARCHITECTURE.md`.
 
-use super::{Findings, SourceFile};
+use super::finding::Findings;
+use crate::repository::SourceFile;
 use toml::{Table, Value};
 
 /// A crate's directory, and the crates of this repository that it may depend on.

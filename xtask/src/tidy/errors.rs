@@ -1,7 +1,8 @@
 //! The public error codes.
 
 use super::code::numbered;
-use super::{Findings, SourceFile};
+use super::finding::Findings;
+use crate::repository::SourceFile;
 use std::collections::HashSet;
 
 const PREFIX: &str = "ERR_AMPOULE_";

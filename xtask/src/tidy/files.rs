@@ -1,7 +1,8 @@
 //! Rules for files of any kind.
 
 use super::code::numbered;
-use super::{Findings, SourceFile};
+use super::finding::Findings;
+use crate::repository::SourceFile;
 
 /// The most lines of a source file.
 const LINES_MAX: usize = 600;

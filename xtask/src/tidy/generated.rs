@@ -1,8 +1,9 @@
 //! Generated code.
 
 use super::code::numbered;
-use super::{Findings, SourceFile};
+use super::finding::Findings;
 use crate::codegen::{GENERATED, HASH_MARK, schema_hash};
+use crate::repository::SourceFile;
 
 /// Generated code was made from the schema as it is now.
 pub(super) fn is_fresh(files: &[SourceFile], findings: &mut Findings) {

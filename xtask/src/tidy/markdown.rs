@@ -1,8 +1,9 @@
 //! Rules for the documents.
 
 use super::code::numbered;
-use super::{Findings, SourceFile};
+use super::finding::Findings;
 use crate::documents::{SYSTEM_CALLS, block, copies};
+use crate::repository::SourceFile;
 use std::collections::{HashMap, HashSet};
 
 /// The pages from which every other page must be reachable.

@@ -1,7 +1,8 @@
 //! Rules for Rust sources.
 
 use super::code::{Blank, Language, blanked, has_word, numbered};
-use super::{Findings, SourceFile};
+use super::finding::Findings;
+use crate::repository::SourceFile;
 
 /// Where `unsafe` may stand: whole crates, directories and single files, with the reason.
 const UNSAFE_ALLOWED: &[(&str, &str)] = &[

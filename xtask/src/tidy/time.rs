@@ -1,7 +1,8 @@
 //! Tests and the clock.
 
 use super::code::{Blank, Language, blanked, has_word, numbered};
-use super::{Findings, SourceFile};
+use super::finding::Findings;
+use crate::repository::SourceFile;
 
 /// What waiting for the clock looks like.
 const SLEEPS: &[&str] =

@@ -1,0 +1,126 @@
+//! Circles of files: no file of a crate or of `ts/` may need itself through others.
+//!
+//! Those that there are stand in `circles.txt`, one file a line, in order. The list only shrinks: a
+//! circle of files that are not on it is a finding, and so is a line that has come untrue. TypeScript
+//! modules that only import types of one another are no circle when the program runs; such lines may
+//! stay, with the reason behind the path (`ts/a.ts -- why`).
+//!
+//! What counts as an edge of Rust modules is said in [`modules`].
+
+mod graph;
+mod modules;
+mod references;
+
+use super::code::numbered;
+use super::finding::Findings;
+use super::imports::imports;
+use crate::repository::{self, SourceFile};
+use anyhow::Result;
+use graph::Graph;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+/// The list of today's circles.
+const LIST: &str = "xtask/src/tidy/circles.txt";
+
+/// Separates a file on the list from the reason why its circle stays.
+const REASON: &str = " -- ";
+
+/// Every file in a circle is on the list, and every file on the list is in a circle.
+pub(in crate::tidy) fn are_listed(files: &[SourceFile], findings: &mut Findings) {
+    let list = files.iter().find(|file| file.path == LIST);
+    let listed = list.map(|list| read(list, findings)).unwrap_or_default();
+    let mut circular = BTreeSet::new();
+    for graph in graphs(files) {
+        for component in graph.components() {
+            for file in &component {
+                if !listed.contains_key(file) {
+                    let (circle, line) = graph.shortest_circle(file);
+                    findings.add_at(
+                        file,
+                        line,
+                        format!(
+                            "a circle of files ({}), move what both need into a third module",
+                            circle.join(" -> ")
+                        ),
+                    );
+                }
+            }
+            circular.extend(component.into_iter().map(str::to_owned));
+        }
+    }
+    let values = typescript(files, false);
+    for file in values.components().into_iter().flatten() {
+        if listed.contains_key(file) {
+            let (circle, line) = values.shortest_circle(file);
+            findings.add_at(
+                file,
+                line,
+                format!(
+                    "imports values in a circle ({}), which no list allows: move what both need \
+                     into a third module",
+                    circle.join(" -> ")
+                ),
+            );
+        }
+    }
+    for (file, line) in listed.into_iter().filter(|(file, _)| !circular.contains(*file)) {
+        findings.add_at(LIST, line, format!("{file} is in no circle any more, delete the line"));
+    }
+}
+
+/// `cargo xtask circles`: prints the circles, listed or not, whose files begin with `prefix`.
+pub(crate) fn print(prefix: &str) -> Result<()> {
+    let files = repository::files(&repository::root())?;
+    let mut out = std::io::stdout().lock();
+    for graph in graphs(&files) {
+        for component in graph.components() {
+            if !component.iter().any(|file| file.starts_with(prefix)) {
+                continue;
+            }
+            writeln!(out, "{} files:", component.len())?;
+            for (from, line, to) in graph.edges_within(&component) {
+                writeln!(out, "  {from}:{line} -> {to}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The files of `list` with their lines; a list that is not in order is a finding.
+fn read<'a>(list: &'a SourceFile, findings: &mut Findings) -> BTreeMap<&'a str, usize> {
+    let mut listed = BTreeMap::new();
+    for (number, line) in numbered(&list.text).filter(|(_, line)| !line.starts_with('#')) {
+        let (file, reason) = line.split_once(REASON).unwrap_or((line, ""));
+        if listed.last_key_value().is_some_and(|(last, _)| *last >= file) {
+            findings.add(list, number, "not in order, sort the list");
+        }
+        if !reason.is_empty() && !file.ends_with(".ts") {
+            findings.add(list, number, "a circle of Rust modules does not stay, take it apart");
+        }
+        listed.insert(file, number);
+    }
+    listed
+}
+
+/// What needs what: a graph for each crate, and one for TypeScript, types included.
+fn graphs(files: &[SourceFile]) -> Vec<Graph> {
+    let mut graphs = modules::graphs(files);
+    graphs.push(typescript(files, true));
+    graphs
+}
+
+/// The imports between the modules of `ts/`; those of types alone only `with_types`.
+fn typescript(files: &[SourceFile], with_types: bool) -> Graph {
+    let mut graph = Graph::default();
+    for file in files.iter().filter(|file| file.extension() == "ts" && file.path.starts_with("ts/"))
+    {
+        for import in imports(file).into_iter().filter(|import| with_types || !import.types_only) {
+            graph.add(&file.path, import.line, &import.target);
+        }
+    }
+    graph
+}
+
+#[cfg(test)]
+mod tests;
