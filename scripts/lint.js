@@ -17,6 +17,10 @@ export function lint() {
   clippy(ROOT, ["-p", "ampoule-guest", "--all-features"]);
   clippy(ROOT, ["-p", "ampoule-guest", "--no-default-features"]);
   clippy(join(ROOT, "guests"), ["--workspace"]);
+  say("rustdoc");
+  // Links to private items are fine where the reader sees those too, and not in what users of the SDK read.
+  documentation(["--workspace", "--document-private-items"], "-A rustdoc::private_intra_doc_links");
+  documentation(["-p", "ampoule-guest", "-p", "ampoule-guest-macros", "--all-features"]);
   say("biome");
   tool("biome", ["check", "."]);
   say("tsc");
@@ -33,6 +37,12 @@ export function lint() {
 
 function clippy(cwd, args) {
   run("cargo", ["clippy", ...args, "--all-targets", "--locked", "--", "-D", "warnings"], { cwd });
+}
+
+/** Every link in the comments leads somewhere. */
+function documentation(args, ...flags) {
+  const env = { RUSTDOCFLAGS: ["-D warnings", ...flags].join(" ") };
+  run("cargo", ["doc", ...args, "--no-deps", "--locked"], { env });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

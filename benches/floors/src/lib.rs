@@ -4,7 +4,7 @@
 //! - [`Exit`]: an empty ring-3 `out` loop, one `KVM_RUN` each.
 //! - [`Ping`]: a host thread and a virtual CPU, both spinning, pass a number to and fro.
 //! - [`Create`]: a VM up to its first exit, and its end.
-//! - [`Copy`]: pages of an image to scattered private pages.
+//! - [`struct@Copy`]: pages of an image to scattered private pages.
 //!
 //! Guests here are a few bytes of machine code in ring 3 under identity-mapped page tables. Each
 //! floor takes *turns*: so many samples, in microseconds, so that it can alternate with what is

@@ -5,7 +5,7 @@
 //! - [`ring3`]: the few descriptor tables and stubs with which ring 3 can run and be left again, and
 //!   [`ring3::Machine`], which turns raw exits into [`ring3::Trap`]s.
 //! - [`Kicker`]: makes a running virtual CPU return, from any thread.
-//! - [`probe`]: what this machine has, what is missing and how to fix it.
+//! - [`probe()`]: what this machine has, what is missing and how to fix it.
 //!
 //! Knows nothing of sandboxes, system calls or messages.
 

@@ -97,7 +97,7 @@ impl Personality {
     }
 
     /// The personality of `state` and of `contents`, the files that it refers to. Its random generator
-    /// is to be [seeded](Self::reseed); its clock goes on where the state's was.
+    /// has no seed yet, which each [fork](Self::fork) gets; its clock goes on where the state's was.
     ///
     /// # Errors
     /// [`StateError`].

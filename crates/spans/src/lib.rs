@@ -6,7 +6,7 @@
 //! ```
 //!
 //! - [`Transport`] tells which part of a published batch has not been read yet.
-//! - [`decode`] is a pure function of bytes.
+//! - [`decode()`] is a pure function of bytes.
 //! - [`Timeline`] turns values of the time-stamp counter into time, [`Calibration`] measures its frequency.
 //! - [`Assembler`] keeps the open spans of a sandbox from batch to batch and writes down what happened as
 //!   [`Entry`]s, in order.

@@ -14,7 +14,7 @@ type Result<T, E = ConversionError> = std::result::Result<T, E>;
 /// Decodes one value that fills `payload`.
 ///
 /// Bounded by itself (depth, definite lengths), but it skips what `T` ignores without looking for
-/// duplicate keys: [`super::validate`] first where the bytes come from the other side.
+/// duplicate keys: [`super::validate()`] first where the bytes come from the other side.
 ///
 /// # Errors
 /// In serde's words: what was found and what was expected.

@@ -3,7 +3,7 @@
 //! The subset: integers of 64 bits, and of up to 128 bits as bignums (tags 2 and 3 before at most 16
 //! bytes), floats, `false`, `true`, `null` (and `undefined`, read as `null`), text, bytes, arrays, and
 //! maps with distinct text keys; definite lengths only, no other tags, bounded depth and number of
-//! items, nothing behind the one item. [`encode`] writes only that and [`validate`] refuses
+//! items, nothing behind the one item. [`encode`] writes only that and [`validate()`] refuses
 //! everything else.
 //!
 //! The serde mapping is that of JSON, so that a type's JSON Schema describes it: structs are maps,
