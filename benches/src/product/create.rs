@@ -6,6 +6,7 @@ use crate::guest::{Call, Guest, config, run};
 use crate::report::{Measurement, Report};
 use ampoule_floors::Create;
 use ampoule_floors::microseconds;
+use ampoule_host::providers;
 use ampoule_sandbox::{Control, Sandbox, Snapshot};
 use anyhow::Result;
 use std::cell::RefCell;
@@ -30,7 +31,7 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
     let mut alive = vec![guest.sandbox];
     for &count in effort.live {
         while alive.len() < count {
-            let mut sandbox = Sandbox::from_snapshot(&snapshot, Control::new())?;
+            let mut sandbox = Sandbox::from_snapshot(&snapshot, Control::new(), providers())?;
             run(&mut sandbox, &add)?;
             alive.push(sandbox);
         }
@@ -48,7 +49,7 @@ struct Life {
 
 fn live_once(snapshot: &Snapshot, call: &Call) -> Result<Life> {
     let start = Instant::now();
-    let mut sandbox = Sandbox::from_snapshot(snapshot, Control::new())?;
+    let mut sandbox = Sandbox::from_snapshot(snapshot, Control::new(), providers())?;
     let made = start.elapsed();
     run(&mut sandbox, call)?;
     let called = start.elapsed();

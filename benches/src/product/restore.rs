@@ -6,6 +6,7 @@ use crate::guest::{Call, Guest, config, run};
 use crate::report::{Measurement, Report};
 use ampoule_floors::Copy;
 use ampoule_floors::sample;
+use ampoule_host::providers;
 use ampoule_sandbox::{Control, Sandbox, Snapshot};
 use anyhow::Result;
 use std::cell::RefCell;
@@ -134,7 +135,7 @@ impl Contestant {
 
 impl Rewind {
     fn new(snapshot: &Snapshot, call: Call) -> Result<Self> {
-        let sandbox = Sandbox::from_snapshot(snapshot, Control::new())?;
+        let sandbox = Sandbox::from_snapshot(snapshot, Control::new(), providers())?;
         Ok(Self { sandbox, snapshot: snapshot.clone(), call })
     }
 

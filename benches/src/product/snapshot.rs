@@ -6,6 +6,7 @@ use crate::guest::{Guest, config, run};
 use crate::report::{Measurement, Report};
 use ampoule_floors::Create;
 use ampoule_floors::{microseconds, sample};
+use ampoule_host::providers;
 use ampoule_sandbox::{Control, Sandbox};
 use anyhow::Result;
 use std::time::Instant;
@@ -42,7 +43,7 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
                 forked.run(&add)?;
                 let start = Instant::now();
                 let snapshot = forked.sandbox.snapshot()?;
-                let fork = Sandbox::from_snapshot(&snapshot, Control::new())?;
+                let fork = Sandbox::from_snapshot(&snapshot, Control::new(), providers())?;
                 times.push(microseconds(start.elapsed()));
                 drop(fork);
             }

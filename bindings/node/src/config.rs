@@ -1,7 +1,8 @@
 //! Making sandboxes: the options, converted.
 
 use crate::{contents, environment, snapshots};
-use ampoule_sandbox::{Budget, Config, Driven, File, Limits};
+use ampoule_host::Driven;
+use ampoule_sandbox::{Budget, Config, File, Limits};
 use napi::{Error, Result};
 use napi_derive::napi;
 use std::time::Duration;

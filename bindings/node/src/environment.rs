@@ -2,7 +2,8 @@
 
 use crate::snapshots;
 use crate::staging::Staging;
-use ampoule_sandbox::{CallTrace, Control, Driven, Failure, Snapshot};
+use ampoule_host::Driven;
+use ampoule_sandbox::{CallTrace, Control, Failure, Snapshot};
 use napi::bindgen_prelude::{Function, Unknown};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Error, Result, Status};

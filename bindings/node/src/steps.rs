@@ -7,9 +7,8 @@ use crate::config::budget;
 use crate::environment::{self, Entry, entry, put, with_staged};
 use crate::report::NativeFailure;
 use crate::snapshots;
-use ampoule_sandbox::{
-    CallError, Caller, Failure, Report, Resumption, Sandbox, State, Step, StopRequest,
-};
+use ampoule_host::{Caller, Report};
+use ampoule_sandbox::{CallError, Failure, Resumption, Sandbox, State, Step, StopRequest};
 use napi::bindgen_prelude::{JsObjectValue as _, Object};
 use napi::{Env, Result};
 use napi_derive::napi;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// How long a guest computes on the thread of its caller before it is asked whether that still wants it.
 /// A look costs a kick, some tens of microseconds.
-pub(crate) const CALLER_SLICE: Duration = Duration::from_millis(50);
+pub const CALLER_SLICE: Duration = Duration::from_millis(50);
 
 /// Why the owner stops a sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,8 @@ pub enum StopRequest {
 pub struct Control(Arc<Inner>);
 
 /// What is told when a stop was requested while nobody drives the sandbox.
-pub(crate) trait Waker: Send + Sync + std::fmt::Debug {
+pub trait Waker: Send + Sync + std::fmt::Debug {
+    /// Has the sandbox look whether it is to stop. Called on any thread; it must not block.
     fn wake(&self);
 }
 
@@ -104,7 +105,8 @@ impl Control {
         state.kicker = Some(kicker);
     }
 
-    pub(crate) fn attach_waker(&self, waker: Weak<dyn Waker>) {
+    /// Names who is told when a stop is asked for.
+    pub fn attach_waker(&self, waker: Weak<dyn Waker>) {
         self.0.state.lock().waker = Some(waker);
     }
 
@@ -125,9 +127,9 @@ impl Control {
         }
     }
 
-    /// Whether [`Self::arm`] starts a slice with the call: together with its clock, that costs next to
+    /// Whether the clock of the next call starts a slice with it: together with its clock, that costs next to
     /// nothing.
-    pub(crate) fn set_on_callers_thread(&self, here: bool) {
+    pub fn set_on_callers_thread(&self, here: bool) {
         self.0.on_callers_thread.store(here, Ordering::Relaxed);
     }
 
@@ -158,9 +160,9 @@ impl Control {
         self.watch(&mut state);
     }
 
-    /// Starts a time slice: after it, [`Self::slice_is_over`] and the guest is kicked once. `None`
+    /// Starts a time slice: after it, the guest is kicked once, and [`crate::Step::Preempted`] is where it stands. `None`
     /// ends the slice without that.
-    pub(crate) fn arm_slice(&self, length: Option<Duration>) {
+    pub fn arm_slice(&self, length: Option<Duration>) {
         let mut state = self.0.state.lock();
         // Under the lock, so that the end of the slice before cannot come in between.
         self.0.slice_over.store(false, Ordering::Release);

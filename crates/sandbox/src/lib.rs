@@ -3,7 +3,7 @@
 //! - [`Sandbox`] runs until it needs its driver and says why in a [`Step`]; nothing in it waits for
 //!   a host function.
 //! - [`Control`] stops one from any thread; [`Budget`] bounds a call in time.
-//! - [`Driven`] is a sandbox with its driver: the calling thread or the [executor](Driven::submit).
+//! - [`Providers`] are what it is given by whoever hosts it: it knows no thread, queue or cache.
 //! - [`Stop`] is why a guest ended; [`Stop::failure`] maps each reason to its public error code.
 //!
 //! Defaults and user-facing validation live in the TypeScript API; the hard limits are checked here.
@@ -12,31 +12,29 @@
 mod channel;
 mod config;
 mod control;
-mod driven;
+mod empty_vm;
 mod error;
 mod events;
-mod executor;
 mod image;
-mod ready;
+pub mod providers;
 mod sandbox;
-mod shell;
 mod statistics;
 mod stop;
 pub mod store;
 mod tracing;
-mod watchdog;
+pub mod watchdog;
 
 pub use ampoule_hypervisor::{Availability, Probe, probe, thread_change_cost};
 pub use ampoule_linux::{OutputStream, SystemCallCount};
 pub use ampoule_program::{ElfError, ElfKind, Location, Program};
 pub use ampoule_spans::Entry as TraceEntry;
 pub use config::{Budget, Config, ConfigError, File, Limits};
-pub use control::{Control, StopRequest};
-pub use driven::{Caller, Driven, Phase, Report};
+pub use control::{CALLER_SLICE, Control, StopRequest, Waker};
+pub use empty_vm::{EmptyVm, Shape};
 pub use error::{CallError, CreateError, Failure};
 pub use image::parse_executable;
-
-pub use sandbox::{Resumption, Sandbox, Snapshot, SnapshotError, State, Step};
+pub use providers::Providers;
+pub use sandbox::{Resumption, Sandbox, Snapshot, SnapshotError, State, Step, WeakSnapshot};
 pub use statistics::Statistics;
 pub use stop::{AbortReport, Fault, Stop};
 pub use tracing::{

@@ -6,15 +6,17 @@ mod rewind;
 mod snapshot;
 mod traced;
 
-pub use snapshot::{Snapshot, SnapshotError};
-pub(crate) use snapshot::{SnapshotParts, WeakSnapshot};
+pub(crate) use snapshot::SnapshotParts;
+pub use snapshot::{Snapshot, SnapshotError, WeakSnapshot};
 
-use crate::channel::{Channel, ClockParameters, Received};
+use crate::channel::{Channel, Received};
 use crate::config::{Budget, Config, Limits};
 use crate::control::Control;
+use crate::empty_vm::describe;
 use crate::error::{CallError, CreateError, Failure};
 use crate::events::{Event, Events};
 use crate::image::Image;
+use crate::providers::Providers;
 use crate::statistics::Statistics;
 use crate::stop::Stop;
 use crate::tracing::{CallTrace, TraceContext};
@@ -63,6 +65,7 @@ pub struct Sandbox {
 
     state: State,
     control: Control,
+    providers: Arc<Providers>,
     /// The call that is running: its limits and what it used of them.
     call: CallAccount,
     /// A system call whose answer needs the driver; it is made again afterwards.
@@ -210,16 +213,21 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`CreateError`].
-    pub fn create(config: &Config, control: Control) -> Result<Self, CreateError> {
+    pub fn create(
+        config: &Config,
+        control: Control,
+        providers: Arc<Providers>,
+    ) -> Result<Self, CreateError> {
         config.check()?;
         let image = Image::get(&config.executable, config.memory_bytes)?;
-        Self::assemble(config, control, image, create_vm()?)
+        Self::assemble(config, control, providers, image, create_vm()?)
     }
 
     /// Puts a sandbox together over a given VM.
     fn assemble(
         config: &Config,
         control: Control,
+        providers: Arc<Providers>,
         image: Arc<Image>,
         mut vm: Box<dyn Vm>,
     ) -> Result<Self, CreateError> {
@@ -249,6 +257,7 @@ impl Sandbox {
             stack_bytes: config.stack_bytes,
             state: State::New,
             control,
+            providers,
             call: CallAccount::default(),
             parked: None,
             receiving: None,
@@ -492,17 +501,6 @@ impl State {
             Self::Broken => "broken",
         }
     }
-}
-
-/// Fills the channel's control page, if there is a channel.
-pub(crate) fn describe(channel: Option<&Channel>, machine: &Machine) -> Result<(), CreateError> {
-    let Some(channel) = channel else { return Ok(()) };
-    let clock = ClockParameters {
-        tsc_frequency: machine.tsc_frequency().unwrap_or(0),
-        ..ClockParameters::default()
-    };
-    let described = channel.describe(clock);
-    described.map_err(|error| CreateError::Memory { source: io::Error::other(error) })
 }
 
 /// What the personality needs to start the program.

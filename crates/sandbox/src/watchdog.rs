@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 /// What the watchdog looks after.
-pub(crate) trait Watched: Send + Sync {
+pub trait Watched: Send + Sync {
     /// Acts on what is due at `now`, and sets its [`Watch`] anew when `entry` was that one's. It runs on the
     /// watchdog's thread, which others wait for: it must not block.
     fn check(self: Arc<Self>, now: Instant, entry: Instant);
@@ -15,7 +15,7 @@ pub(crate) trait Watched: Send + Sync {
 
 /// The one entry that something watched has with the watchdog, if it has one. It goes with this.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub struct Watch {
     id: u64,
     due: Option<Instant>,
 }
@@ -37,7 +37,7 @@ impl Default for Watch {
 
 impl Watch {
     /// Has the watchdog look at `due`, or earlier if it was to do so anyway: it then looks in vain once.
-    pub(crate) fn by(&mut self, due: Instant, watched: impl FnOnce() -> Weak<dyn Watched>) {
+    pub fn by(&mut self, due: Instant, watched: impl FnOnce() -> Weak<dyn Watched>) {
         if self.due.is_some_and(|before| before <= due) {
             return;
         }
@@ -56,7 +56,8 @@ impl Watch {
     }
 
     /// Whether `entry` was this one, which is over then.
-    pub(crate) fn take(&mut self, entry: Instant) -> bool {
+    #[must_use]
+    pub fn take(&mut self, entry: Instant) -> bool {
         self.due.take_if(|due| *due == entry).is_some()
     }
 

@@ -1,6 +1,9 @@
 //! Snapshots on disk that are damaged, forged or for another machine: typed errors and nothing else.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
+#[path = "support/stores.rs"]
+mod stores;
+#[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
 use ampoule_sandbox::Budget;
@@ -10,7 +13,7 @@ use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use support::stores::{
+use stores::{
     GO_ON, NONE, Scratch, ask, copy_store, files, forge, load, memory_layers, put, sandbox_of, save,
 };
 use support::{call, ready};

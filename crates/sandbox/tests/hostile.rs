@@ -4,8 +4,8 @@
 mod support;
 
 use ampoule_sandbox::{
-    Budget, CallTrace, Control, Directives, Resumption, Sandbox, State, Step, TraceContext,
-    TraceEntry, wall_offset,
+    Budget, CallTrace, Directives, Resumption, Sandbox, State, Step, TraceContext, TraceEntry,
+    wall_offset,
 };
 use ampoule_testkit::kvm_is_available;
 use serde::Serialize;
@@ -228,7 +228,7 @@ fn a_hostile_start_ends_with_a_reason() {
     ] {
         let mut config = functions("hostile");
         config.environment = vec![format!("HOSTILE_INIT={act}").into_bytes()];
-        let mut sandbox = Sandbox::create(&config, Control::new()).unwrap();
+        let mut sandbox = support::create(&config);
         let deadline = if act == "loop" { SHORT } else { LONG };
         sandbox.begin_start(Budget { wall: Some(deadline), cpu: None }).unwrap();
         assert_eq!(sandbox.run(), Step::Stopped, "{act}");

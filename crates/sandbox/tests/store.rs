@@ -1,6 +1,9 @@
 //! Snapshots on disk: what was saved is what is loaded.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
+#[path = "support/stores.rs"]
+mod stores;
+#[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
 use ampoule_sandbox::store::{self, SaveOptions, StoreError};
@@ -10,7 +13,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::AtomicBool;
-use support::stores::{
+use stores::{
     Bytes, GO_ON, NONE, Scratch, ask, load, mappings, memory_layers, sandbox_of, save, try_save,
 };
 use support::{functions, ready, start};

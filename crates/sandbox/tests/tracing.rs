@@ -226,7 +226,7 @@ fn what_a_guest_publishes_unasked_is_counted_once() {
         sandbox.statistics().trace_bytes - before
     });
     assert_eq!(told[0], told[1]);
-    let mut other = Sandbox::from_snapshot(&published, Control::new()).unwrap();
+    let mut other = support::from_snapshot(&published);
     assert_eq!(other.statistics().trace_bytes, 0);
     publish(&mut other);
     assert_eq!(other.statistics().trace_bytes, 32);
@@ -331,7 +331,7 @@ fn a_start_is_told_and_leaves_nothing_of_its_trace_in_the_image() {
     }
     let mut config = support::functions("testing");
     config.environment.push(b"TESTING_INIT=trace".to_vec());
-    let mut sandbox = Sandbox::create(&config, Control::new()).unwrap();
+    let mut sandbox = support::create(&config);
     sandbox.begin_traced_start(Budget::default(), Some(&trace("trace"))).unwrap();
     assert_eq!(sandbox.run(), Step::Ready);
     let entries = sandbox.take_trace();
@@ -341,7 +341,7 @@ fn a_start_is_told_and_leaves_nothing_of_its_trace_in_the_image() {
     assert_eq!(spans.tree(), ["prepare in call"]);
     // The guest's SDK looks at nothing in a call that nobody traces.
     let snapshot = sandbox.snapshot().unwrap();
-    let mut other = Sandbox::from_snapshot(&snapshot, Control::new()).unwrap();
+    let mut other = support::from_snapshot(&snapshot);
     assert_eq!(call(&mut other, "nested", &(2,), Budget::default()), Step::Return);
     assert_eq!(other.statistics().trace_bytes, 0);
     assert_eq!(begin(&mut other, "nested", &(2,)), Step::Return);
@@ -354,7 +354,8 @@ fn a_stop_during_a_host_function_ends_what_is_open() {
         return;
     }
     let control = Control::new();
-    let mut sandbox = Sandbox::create(&support::functions("testing"), control.clone()).unwrap();
+    let mut sandbox =
+        Sandbox::create(&support::functions("testing"), control.clone(), Arc::default()).unwrap();
     sandbox.begin_start(Budget::default()).unwrap();
     assert_eq!(sandbox.run(), Step::Ready);
     assert!(matches!(begin(&mut sandbox, "host_in_span", &(7,)), Step::HostCall { .. }));
@@ -443,7 +444,7 @@ fn spans_are_followed_after_a_restore_and_in_a_sandbox_from_a_snapshot() {
     assert_eq!(Spans::of(&mut sandbox).spans[0].closed.unwrap().1, 1);
     // Taken while the guest remembers what it has told, and a span is open.
     let snapshot = sandbox.snapshot().unwrap();
-    let mut other = Sandbox::from_snapshot(&snapshot, Control::new()).unwrap();
+    let mut other = support::from_snapshot(&snapshot);
     for _ in 0..3 {
         for sandbox in [&mut sandbox, &mut other] {
             let before = sandbox.statistics().exits;

@@ -27,10 +27,11 @@ const ROOMS: &[Room] = &[
     room("crates/guest", &["abi", "wire", "guest-macros"]),
     room("crates/guest-macros", &[]),
     room("crates/testkit", &[]),
-    room("bindings/node", &["sandbox"]),
+    room("crates/host", &["sandbox", "wire"]),
+    room("bindings/node", &["host", "sandbox"]),
     room("benches/floors", &[]),
     room("benches/node", &["floors"]),
-    room("benches", &["floors", "sandbox", "wire"]),
+    room("benches", &["floors", "host", "sandbox", "wire"]),
     room("xtask", &["linux"]),
 ];
 

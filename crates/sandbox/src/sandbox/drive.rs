@@ -3,7 +3,6 @@
 use super::{Sandbox, State, Step, Wait};
 use crate::channel::Received;
 use crate::events::Event;
-use crate::executor::Executor;
 use crate::stop::{AbortReport, Stop};
 use ampoule_abi::channel::GuestMessage;
 use ampoule_abi::{port, version};
@@ -290,7 +289,7 @@ impl Sandbox {
                 if duration >= SHORT_SLEEP {
                     return Ok(Some(self.wait(Wait::Driver, Step::Sleep { duration })));
                 }
-                if Executor::is_contended() {
+                if self.providers.contention.others_wait() {
                     return Ok(Some(Step::Preempted));
                 }
                 std::thread::sleep(duration);

@@ -91,18 +91,22 @@ impl Sandbox {
     }
 
     /// Whether the guest has read standard input.
-    pub(crate) const fn has_read_input(&self) -> bool {
+    #[must_use]
+    pub const fn has_read_input(&self) -> bool {
         self.has_read_input
     }
 
     /// Makes the memory a view of `snapshot`, which another sandbox of the same guest has taken in
     /// the same place. Not counted: nothing is undone.
-    pub(crate) fn adopt(&mut self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+    ///
+    /// # Errors
+    /// [`SnapshotError`]. The sandbox is broken then.
+    pub fn adopt(&mut self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
         self.go_back(snapshot).map(|_| ())
     }
 
     /// The first step of a sandbox that begins ready, unless it was stopped before.
-    pub(crate) fn begin_ready(&mut self) -> Step {
+    pub fn begin_ready(&mut self) -> Step {
         match self.control.take_stop() {
             Some(stop) => {
                 self.poison(stop);

@@ -4,10 +4,11 @@ use super::{Activity, CallAccount, Sandbox, State, random_seed};
 use crate::channel::Channel;
 use crate::config::Limits;
 use crate::control::Control;
+use crate::empty_vm::{EmptyVm, Shape};
 use crate::error::{CallError, CreateError, Failure};
 use crate::events::Events;
 use crate::image::Image;
-use crate::shell::Shell;
+use crate::providers::Providers;
 use ampoule_hypervisor::{CpuState, HypervisorError};
 use ampoule_linux::Personality;
 use ampoule_memory::{RestoreError, Restored, SealedSpace};
@@ -157,20 +158,22 @@ impl Sandbox {
         }
     }
 
-    /// Ends the sandbox and leaves its VM for another one, unless the guest was stopped: then it goes.
-    pub(crate) fn retire(self) {
+    /// Ends the sandbox and leaves its VM, emptied, unless the guest was stopped: then it goes.
+    ///
+    /// Cost: a few system calls.
+    #[must_use]
+    pub fn retire(self) -> Option<EmptyVm> {
         self.learn_working_set();
         let Self { machine, space, channel: Some(channel), state: State::Ready, .. } = self else {
-            return;
+            return None;
         };
-        if machine.is_sound() {
-            Shell { machine, space, channel }.keep();
-        }
+        if machine.is_sound() { EmptyVm { machine, space, channel }.emptied() } else { None }
     }
 
     /// Goes on in a new VM, under the same control and with the same counters.
     fn replace_by(&mut self, snapshot: &Snapshot) -> Result<Restored, SnapshotError> {
-        let fresh = Self::from_snapshot(snapshot, self.control.clone())?;
+        let fresh =
+            Self::from_snapshot(snapshot, self.control.clone(), Arc::clone(&self.providers))?;
         // The VM goes before the memory it uses.
         self.machine = fresh.machine;
         self.space = fresh.space;
@@ -194,14 +197,18 @@ impl Sandbox {
     /// Makes a sandbox that starts in `snapshot`, ready to be called. Its initialisation does not run
     /// again, and its memory is shared with the snapshot until it is written.
     ///
-    /// Cost: some 50 us in a VM that a sandbox of the same shape left, else that of a VM.
+    /// Cost: some 50 us in a VM of the same shape that the [`Providers`] have, else that of a VM.
     ///
     /// # Errors
     /// [`CreateError`].
-    pub fn from_snapshot(snapshot: &Snapshot, control: Control) -> Result<Self, CreateError> {
+    pub fn from_snapshot(
+        snapshot: &Snapshot,
+        control: Control,
+        providers: Arc<Providers>,
+    ) -> Result<Self, CreateError> {
         let memory = |source| CreateError::Memory { source };
         let from = &*snapshot.0;
-        let Shell { mut machine, space, mut channel } = Shell::of(from)?;
+        let EmptyVm { mut machine, space, mut channel } = from.vm(&providers)?;
         channel.reset(from.sequence, false).map_err(memory)?;
         machine.load(&from.cpu, &space)?;
         let personality = from.personality.fork(random_seed().map_err(memory)?);
@@ -216,6 +223,7 @@ impl Sandbox {
             stack_bytes: from.stack_bytes,
             state: State::Ready,
             control,
+            providers,
             call: CallAccount::default(),
             parked: None,
             receiving: None,
@@ -231,6 +239,20 @@ impl Sandbox {
             has_read_input: false,
             since_restore: Activity::default(),
         })
+    }
+}
+
+impl SnapshotParts {
+    /// A VM whose memory is this snapshot's: one that the providers have, or a new one.
+    fn vm(&self, providers: &Providers) -> Result<EmptyVm, CreateError> {
+        let pages = self.image.system_pages;
+        let shape = Shape { space: &self.space, pages, message_bytes: self.message_bytes };
+        if let Some(mut vm) = providers.vms.take(&shape)
+            && vm.space.restore(&self.space).is_ok()
+        {
+            return Ok(vm);
+        }
+        EmptyVm::of(&shape, &self.cpu)
     }
 }
 
@@ -282,25 +304,32 @@ impl Snapshot {
     }
 
     /// Notes where the snapshot is without keeping it.
-    pub(crate) fn downgrade(&self) -> WeakSnapshot {
+    #[must_use]
+    pub fn downgrade(&self) -> WeakSnapshot {
         WeakSnapshot(Arc::downgrade(&self.0))
     }
 }
 
 /// A snapshot, as long as somebody else keeps it.
 #[derive(Debug)]
-pub(crate) struct WeakSnapshot(Weak<SnapshotParts>);
+pub struct WeakSnapshot(Weak<SnapshotParts>);
 
 impl WeakSnapshot {
-    pub(crate) fn upgrade(&self) -> Option<Snapshot> {
+    /// The snapshot, if somebody still keeps it.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Snapshot> {
         self.0.upgrade().map(Snapshot)
     }
 
-    pub(crate) fn is_alive(&self) -> bool {
+    /// Whether somebody still keeps it.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
         self.0.strong_count() > 0
     }
 
-    pub(crate) fn is(&self, snapshot: &Snapshot) -> bool {
+    /// Whether it is this snapshot.
+    #[must_use]
+    pub fn is(&self, snapshot: &Snapshot) -> bool {
         std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&snapshot.0))
     }
 }

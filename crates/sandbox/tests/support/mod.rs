@@ -2,16 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test support: failing loudly is the point")]
 
-pub(crate) mod stores;
-
-use ampoule_sandbox::{
-    Budget, Config, Control, Driven, Limits, Report, Resumption, Sandbox, Snapshot, Step,
-};
+use ampoule_sandbox::{Budget, Config, Control, Limits, Resumption, Sandbox, Snapshot, Step};
 use ampoule_wire::value;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 
-const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     host_calls: 1000,
     output_bytes: 64 << 20,
     value_depth: 64,
@@ -47,9 +42,19 @@ pub(crate) fn ready(name: &str) -> Sandbox {
     start(&functions(name))
 }
 
+/// Makes a sandbox that nothing is started in.
+pub(crate) fn create(config: &Config) -> Sandbox {
+    Sandbox::create(config, Control::new(), Arc::default()).unwrap()
+}
+
+/// Makes a sandbox that starts in `snapshot`.
+pub(crate) fn from_snapshot(snapshot: &Snapshot) -> Sandbox {
+    Sandbox::from_snapshot(snapshot, Control::new(), Arc::default()).unwrap()
+}
+
 /// Makes and starts a sandbox on this thread.
 pub(crate) fn start(config: &Config) -> Sandbox {
-    let mut sandbox = Sandbox::create(config, Control::new()).unwrap();
+    let mut sandbox = create(config);
     sandbox.begin_start(Budget::default()).unwrap();
     assert_eq!(sandbox.run(), Step::Ready, "{:?}", sandbox.state());
     sandbox
@@ -96,14 +101,14 @@ pub(crate) struct Outcome {
 
 /// Runs a plain program to its end on this thread.
 pub(crate) fn run(config: &Config, stdin: &[u8]) -> Outcome {
-    let mut sandbox = Sandbox::create(config, Control::new()).unwrap();
+    let mut sandbox = create(config);
     sandbox.begin_start(Budget::default()).unwrap();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut input = Some(stdin).filter(|bytes| !bytes.is_empty());
     loop {
         let step = sandbox.run();
-        stdout.extend(sandbox.take_output(ampoule_linux::OutputStream::Stdout));
-        stderr.extend(sandbox.take_output(ampoule_linux::OutputStream::Stderr));
+        stdout.extend(sandbox.take_output(ampoule_sandbox::OutputStream::Stdout));
+        stderr.extend(sandbox.take_output(ampoule_sandbox::OutputStream::Stderr));
         match step {
             Step::Input { .. } => {
                 let resumption = input.take().map_or(Resumption::EndOfInput, Resumption::Input);
@@ -117,46 +122,5 @@ pub(crate) fn run(config: &Config, stdin: &[u8]) -> Outcome {
             }
             _ => return Outcome { step, stdout, stderr, sandbox },
         }
-    }
-}
-
-/// A sandbox on the executor, and its announcements.
-pub(crate) fn driven(config: Config) -> (Arc<Driven>, Receiver<()>) {
-    let (on_step, told) = announcements();
-    (Driven::new(config, on_step), told)
-}
-
-/// A sandbox on the executor that begins as `snapshot`, and its announcements.
-pub(crate) fn driven_from(snapshot: &Snapshot) -> (Arc<Driven>, Receiver<()>) {
-    let (on_step, told) = announcements();
-    let limits = LIMITS;
-    (Driven::from_snapshot(snapshot.clone(), limits, on_step), told)
-}
-
-fn announcements() -> (Box<dyn Fn() + Send + Sync>, Receiver<()>) {
-    let (tell, told) = channel();
-    let tell = std::sync::Mutex::new(tell);
-    let on_step = move || {
-        let _ = tell.lock().unwrap().send(());
-    };
-    (Box::new(on_step), told)
-}
-
-/// Waits for the next report.
-pub(crate) fn report(driven: &Driven, told: &Receiver<()>) -> Report {
-    loop {
-        told.recv().unwrap();
-        if let Some(report) = driven.take_step() {
-            return report;
-        }
-    }
-}
-
-/// Waits for the next step; [`None`] when the sandbox is closed instead.
-pub(crate) fn next(driven: &Driven, told: &Receiver<()>) -> Option<Step> {
-    match report(driven, told) {
-        Report::Step(step) => Some(step),
-        Report::Closed => None,
-        other => panic!("{other:?}"),
     }
 }

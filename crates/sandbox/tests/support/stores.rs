@@ -1,8 +1,10 @@
 //! What the tests of stores share.
 
-use super::{call, result};
+#![expect(clippy::unwrap_used, reason = "test support: failing loudly is the point")]
+
+use crate::support::{self, call, result};
 use ampoule_sandbox::store::{self, LoadOptions, SaveOptions, Saved, StoreError};
-use ampoule_sandbox::{Budget, Control, Sandbox, Snapshot, Step};
+use ampoule_sandbox::{Budget, Sandbox, Snapshot, Step};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -54,7 +56,7 @@ pub(crate) fn load(path: &Path, tag: &str) -> Result<Snapshot, StoreError> {
 }
 
 pub(crate) fn sandbox_of(snapshot: &Snapshot) -> Sandbox {
-    Sandbox::from_snapshot(snapshot, Control::new()).unwrap()
+    support::from_snapshot(snapshot)
 }
 
 pub(crate) fn ask<T: for<'a> serde::Deserialize<'a>>(

@@ -2,7 +2,7 @@
 
 use super::{Spans, begin, result};
 use ampoule_hypervisor::time_stamp;
-use ampoule_sandbox::{Control, Resumption, Sandbox, Step, TraceEntry, wall_offset};
+use ampoule_sandbox::{Resumption, Sandbox, Step, TraceEntry, wall_offset};
 use ampoule_testkit::kvm_is_available;
 
 const MICROSECONDS: [u32; 4] = [5, 50, 500, 5000];
@@ -122,7 +122,7 @@ fn times_are_true_after_restores_and_in_other_sandboxes() {
     let mut sandboxes = vec![first];
     for round in 0..500 {
         if round % 25 == 0 && sandboxes.len() < 8 {
-            sandboxes.push(Sandbox::from_snapshot(&snapshot, Control::new()).unwrap());
+            sandboxes.push(crate::support::from_snapshot(&snapshot));
         }
         let at = round % sandboxes.len();
         let sandbox = &mut sandboxes[at];

@@ -6,13 +6,14 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
-use ampoule_sandbox::{Budget, Driven, Report, Snapshot, Step, thread_change_cost};
+use ampoule_host::{Driven, Report};
+use ampoule_sandbox::{Budget, Snapshot, Step, thread_change_cost};
 use ampoule_testkit::kvm_is_available;
 use std::collections::HashSet;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
-use support::{arguments, export, functions};
+use support::sandboxes::{arguments, export, functions};
 
 /// Whether sandboxes have a home here. Says so if not.
 fn has_homes() -> bool {

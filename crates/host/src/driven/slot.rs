@@ -1,10 +1,9 @@
 //! What is in a sandbox's place: what it is to be made from, the sandbox, or why there is none.
 
 use super::{Phase, Report};
-use crate::config::{Budget, Config, Limits};
-use crate::error::{CallError, Failure};
-use crate::sandbox::{Sandbox, Snapshot, State};
-use crate::tracing::CallTrace;
+use ampoule_sandbox::{
+    Budget, CallError, CallTrace, Config, Failure, Limits, Sandbox, Snapshot, State,
+};
 
 pub(super) enum Slot {
     /// To be made by a runner, then started.

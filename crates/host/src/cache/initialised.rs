@@ -4,11 +4,11 @@
 //! and knows of the others as long as somebody uses them. Nothing waits for anything here: two first
 //! sandboxes of one guest initialise it twice, and the later one then shares the earlier one's memory.
 
-use crate::config::{Config, File};
-use crate::control::Control;
 use crate::driven::{Source, Start};
-use crate::error::Failure;
-use crate::sandbox::{Sandbox, Snapshot, SnapshotError, WeakSnapshot};
+use crate::providers::providers;
+use ampoule_sandbox::{
+    Config, Control, Failure, File, Sandbox, Snapshot, SnapshotError, WeakSnapshot,
+};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub(crate) fn make(
         Source::Guest(config) => match find(config) {
             Some(snapshot) => (snapshot, config.limits),
             None => {
-                let sandbox = Sandbox::create(config, control.clone());
+                let sandbox = Sandbox::create(config, control.clone(), providers());
                 let mut sandbox = sandbox.map_err(|error| error.failure())?;
                 let begun = sandbox.begin_traced_start(start.budget, start.trace.as_ref());
                 begun.map_err(|error| error.failure())?;
@@ -48,7 +48,7 @@ pub(crate) fn make(
             }
         },
     };
-    let sandbox = Sandbox::from_snapshot(&snapshot, control.clone());
+    let sandbox = Sandbox::from_snapshot(&snapshot, control.clone(), providers());
     let mut sandbox = sandbox.map_err(|error| error.failure())?;
     sandbox.set_limits(limits);
     Ok((sandbox, None))

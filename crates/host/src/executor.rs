@@ -7,7 +7,7 @@
 mod queues;
 
 use crate::driven::Driven;
-use ampoule_hypervisor::thread_change_cost;
+use ampoule_sandbox::thread_change_cost;
 use crossbeam_utils::Backoff;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use queues::{Queues, Runner, Taken};

@@ -2,14 +2,12 @@
 
 mod slot;
 
-use crate::config::{Budget, Config, Limits};
-use crate::control::{CALLER_SLICE, Control, StopRequest, Waker};
-use crate::error::{CallError, Failure};
+use crate::cache::{initialised, recycled};
 use crate::executor::Executor;
-use crate::ready;
-use crate::sandbox::{Resumption, Sandbox, Snapshot, Step};
-use crate::stop::Stop;
-use crate::tracing::CallTrace;
+use ampoule_sandbox::{
+    Budget, CALLER_SLICE, CallError, CallTrace, Config, Control, Failure, Limits, Resumption,
+    Sandbox, Snapshot, SnapshotError, Step, Stop, StopRequest, Waker,
+};
 use parking_lot::Mutex;
 use slot::{Made, Slot, phase_after, restore};
 pub(crate) use slot::{Source, Start};
@@ -436,8 +434,10 @@ impl Driven {
         if closing {
             // Ended outside the lock: freeing a VM takes most of a millisecond.
             let gone = std::mem::replace(&mut *self.slot.lock(), Slot::Gone);
-            if let Slot::Made(made) = gone {
-                made.sandbox.retire();
+            if let Slot::Made(made) = gone
+                && let Some(vm) = made.sandbox.retire()
+            {
+                recycled::keep(vm);
             }
             self.report(Report::Closed, Phase::Closed);
             return;
@@ -468,7 +468,7 @@ impl Driven {
             Job::Snapshot => match &mut *slot {
                 Slot::Made(made) => {
                     let taken = made.sandbox.snapshot();
-                    let refused = |error: crate::SnapshotError| Report::Refused(error.failure());
+                    let refused = |error: SnapshotError| Report::Refused(error.failure());
                     (taken.map_or_else(refused, Report::Snapshot), slot.phase())
                 }
                 _ => slot.refuse("be snapshotted"),
@@ -479,7 +479,7 @@ impl Driven {
 
     fn advance(&self, slot: &mut Slot) -> Step {
         if let Slot::Unmade(source, start) = slot {
-            match ready::make(source, start, &self.control) {
+            match initialised::make(source, start, &self.control) {
                 Ok((mut sandbox, initialising)) => {
                     let restores = self.restores_after_calls.load(Ordering::Relaxed);
                     sandbox.set_restores_after_calls(restores);
@@ -505,7 +505,7 @@ impl Driven {
         };
         if step == Step::Ready
             && let Some(config) = made.initialising.take()
-            && let Err(error) = ready::keep(config, &mut made.sandbox)
+            && let Err(error) = initialised::keep(config, &mut made.sandbox)
         {
             *slot = Slot::Failed(error.failure());
             return Step::Stopped;
