@@ -3,13 +3,14 @@
 use ampoule_linux::{Personality, Start};
 use ampoule_memory::{AddressSpace, Protection};
 use ampoule_sandbox::store::fuzzing;
+use ampoule_store::fuzzing as documents;
 
 /// The first byte says which document the rest is.
 pub fn check(input: &[u8]) {
     let Some((kind, document)) = input.split_first() else { return };
     match kind % 4 {
-        0 => fuzzing::index(document),
-        1 => fuzzing::manifest(document),
+        0 => documents::index(document),
+        1 => documents::manifest(document),
         2 => fuzzing::config(document),
         _ => fuzzing::pages(document),
     }

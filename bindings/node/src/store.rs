@@ -3,7 +3,7 @@
 
 use crate::report::NativeFailure;
 use crate::snapshots;
-use ampoule_sandbox::store::{self, LoadOptions, Loaded, SaveOptions, StoreError};
+use ampoule_sandbox::store::{self, LoadOptions, Loaded, SaveOptions, SnapshotStoreError};
 use ampoule_sandbox::{Failure, Snapshot};
 use napi::bindgen_prelude::AsyncTask;
 use napi::{Env, Result, Task};
@@ -175,7 +175,7 @@ pub fn verify_store(number: i64, path: String) -> AsyncTask<StoreTask> {
         let findings = store::verify(Path::new(&path), stop);
         let findings = findings.map_err(|error| error.failure())?.into_iter();
         let findings = findings.map(|finding| {
-            let problem = finding.problem.as_ref().map(StoreError::failure);
+            let problem = finding.problem.as_ref().map(SnapshotStoreError::failure);
             let problem = problem.map(|failure| {
                 json!({
                     "code": failure.code, "message": failure.message, "details": failure.details,

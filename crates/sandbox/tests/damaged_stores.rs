@@ -7,6 +7,7 @@ mod stores;
 mod support;
 
 use ampoule_sandbox::Budget;
+use ampoule_sandbox::store::SnapshotStoreError::{Incompatible, Store};
 use ampoule_sandbox::store::{self, LoadOptions, StoreError};
 use ampoule_testkit::kvm_is_available;
 use serde_json::Value;
@@ -24,9 +25,9 @@ fn ends_well(store: &Path, what: &str) -> bool {
     match load(store, "second") {
         Ok(_) => true,
         Err(
-            StoreError::Corrupt { .. }
-            | StoreError::Incompatible { .. }
-            | StoreError::NotFound { .. },
+            Store(StoreError::Corrupt { .. })
+            | Incompatible { .. }
+            | Store(StoreError::NotFound { .. }),
         ) => false,
         Err(other) => panic!("{what}: {other:?}"),
     }
@@ -173,13 +174,13 @@ fn snapshots_for_other_machines_and_forged_ones_are_refused() {
     assert!(forged(|_| {}).is_ok());
     for (reason, change) in incompatible {
         match forged(change) {
-            Err(StoreError::Incompatible { reason: found, .. }) => assert_eq!(found.word(), reason),
+            Err(Incompatible { reason: found, .. }) => assert_eq!(found.word(), reason),
             other => panic!("{reason}: {other:?}"),
         }
     }
     for (what, change) in corrupt {
         let refused = forged(change);
-        assert!(matches!(refused, Err(StoreError::Corrupt { .. })), "{what}: {refused:?}");
+        assert!(matches!(refused, Err(Store(StoreError::Corrupt { .. }))), "{what}: {refused:?}");
     }
 }
 
@@ -209,7 +210,7 @@ fn damaged_memory_that_nobody_verifies_harms_only_its_guest() {
                 call(&mut sandbox, "add", &(1, 2), budget);
                 ran += 1;
             }
-            Err(StoreError::Corrupt { .. }) => refused += 1,
+            Err(Store(StoreError::Corrupt { .. })) => refused += 1,
             Err(other) => panic!("{other:?}"),
         }
     }
@@ -231,7 +232,7 @@ fn a_damaged_blob_is_mended_by_saving_it_again() {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         put(&path, &bytes);
-        assert!(matches!(load(&store, "tag"), Err(StoreError::Corrupt { .. })), "{kind}");
+        assert!(matches!(load(&store, "tag"), Err(Store(StoreError::Corrupt { .. }))), "{kind}");
         let finding = &store::verify(&store, &GO_ON).unwrap()[0];
         assert!(finding.problem.is_some(), "{kind}");
         save(&snapshot, &store, "tag");

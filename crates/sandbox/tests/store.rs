@@ -6,7 +6,8 @@ mod stores;
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
-use ampoule_sandbox::store::{self, SaveOptions, StoreError};
+use ampoule_sandbox::store::SnapshotStoreError::Store;
+use ampoule_sandbox::store::{self, SaveOptions, SnapshotStoreError, StoreError};
 use ampoule_sandbox::{File, Sandbox, Snapshot};
 use ampoule_testkit::kvm_is_available;
 use serde_json::Value;
@@ -157,8 +158,8 @@ fn what_is_not_there_is_not_found() {
     }
     let scratch = Scratch::new();
     let store = scratch.store();
-    let missing = |result: Result<Snapshot, StoreError>| {
-        assert!(matches!(result, Err(StoreError::NotFound { .. })), "{result:?}");
+    let missing = |result: Result<Snapshot, SnapshotStoreError>| {
+        assert!(matches!(result, Err(Store(StoreError::NotFound { .. }))), "{result:?}");
     };
     missing(load(&store, "tag"));
     fs::create_dir(&store).unwrap();
@@ -169,24 +170,30 @@ fn what_is_not_there_is_not_found() {
     assert!(load(&store, "a/b-c:1.0").is_ok());
     for tag in ["", "-a", "a-", "a b", "ü", &"x".repeat(129)] {
         let refused = try_save(&snapshot, &store, tag);
-        assert!(matches!(refused, Err(StoreError::Invalid { option: "tag", .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(Store(StoreError::Invalid { option: "tag", .. }))),
+            "{refused:?}"
+        );
     }
     let metadata = BTreeMap::from([("key".to_owned(), "x".repeat(70_000))]);
     let options = SaveOptions { tag: "t".into(), name: "n".into(), metadata };
     let refused = store::save(&snapshot, &store, &options, &GO_ON);
-    assert!(matches!(refused, Err(StoreError::Invalid { option: "metadata", .. })));
+    assert!(matches!(refused, Err(Store(StoreError::Invalid { option: "metadata", .. }))));
     // A directory of somebody else's is left alone.
     let other = scratch.0.join("other");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("file"), "text").unwrap();
     let refused = try_save(&snapshot, &other, "tag");
-    assert!(matches!(refused, Err(StoreError::Invalid { option: "path", .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Store(StoreError::Invalid { option: "path", .. }))),
+        "{refused:?}"
+    );
     assert_eq!(fs::read_dir(&other).unwrap().count(), 1);
     // One that stopped before it began.
     let stopped = AtomicBool::new(true);
     let options = SaveOptions { tag: "t".into(), name: "n".into(), metadata: BTreeMap::new() };
     let refused = store::save(&snapshot, &store, &options, &stopped);
-    assert!(matches!(refused, Err(StoreError::Stopped)), "{refused:?}");
+    assert!(matches!(refused, Err(Store(StoreError::Stopped))), "{refused:?}");
     missing(load(&store, "t"));
 }
 

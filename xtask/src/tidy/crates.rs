@@ -23,7 +23,11 @@ const ROOMS: &[Room] = &[
     room("crates/wire", &[]),
     room("crates/spans", &["wire"]),
     room("crates/program", &[]),
-    room("crates/sandbox", &["abi", "memory", "hypervisor", "linux", "program", "wire", "spans"]),
+    room("crates/store", &[]),
+    room(
+        "crates/sandbox",
+        &["abi", "memory", "hypervisor", "linux", "program", "store", "wire", "spans"],
+    ),
     room("crates/guest", &["abi", "wire", "guest-macros"]),
     room("crates/guest-macros", &[]),
     room("crates/testkit", &[]),
@@ -39,7 +43,8 @@ const ROOMS: &[Room] = &[
 const GUESTS_MAY_KNOW: &[&str] = &["abi", "guest", "wire"];
 
 /// What fuzz targets may know: every decoder of guest data.
-const FUZZ_MAY_KNOW: &[&str] = &["abi", "linux", "memory", "program", "sandbox", "spans", "wire"];
+const FUZZ_MAY_KNOW: &[&str] =
+    &["abi", "linux", "memory", "program", "sandbox", "spans", "store", "wire"];
 
 /// For tests any crate may use these.
 const DEVELOPMENT: &[&str] = &["testkit"];

@@ -1,7 +1,6 @@
 //! The configuration of a snapshot: everything but bytes of memory and of files.
 
-use super::digest::{Digest, hex, unhex};
-use super::error::{Incompatibility, StoreError};
+use super::error::{Incompatibility, SnapshotStoreError};
 use crate::config::{Limits, MESSAGE_MIN, STACK_MIN};
 use ampoule_abi::layout::{MEMORY_MAX, MESSAGE_MAX, PAGE_SIZE};
 use ampoule_abi::version;
@@ -9,6 +8,7 @@ use ampoule_hypervisor::ring3::SystemPages;
 use ampoule_hypervisor::{CpuState, FEATURE_WORDS, GuestFeatures, Registers};
 use ampoule_linux::PersonalityState;
 use ampoule_memory::SpaceDescription;
+use ampoule_store::{Digest, hex, unhex};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -177,8 +177,8 @@ impl Config {
     }
 
     /// Whether the snapshot can run here, where guests see `host`.
-    pub(super) fn check_fit(&self, host: &GuestFeatures) -> Result<(), StoreError> {
-        let unfit = |reason, needed| Err(StoreError::Incompatible { reason, needed });
+    pub(super) fn check_fit(&self, host: &GuestFeatures) -> Result<(), SnapshotStoreError> {
+        let unfit = |reason, needed| Err(SnapshotStoreError::Incompatible { reason, needed });
         if !version::is_compatible(version::CURRENT, self.abi_version) {
             let needed = format!("version {} of the guest ABI", named(self.abi_version));
             return unfit(Incompatibility::Abi, needed);

@@ -1,7 +1,6 @@
 //! Entry points for fuzzing: each takes the bytes of a file and must return.
 
 use super::config::{self, Config, Facts};
-use super::layout;
 use super::pages;
 use crate::channel::Channel;
 use crate::config::Limits;
@@ -16,16 +15,6 @@ use std::sync::Arc;
 /// Pages of memory that are mapped for an input, and files that are made up for one.
 const PAGES_MAX: u64 = 1024;
 const FILES_MAX: usize = 16;
-
-/// An index.
-pub fn index(bytes: &[u8]) {
-    let _ = layout::decode_index(bytes);
-}
-
-/// A manifest.
-pub fn manifest(bytes: &[u8]) {
-    let _ = layout::decode_manifest(bytes);
-}
 
 /// A layer of pages, which is no longer than its header says.
 pub fn pages(bytes: &[u8]) {

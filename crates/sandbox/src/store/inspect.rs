@@ -1,15 +1,10 @@
-//! Looking at a store without loading from it, and taking away what nothing names.
+//! Looking at a store without loading from it.
 
-use super::directory::{self, BLOBS, Directory, INDEX_FILE};
-use super::error::StoreError;
-use super::layout::{Index, Layer};
-use super::load::Parts;
-use super::lock::{self, Lock};
-use super::write;
-use rustix::fs::AtFlags;
-use rustix::io::Errno;
+use super::error::SnapshotStoreError;
+use super::layer::Layer;
+use super::parts::Parts;
+use ampoule_store::{Directory, Pruned, StoreError};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -21,35 +16,26 @@ pub struct Finding {
     /// Digest of its manifest.
     pub digest: String,
     /// What is wrong, if something is.
-    pub problem: Option<StoreError>,
-}
-
-/// What [`prune`] removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Pruned {
-    /// Blobs.
-    pub blobs: u64,
-    /// Their bytes, holes included.
-    pub bytes: u64,
+    pub problem: Option<SnapshotStoreError>,
 }
 
 /// What is in the store at `path`, or about one snapshot of it, as JSON. Memory is not read.
 ///
 /// # Errors
-/// [`StoreError`].
-pub fn inspect(path: &Path, tag: Option<&str>) -> Result<Value, StoreError> {
+/// [`SnapshotStoreError`].
+pub fn inspect(path: &Path, tag: Option<&str>) -> Result<Value, SnapshotStoreError> {
     let directory = Directory::open(path, tag)?;
     match tag {
         Some(tag) => about(&directory, tag),
         None => {
-            let index = index_of(&directory)?;
-            let tags: Vec<&str> = index.snapshots().filter_map(|entry| entry.tag()).collect();
-            tags.into_iter().map(|tag| about(&directory, tag)).collect::<Result<Value, _>>()
+            let snapshots = directory.snapshots()?;
+            let tags = snapshots.iter().filter_map(|entry| entry.tag());
+            tags.map(|tag| about(&directory, tag)).collect::<Result<Value, _>>()
         }
     }
 }
 
-fn about(directory: &Directory, tag: &str) -> Result<Value, StoreError> {
+fn about(directory: &Directory, tag: &str) -> Result<Value, SnapshotStoreError> {
     let entry = directory.entry(tag)?;
     let manifest = directory.manifest(&entry)?;
     let parts = Parts::open(directory, &entry, &manifest)?;
@@ -72,27 +58,26 @@ fn about(directory: &Directory, tag: &str) -> Result<Value, StoreError> {
     Ok(summary)
 }
 
-fn index_of(directory: &Directory) -> Result<Index, StoreError> {
-    Ok(directory.index()?.unwrap_or_else(Index::new))
-}
-
 /// Checks every snapshot of the store at `path`: all digests, and every document.
 ///
 /// Cost: reading all of it, shared blobs once for each snapshot.
 ///
 /// # Errors
-/// [`StoreError`] when the store itself cannot be read, or for [`StoreError::Stopped`].
-pub fn verify(path: &Path, stop: &AtomicBool) -> Result<Vec<Finding>, StoreError> {
+/// [`SnapshotStoreError`] when the store itself cannot be read, or for [`StoreError::Stopped`].
+pub fn verify(path: &Path, stop: &AtomicBool) -> Result<Vec<Finding>, SnapshotStoreError> {
     let directory = Directory::open(path, None)?;
     let mut findings = Vec::new();
-    for entry in index_of(&directory)?.snapshots() {
+    for entry in &directory.snapshots()? {
         let checked = directory
             .manifest(entry)
+            .map_err(SnapshotStoreError::from)
             .and_then(|manifest| Parts::open(&directory, entry, &manifest))
             .and_then(|parts| parts.verify_all(&directory, stop));
         let problem = match checked {
             Ok(()) => None,
-            Err(StoreError::Stopped) => return Err(StoreError::Stopped),
+            Err(SnapshotStoreError::Store(StoreError::Stopped)) => {
+                return Err(StoreError::Stopped.into());
+            }
             Err(error) => Some(error),
         };
         findings.push(Finding {
@@ -108,44 +93,8 @@ pub fn verify(path: &Path, stop: &AtomicBool) -> Result<Vec<Finding>, StoreError
 /// left. Waits until nobody saves. What is mapped stays readable for whoever maps it.
 ///
 /// # Errors
-/// [`StoreError`]. Nothing is removed when a manifest cannot be read, or is one of another program's:
-/// then what it names is not known.
-pub fn prune(path: &Path, stop: &AtomicBool) -> Result<Pruned, StoreError> {
-    let directory = Directory::open(path, None)?;
-    let _alone = Lock::exclusive(&directory.root, lock::SAVING, stop)?;
-    let _index = Lock::exclusive(&directory.root, lock::INDEX, stop)?;
-    write::remove_temporaries(&directory.root, "the store")?;
-    write::remove_temporaries(&directory.blobs, BLOBS)?;
-    let mut named = BTreeSet::new();
-    for entry in &index_of(&directory)?.manifests {
-        if !entry.is_snapshot() {
-            let what = format!("it names {}, which is no snapshot", entry.digest);
-            return Err(StoreError::corrupt(INDEX_FILE, what));
-        }
-        let manifest = directory.manifest(entry)?;
-        named.insert(entry.digest.hex());
-        named.insert(manifest.config.digest.hex());
-        named.extend(manifest.layers.iter().map(|layer| layer.digest.hex()));
-    }
-    let mut pruned = Pruned::default();
-    let listing = rustix::fs::Dir::read_from(&directory.blobs);
-    for found in listing.map_err(StoreError::io::<Errno>("read", BLOBS))? {
-        let found = found.map_err(StoreError::io::<Errno>("read", BLOBS))?;
-        let name = found.file_name().to_string_lossy().into_owned();
-        let is_digest = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !is_digest || named.contains(&name) {
-            continue;
-        }
-        let shown = format!("{BLOBS}/{name}");
-        // What is no file is nobody's blob, and not ours to remove.
-        let Ok(Some((_, size))) = directory::open_file(&directory.blobs, &name, &shown) else {
-            continue;
-        };
-        rustix::fs::unlinkat(&directory.blobs, name.as_str(), AtFlags::empty())
-            .map_err(StoreError::io::<Errno>("remove", &shown))?;
-        pruned.blobs += 1;
-        pruned.bytes += size;
-    }
-    write::sync(&directory.blobs, BLOBS)?;
-    Ok(pruned)
+/// [`SnapshotStoreError`]. Nothing is removed when a manifest cannot be read, or is one of another
+/// program's: then what it names is not known.
+pub fn prune(path: &Path, stop: &AtomicBool) -> Result<Pruned, SnapshotStoreError> {
+    Ok(ampoule_store::prune(path, stop)?)
 }

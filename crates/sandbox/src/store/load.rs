@@ -1,20 +1,17 @@
 //! Loading a snapshot.
 
-use super::config::{self, CONFIG_MAX, Config};
-use super::directory::{BLOBS, Blob, CHUNK, Directory};
-use super::error::{Incompatibility, StoreError};
-use super::layout::{Descriptor, Layer, Manifest};
+use super::error::SnapshotStoreError;
 use super::pages::{self, EXTENTS_MAX, Run};
+use super::parts::{FILE_MAX, Parts};
 use crate::channel::Channel;
-use crate::error::{CreateError, Failure};
 use crate::image::Image;
 use crate::sandbox::{Snapshot, SnapshotParts};
-use ampoule_abi::layout::{MEMORY_MAX, PAGE_SIZE};
+use ampoule_abi::layout::PAGE_SIZE;
+use ampoule_hypervisor::guest_features;
 use ampoule_hypervisor::ring3::SystemPages;
-use ampoule_hypervisor::{HypervisorError, guest_features};
 use ampoule_linux::Personality;
 use ampoule_memory::{DescriptionError, Extent, SealedSpace};
-use ampoule_wire::interface::{self, Interface};
+use ampoule_store::{Blob, CHUNK, Descriptor, Directory, StoreError};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -22,9 +19,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Bytes of an executable or of a guest's file, and of all of them together: they are read into memory.
-const FILE_MAX: u64 = 1 << 30;
-const FILES_TOTAL_MAX: u64 = 4 << 30;
 /// Times that loading begins again because the snapshot was replaced meanwhile.
 const RETRIES_MAX: u32 = 3;
 
@@ -54,17 +48,21 @@ pub struct Loaded {
 /// memory once.
 ///
 /// # Errors
-/// [`StoreError`].
-pub fn load(path: &Path, options: &LoadOptions, stop: &AtomicBool) -> Result<Loaded, StoreError> {
+/// [`SnapshotStoreError`].
+pub fn load(
+    path: &Path,
+    options: &LoadOptions,
+    stop: &AtomicBool,
+) -> Result<Loaded, SnapshotStoreError> {
     let directory = Directory::open(path, Some(&options.tag))?;
     let mut entry = directory.entry(&options.tag)?;
     for _ in 0..RETRIES_MAX {
         match load_entry(&directory, &entry, options.verify, stop) {
             // Somebody may have saved another one under the tag and pruned this one away.
-            Err(StoreError::Corrupt { file, what }) => {
+            Err(SnapshotStoreError::Store(StoreError::Corrupt { file, what })) => {
                 let now = directory.entry(&options.tag)?;
                 if now.digest == entry.digest {
-                    return Err(StoreError::Corrupt { file, what });
+                    return Err(StoreError::Corrupt { file, what }.into());
                 }
                 entry = now;
             }
@@ -79,199 +77,89 @@ fn load_entry(
     entry: &Descriptor,
     verify: bool,
     stop: &AtomicBool,
-) -> Result<Loaded, StoreError> {
+) -> Result<Loaded, SnapshotStoreError> {
     let parts = Parts::open(directory, entry, &directory.manifest(entry)?)?;
     if verify {
         parts.verify_memory(stop)?;
     }
     check_stop(stop)?;
-    let snapshot = parts.snapshot(directory, stop)?;
+    let snapshot = snapshot(&parts, directory, stop)?;
     Ok(Loaded { snapshot, name: parts.config.name })
-}
-
-/// Checks what an executable and files take in memory.
-pub(super) fn check_sizes(sizes: impl Iterator<Item = u64>) -> Result<(), String> {
-    let mut total = 0_u64;
-    for size in sizes {
-        total = total.saturating_add(size);
-        if size > FILE_MAX || total > FILES_TOTAL_MAX {
-            return Err(format!(
-                "has a file of {size} bytes, {total} together; the limits are {FILE_MAX} and \
-                 {FILES_TOTAL_MAX}"
-            ));
-        }
-    }
-    Ok(())
 }
 
 fn check_stop(stop: &AtomicBool) -> Result<(), StoreError> {
     if stop.load(Ordering::Relaxed) { Err(StoreError::Stopped) } else { Ok(()) }
 }
 
-/// The public error for a hypervisor that did not answer.
-pub(super) fn host(error: HypervisorError) -> Failure {
-    CreateError::from(error).failure()
+fn snapshot(
+    parts: &Parts,
+    directory: &Directory,
+    stop: &AtomicBool,
+) -> Result<Snapshot, SnapshotStoreError> {
+    let features = guest_features().map_err(SnapshotStoreError::host)?;
+    let config = &parts.config;
+    let corrupt = |what: String| StoreError::corrupt(&parts.config_name, what);
+    config.check_fit(&features)?;
+    let cpu = config.cpu(&features).map_err(corrupt)?;
+
+    let ranges = Channel::ranges(config.limits.message_bytes);
+    let mut pinned = ranges.map_err(|error| corrupt(error.to_string()))?.to_vec();
+    pinned.extend(SystemPages::RANGES);
+    let space = SealedSpace::from_extents(&config.space, extents(parts, stop)?, &pinned);
+    let space = Arc::new(space.map_err(|error| match error {
+        DescriptionError::Host { source } => StoreError::io("map", &parts.base.name)(source),
+        other => corrupt(format!("memory: {other}")),
+    })?);
+    let system_pages = SystemPages::find(&space).ok_or_else(|| {
+        StoreError::corrupt(&parts.base.name, "its ring-0 pages are not those of this release")
+    })?;
+
+    let blob = directory.blob(&parts.executable)?;
+    let executable: Arc<[u8]> = blob.read(FILE_MAX)?.into();
+    let memory_bytes = config.limits.memory_bytes;
+    let image = Image::of_snapshot(executable, system_pages, &space, memory_bytes);
+    let image =
+        image.map_err(|error| StoreError::corrupt(&blob.name, format!("not a guest: {error}")))?;
+    let mut files: Vec<Arc<[u8]>> = Vec::new();
+    for file in &parts.files {
+        check_stop(stop)?;
+        files.push(directory.blob(file)?.read(FILE_MAX)?.into());
+    }
+    let personality = Personality::from_state(&config.personality, &files);
+    let personality = personality.map_err(|error| corrupt(error.to_string()))?;
+    Ok(Snapshot::from_parts(SnapshotParts {
+        image: Arc::new(image),
+        space,
+        cpu,
+        personality,
+        sequence: config.sequence,
+        message_bytes: config.limits.message_bytes,
+        interface: Arc::new(parts.interface.clone()),
+        limits: config.limits(),
+        stack_bytes: config.limits.stack_bytes,
+        tsc_frequency: config.tsc_frequency(),
+    }))
 }
 
-/// The blobs of one snapshot, opened, and what is small among them, read.
-pub(super) struct Parts {
-    pub(super) config: Config,
-    /// Name of the configuration's file, for messages.
-    config_name: String,
-    pub(super) interface: Interface,
-    /// Opened one after the other: there may be more than a process has descriptors for.
-    executable: Descriptor,
-    files: Vec<Descriptor>,
-    base: Blob,
-    changed: Option<(Blob, Vec<Run>)>,
+/// The memory as extents of files: of the blobs themselves, or, where that would be too many, of a
+/// memfd that is put together from them.
+fn extents(parts: &Parts, stop: &AtomicBool) -> Result<Vec<Extent>, StoreError> {
+    let end = parts.config.space.used.saturating_mul(PAGE_SIZE);
+    let pieces = pieces(&parts.base, parts.changed.as_ref(), end).ok_or_else(|| {
+        StoreError::corrupt(&parts.config_name, "there are pages behind the end of memory")
+    })?;
+    if pieces.len() <= EXTENTS_MAX {
+        let extent = |piece: &Piece<'_>| Extent {
+            file: Arc::clone(&piece.blob.file),
+            file_offset: piece.file_offset,
+            offset: piece.offset,
+            length: piece.length,
+        };
+        return Ok(pieces.iter().map(extent).collect());
+    }
+    let file = put_together(&pieces, end, stop)?;
+    Ok(vec![Extent { file: Arc::new(file), file_offset: 0, offset: 0, length: end }])
 }
-
-impl Parts {
-    /// Opens what `manifest`, that of `entry` in the index, names.
-    pub(super) fn open(
-        directory: &Directory,
-        entry: &Descriptor,
-        manifest: &Manifest,
-    ) -> Result<Self, StoreError> {
-        let manifest_name = format!("{BLOBS}/{}", entry.digest.hex());
-        let layers = |what| StoreError::corrupt(&manifest_name, what);
-        let blob = directory.blob(&manifest.config)?;
-        let config = config::decode(&blob.read(CONFIG_MAX)?).map_err(|what| match what {
-            Some(what) => StoreError::corrupt(&blob.name, what),
-            None => StoreError::Incompatible {
-                reason: Incompatibility::Format,
-                needed: "a release of Ampoule that knows its format".into(),
-            },
-        })?;
-        let config_name = blob.name;
-
-        let blob = directory.blob(manifest.only(Layer::Interface).map_err(layers)?)?;
-        let bytes = blob.read(interface::SIZE_LIMIT as u64)?;
-        let interface = Interface::decode(&bytes);
-        let interface =
-            interface.map_err(|error| StoreError::corrupt(&blob.name, error.to_string()))?;
-        if interface.imports.iter().map(|import| &import.name).ne(&config.required_host_functions) {
-            let what = "it names other host functions than the interface";
-            return Err(StoreError::corrupt(config_name, what));
-        }
-
-        let executable = manifest.only(Layer::Executable).map_err(layers)?.clone();
-        let files: Vec<_> = manifest.layers_of(Layer::File).cloned().collect();
-        check_sizes(files.iter().chain([&executable]).map(|file| file.size)).map_err(layers)?;
-        if files.len() != config.personality.file_count() {
-            return Err(layers("another number of files than the configuration says".into()));
-        }
-        let base = directory.blob(manifest.only(Layer::Base).map_err(layers)?)?;
-        if base.size == 0 || !base.size.is_multiple_of(PAGE_SIZE) || base.size > MEMORY_MAX {
-            return Err(StoreError::corrupt(&base.name, "it does not hold whole pages"));
-        }
-        let changed = manifest.at_most_one(Layer::Pages).map_err(layers)?;
-        let changed = changed.map(|layer| open_pages(directory.blob(layer)?)).transpose()?;
-        Ok(Self { config, config_name, interface, executable, files, base, changed })
-    }
-
-    /// Whether the snapshot's layers of memory are what their digests say.
-    pub(super) fn verify_memory(&self, stop: &AtomicBool) -> Result<(), StoreError> {
-        self.base.verify(stop, |_, _| {})?;
-        self.changed.as_ref().map_or(Ok(()), |(blob, _)| blob.verify(stop, |_, _| {}))
-    }
-
-    /// As [`Self::verify_memory`], for everything that is not read anyway.
-    pub(super) fn verify_all(
-        &self,
-        directory: &Directory,
-        stop: &AtomicBool,
-    ) -> Result<(), StoreError> {
-        self.verify_memory(stop)?;
-        let mut others = self.files.iter().chain([&self.executable]);
-        others.try_for_each(|file| directory.blob(file)?.verify(stop, |_, _| {}))
-    }
-
-    fn snapshot(&self, directory: &Directory, stop: &AtomicBool) -> Result<Snapshot, StoreError> {
-        let features =
-            guest_features().map_err(|error| StoreError::Host { failure: host(error) })?;
-        let config = &self.config;
-        let corrupt = |what: String| StoreError::corrupt(&self.config_name, what);
-        config.check_fit(&features)?;
-        let cpu = config.cpu(&features).map_err(corrupt)?;
-
-        let ranges = Channel::ranges(config.limits.message_bytes);
-        let mut pinned = ranges.map_err(|error| corrupt(error.to_string()))?.to_vec();
-        pinned.extend(SystemPages::RANGES);
-        let space = SealedSpace::from_extents(&config.space, self.extents(stop)?, &pinned);
-        let space = Arc::new(space.map_err(|error| match error {
-            DescriptionError::Host { source } => StoreError::io("map", &self.base.name)(source),
-            other => corrupt(format!("memory: {other}")),
-        })?);
-        let system_pages = SystemPages::find(&space).ok_or_else(|| {
-            StoreError::corrupt(&self.base.name, "its ring-0 pages are not those of this release")
-        })?;
-
-        let blob = directory.blob(&self.executable)?;
-        let executable: Arc<[u8]> = blob.read(FILE_MAX)?.into();
-        let memory_bytes = config.limits.memory_bytes;
-        let image = Image::of_snapshot(executable, system_pages, &space, memory_bytes);
-        let image = image
-            .map_err(|error| StoreError::corrupt(&blob.name, format!("not a guest: {error}")))?;
-        let mut files: Vec<Arc<[u8]>> = Vec::new();
-        for file in &self.files {
-            check_stop(stop)?;
-            files.push(directory.blob(file)?.read(FILE_MAX)?.into());
-        }
-        let personality = Personality::from_state(&config.personality, &files);
-        let personality = personality.map_err(|error| corrupt(error.to_string()))?;
-        Ok(Snapshot::from_parts(SnapshotParts {
-            image: Arc::new(image),
-            space,
-            cpu,
-            personality,
-            sequence: config.sequence,
-            message_bytes: config.limits.message_bytes,
-            interface: Arc::new(self.interface.clone()),
-            limits: config.limits(),
-            stack_bytes: config.limits.stack_bytes,
-            tsc_frequency: config.tsc_frequency(),
-        }))
-    }
-
-    /// The memory as extents of files: of the blobs themselves, or, where that would be too many, of a
-    /// memfd that is put together from them.
-    fn extents(&self, stop: &AtomicBool) -> Result<Vec<Extent>, StoreError> {
-        let end = self.config.space.used.saturating_mul(PAGE_SIZE);
-        let pieces = pieces(&self.base, self.changed.as_ref(), end).ok_or_else(|| {
-            StoreError::corrupt(&self.config_name, "there are pages behind the end of memory")
-        })?;
-        if pieces.len() <= EXTENTS_MAX {
-            let extent = |piece: &Piece<'_>| Extent {
-                file: Arc::clone(&piece.blob.file),
-                file_offset: piece.file_offset,
-                offset: piece.offset,
-                length: piece.length,
-            };
-            return Ok(pieces.iter().map(extent).collect());
-        }
-        let file = put_together(&pieces, end, stop)?;
-        Ok(vec![Extent { file: Arc::new(file), file_offset: 0, offset: 0, length: end }])
-    }
-}
-
-fn open_pages(blob: Blob) -> Result<(Blob, Vec<Run>), StoreError> {
-    let corrupt = |what: String| StoreError::corrupt(&blob.name, what);
-    let mut start = [0; 16];
-    if blob.size < start.len() as u64 {
-        return Err(corrupt("it has no header".into()));
-    }
-    blob.read_at(0, &mut start)?;
-    let size = pages::header_size(&start).map_err(corrupt)?;
-    if size > blob.size {
-        return Err(corrupt("its header is cut off".into()));
-    }
-    let mut header = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
-    blob.read_at(0, &mut header)?;
-    let runs = pages::decode(&header, blob.size).map_err(corrupt)?;
-    Ok((blob, runs))
-}
-
 /// A part of a blob and where in memory it stands.
 struct Piece<'a> {
     blob: &'a Blob,

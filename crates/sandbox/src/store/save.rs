@@ -1,17 +1,18 @@
 //! Saving a snapshot.
 
 use super::config::{self, CONFIG_MAX, Config, Facts};
-use super::digest::{Digest, Hasher};
-use super::directory::{BLOBS, Blob, CHUNK, Directory, INDEX_FILE};
-use super::error::StoreError;
-use super::layout::{self, CONFIG_TYPE, Descriptor, INDEX_MAX, Index, Layer, Manifest};
-use super::lock::{self, Lock};
+use super::error::SnapshotStoreError;
+use super::layer::Layer;
 use super::pages::{self, Run};
-use super::write::{self, Temporary, Writer};
+use super::parts::check_sizes;
 use crate::sandbox::Snapshot;
 use ampoule_abi::layout::PAGE_SIZE;
 use ampoule_hypervisor::guest_features;
 use ampoule_memory::SealedSpace;
+use ampoule_store::{
+    Blob, CHUNK, CONFIG_TYPE, Descriptor, Digest, Directory, Hasher, StoreError, Temporary, Writer,
+    check_tag,
+};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -57,43 +58,33 @@ pub struct Saved {
 /// Cost: memory is read twice, once for its digest, and so is each base that is compared; `fsync`s.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`SnapshotStoreError`].
 pub fn save(
     snapshot: &Snapshot,
     path: &Path,
     options: &SaveOptions,
     stop: &AtomicBool,
-) -> Result<Saved, StoreError> {
+) -> Result<Saved, SnapshotStoreError> {
     let invalid = |option, problem| StoreError::Invalid { option, problem };
-    if !layout::is_tag(&options.tag) {
-        let problem = format!(
-            "must be letters and digits, with `-._:@/+` between them, up to 128, got {:?}",
-            options.tag
-        );
-        return Err(invalid("tag", problem));
-    }
+    check_tag(&options.tag)?;
     config::check_name(&options.name).map_err(|problem| invalid("name", problem))?;
     config::check_metadata(&options.metadata).map_err(|problem| invalid("metadata", problem))?;
     let parts = snapshot.parts();
-    let features =
-        guest_features().map_err(|error| StoreError::Host { failure: super::load::host(error) })?;
+    let features = guest_features().map_err(SnapshotStoreError::host)?;
 
     let (personality, files) = parts.personality.state();
-    super::load::check_sizes(
-        files.iter().chain([&parts.image.executable]).map(|file| file.len() as u64),
-    )
-    .map_err(|problem| invalid("snapshot", problem))?;
+    check_sizes(files.iter().chain([&parts.image.executable]).map(|file| file.len() as u64))
+        .map_err(|problem| invalid("snapshot", problem))?;
 
     let directory = Directory::create(path, stop)?;
-    let _saving = enter(&directory, stop)?;
-    let mut writer = Writer::new(&directory, stop);
+    let mut writer = Writer::begin(&directory, stop)?;
     let executable = writer.add(Layer::Executable.media_type(), &parts.image.executable)?;
     let mut layers = save_memory(&directory, &mut writer, &parts.space, &executable, stop)?;
     layers.push(writer.add(Layer::Interface.media_type(), &parts.interface.encode())?);
     layers.push(executable);
     for file in &files {
         if stop.load(Ordering::Relaxed) {
-            return Err(StoreError::Stopped);
+            return Err(StoreError::Stopped.into());
         }
         layers.push(writer.add(Layer::File.media_type(), file)?);
     }
@@ -111,55 +102,24 @@ pub fn save(
         space: parts.space.describe(),
         personality,
     });
-    let config = json(&config, "the configuration")?;
+    let config = serde_json::to_vec(&config)
+        .map_err(|error| StoreError::io("encode", "the configuration")(io::Error::other(error)))?;
     if config.len() as u64 > CONFIG_MAX {
         let problem = "has too many files or too much unread input".to_owned();
-        return Err(invalid("snapshot", problem));
+        return Err(invalid("snapshot", problem).into());
     }
     let config = writer.add(CONFIG_TYPE, &config)?;
     let named = layers
         .iter()
         .filter_map(|layer| Some((Layer::of(layer)?.word(), layer.digest.to_string(), layer.size)));
     let named = named.collect();
-    let manifest = json(&Manifest::new(config, layers), "the manifest")?;
-    let manifest = writer.add(layout::MANIFEST_TYPE, &manifest)?;
-    writer.finish()?;
-
-    let lock = Lock::exclusive(&directory.root, lock::INDEX, stop)?;
-    let mut index = directory.index()?.unwrap_or_else(Index::new);
-    if !index.set(Descriptor::tagged(manifest.digest, manifest.size, &options.tag)) {
-        return Err(invalid("path", "has too many snapshots".to_owned()));
-    }
-    let bytes = json(&index, INDEX_FILE)?;
-    if bytes.len() as u64 > INDEX_MAX {
-        return Err(invalid("path", "has too many snapshots".to_owned()));
-    }
-    write::replace(&directory.root, INDEX_FILE, &bytes)?;
-    drop(lock);
+    let committed = writer.commit(config, layers, &options.tag)?;
     Ok(Saved {
-        digest: manifest.digest.to_string(),
+        digest: committed.digest.to_string(),
         tag: options.tag.clone(),
-        new_bytes: writer.new_bytes,
+        new_bytes: committed.new_bytes,
         layers: named,
     })
-}
-
-/// Takes part in the lock that keeps blobs from being removed. Whoever finds nobody else there removes
-/// first what dead savers left.
-fn enter(directory: &Directory, stop: &AtomicBool) -> Result<Lock, StoreError> {
-    if let Some(alone) = Lock::try_exclusive(&directory.root, lock::SAVING)? {
-        write::remove_temporaries(&directory.blobs, BLOBS)?;
-        let index = Lock::exclusive(&directory.root, lock::INDEX, stop)?;
-        write::remove_temporaries(&directory.root, "the store")?;
-        drop(index);
-        drop(alone);
-    }
-    Lock::shared(&directory.root, lock::SAVING, stop)
-}
-
-fn json(value: &impl serde::Serialize, name: &str) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(value)
-        .map_err(|error| StoreError::io("encode", name)(io::Error::other(error)))
 }
 
 /// Saves the memory as pages over a base, where that saves space, or as a base.
@@ -219,12 +179,13 @@ fn save_memory(
 /// The bases of snapshots of the same executable, the newest first.
 fn bases(directory: &Directory, executable: &Descriptor) -> Result<Vec<Descriptor>, StoreError> {
     let mut found: Vec<Descriptor> = Vec::new();
-    let Some(index) = directory.index()? else { return Ok(found) };
-    for entry in index.snapshots().rev().take(MANIFESTS_MAX) {
+    for entry in directory.snapshots()?.iter().rev().take(MANIFESTS_MAX) {
         // Others' damage is theirs: it does not keep this one from being saved.
         let Ok(manifest) = directory.manifest(entry) else { continue };
-        let is_same = manifest.layers_of(Layer::Executable).any(|e| e.digest == executable.digest);
-        if let (true, Ok(base)) = (is_same, manifest.only(Layer::Base))
+        let is_same = manifest
+            .layers_of(Layer::Executable.media_type())
+            .any(|e| e.digest == executable.digest);
+        if let (true, Ok(base)) = (is_same, manifest.only(Layer::Base.media_type()))
             && found.iter().all(|known| known.digest != base.digest)
         {
             found.push(base.clone());

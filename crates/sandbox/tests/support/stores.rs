@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "test support: failing loudly is the point")]
 
 use crate::support::{self, call, result};
-use ampoule_sandbox::store::{self, LoadOptions, SaveOptions, Saved, StoreError};
+use ampoule_sandbox::store::{self, LoadOptions, SaveOptions, Saved, SnapshotStoreError};
 use ampoule_sandbox::{Budget, Sandbox, Snapshot, Step};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -42,13 +42,17 @@ pub(crate) fn save(snapshot: &Snapshot, path: &Path, tag: &str) -> Saved {
     try_save(snapshot, path, tag).unwrap()
 }
 
-pub(crate) fn try_save(snapshot: &Snapshot, path: &Path, tag: &str) -> Result<Saved, StoreError> {
+pub(crate) fn try_save(
+    snapshot: &Snapshot,
+    path: &Path,
+    tag: &str,
+) -> Result<Saved, SnapshotStoreError> {
     let metadata = BTreeMap::from([("saved-by".to_owned(), "a test".to_owned())]);
     let options = SaveOptions { tag: tag.into(), name: "testing".into(), metadata };
     store::save(snapshot, path, &options, &GO_ON)
 }
 
-pub(crate) fn load(path: &Path, tag: &str) -> Result<Snapshot, StoreError> {
+pub(crate) fn load(path: &Path, tag: &str) -> Result<Snapshot, SnapshotStoreError> {
     let options = LoadOptions { tag: tag.into(), verify: true };
     let loaded = store::load(path, &options, &GO_ON)?;
     assert_eq!(loaded.name, "testing");

@@ -4,11 +4,11 @@
 //! must be what it should: a directory or a regular file of the size that its descriptor says. A fifo is
 //! opened without waiting for its other end.
 
-use super::digest::{Digest, Hasher};
-use super::error::StoreError;
-use super::layout::{self, Descriptor, INDEX_MAX, Index, MANIFEST_MAX, Manifest};
-use super::lock::{self, Lock};
-use super::write;
+use crate::digest::{Digest, Hasher};
+use crate::error::StoreError;
+use crate::layout::{self, Descriptor, INDEX_MAX, Index, MANIFEST_MAX, Manifest};
+use crate::lock::{self, Lock};
+use crate::temporary::{self, TEMPORARY};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -17,34 +17,39 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes read at once.
-pub(super) const CHUNK: usize = 1 << 20;
+pub const CHUNK: usize = 1 << 20;
 /// Where the blobs are.
-pub(super) const BLOBS: &str = "blobs/sha256";
-pub(super) const INDEX_FILE: &str = "index.json";
+pub const BLOBS: &str = "blobs/sha256";
+pub(crate) const INDEX_FILE: &str = "index.json";
 const LAYOUT_FILE: &str = "oci-layout";
 
 /// The directory of a store.
 #[derive(Debug)]
-pub(super) struct Directory {
-    pub(super) root: OwnedFd,
+pub struct Directory {
+    pub(crate) root: OwnedFd,
     /// `blobs/sha256`.
-    pub(super) blobs: OwnedFd,
+    pub(crate) blobs: OwnedFd,
     path: String,
 }
 
 /// A blob that was opened; its size is right, its contents were not looked at.
 #[derive(Debug)]
-pub(super) struct Blob {
-    pub(super) file: Arc<OwnedFd>,
-    pub(super) size: u64,
+pub struct Blob {
+    /// The open file, to be mapped.
+    pub file: Arc<OwnedFd>,
+    /// Bytes.
+    pub size: u64,
     digest: Digest,
     /// Its path in the store, for messages.
-    pub(super) name: String,
+    pub name: String,
 }
 
 impl Directory {
     /// Opens a store to load from it; `tag` is for the message when there is none.
-    pub(super) fn open(path: &Path, tag: Option<&str>) -> Result<Self, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(path: &Path, tag: Option<&str>) -> Result<Self, StoreError> {
         let shown = path.display().to_string();
         let none = || StoreError::NotFound { path: shown.clone(), tag: tag.map(ToOwned::to_owned) };
         let root = match open_root(path) {
@@ -67,7 +72,10 @@ impl Directory {
     }
 
     /// Opens a store to save to it, and makes it first where there is none.
-    pub(super) fn create(path: &Path, stop: &AtomicBool) -> Result<Self, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn create(path: &Path, stop: &AtomicBool) -> Result<Self, StoreError> {
         let shown = path.display().to_string();
         make_lasting(path, &shown)?;
         let root = open_root(path).map_err(StoreError::io::<Errno>("open", &shown))?;
@@ -87,21 +95,33 @@ impl Directory {
         let blobs = step(&parent, "sha256", BLOBS)?;
         let directory = Self { root, blobs, path: shown };
         if lock.is_some() {
-            write::sync(&parent, "blobs")?;
-            write::replace(&directory.root, LAYOUT_FILE, layout::LAYOUT.as_bytes())?;
+            temporary::sync(&parent, "blobs")?;
+            temporary::replace(&directory.root, LAYOUT_FILE, layout::LAYOUT.as_bytes())?;
         }
         Ok(directory)
     }
 
+    /// The entries of its snapshots, the one saved last at the end.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn snapshots(&self) -> Result<Vec<Descriptor>, StoreError> {
+        let index = self.index()?;
+        Ok(index.iter().flat_map(Index::snapshots).cloned().collect())
+    }
+
     /// The index; `None` before the first snapshot was saved.
-    pub(super) fn index(&self) -> Result<Option<Index>, StoreError> {
+    pub(crate) fn index(&self) -> Result<Option<Index>, StoreError> {
         let bytes = read_small(&self.root, INDEX_FILE, INDEX_FILE, INDEX_MAX)?;
         let decoded = bytes.map(|bytes| layout::decode_index(&bytes)).transpose();
         decoded.map_err(|what| StoreError::corrupt(INDEX_FILE, what))
     }
 
     /// The entry of `tag` in the index.
-    pub(super) fn entry(&self, tag: &str) -> Result<Descriptor, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn entry(&self, tag: &str) -> Result<Descriptor, StoreError> {
         let index = self.index()?;
         let entry = index.as_ref().and_then(|index| index.find(tag)).cloned();
         entry.ok_or_else(|| StoreError::NotFound {
@@ -111,14 +131,20 @@ impl Directory {
     }
 
     /// The manifest of an entry of the index.
-    pub(super) fn manifest(&self, entry: &Descriptor) -> Result<Manifest, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn manifest(&self, entry: &Descriptor) -> Result<Manifest, StoreError> {
         let blob = self.blob(entry)?;
         let bytes = blob.read(MANIFEST_MAX)?;
         layout::decode_manifest(&bytes).map_err(|what| StoreError::corrupt(blob.name, what))
     }
 
     /// Opens the blob that `descriptor` names.
-    pub(super) fn blob(&self, descriptor: &Descriptor) -> Result<Blob, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn blob(&self, descriptor: &Descriptor) -> Result<Blob, StoreError> {
         let digest = descriptor.digest;
         let hex = digest.hex();
         let name = format!("{BLOBS}/{hex}");
@@ -135,7 +161,10 @@ impl Directory {
 
 impl Blob {
     /// All its bytes, when there are no more than `limit` and they are what the digest says.
-    pub(super) fn read(&self, limit: u64) -> Result<Vec<u8>, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn read(&self, limit: u64) -> Result<Vec<u8>, StoreError> {
         if self.size > limit {
             let what = format!("it has {} bytes, the limit is {limit}", self.size);
             return Err(StoreError::corrupt(&self.name, what));
@@ -149,7 +178,10 @@ impl Blob {
     }
 
     /// Reads it once and checks its digest. `each` sees every piece with its offset.
-    pub(super) fn verify(
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn verify(
         &self,
         stop: &AtomicBool,
         mut each: impl FnMut(u64, &[u8]),
@@ -170,7 +202,11 @@ impl Blob {
         if hasher.finish() == self.digest { Ok(()) } else { Err(self.mismatch()) }
     }
 
-    pub(super) fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), StoreError> {
+    /// Fills `out` with its bytes from `offset` on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), StoreError> {
         let complete = read_at(&self.file, offset, out);
         if complete.map_err(StoreError::io::<Errno>("read", &self.name))? {
             Ok(())
@@ -207,7 +243,7 @@ fn make_lasting(path: &Path, shown: &str) -> Result<(), StoreError> {
     for made in missing {
         let parent = made.parent().filter(|parent| *parent != Path::new("")).unwrap_or(here);
         let parent = open_root(parent).map_err(StoreError::io::<Errno>("open", shown))?;
-        write::sync(&parent, shown)?;
+        temporary::sync(&parent, shown)?;
     }
     Ok(())
 }
@@ -236,7 +272,7 @@ fn make_directory(at: &OwnedFd, name: &str, shown: &str) -> Result<(), StoreErro
 }
 
 /// Opens the regular file `name` and tells its size; `None` when there is none.
-pub(super) fn open_file(
+pub(crate) fn open_file(
     at: &OwnedFd,
     name: &str,
     shown: &str,
@@ -288,7 +324,7 @@ fn refuse_foreign(path: &Path, shown: &str) -> Result<(), StoreError> {
     for entry in std::fs::read_dir(path).map_err(StoreError::io("read", shown))? {
         let name = entry.map_err(StoreError::io("read", shown))?.file_name();
         let own = ["blobs", lock::INDEX, lock::SAVING, LAYOUT_FILE].iter().any(|own| name == *own)
-            || name.to_string_lossy().starts_with(write::TEMPORARY);
+            || name.to_string_lossy().starts_with(TEMPORARY);
         if !own {
             let what = format!("a directory with other things in it, such as {}", name.display());
             return Err(StoreError::Invalid { option: "path", problem: format!("is {what}") });

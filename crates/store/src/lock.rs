@@ -1,7 +1,7 @@
 //! Who may change a store. Locks are `flock(2)`s: the kernel drops them with the process that holds
 //! them, however it ends.
 
-use super::error::StoreError;
+use crate::error::StoreError;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -10,9 +10,9 @@ use std::time::Duration;
 
 /// Held shared while blobs are made that no index names yet, and alone to remove blobs that no index
 /// names.
-pub(super) const SAVING: &str = ".saving";
+pub(crate) const SAVING: &str = ".saving";
 /// Held while the index is read, changed and replaced.
-pub(super) const INDEX: &str = ".lock";
+pub(crate) const INDEX: &str = ".lock";
 
 /// Longest time between two looks at a lock that somebody else holds. Looking instead of waiting lets
 /// the caller give up.
@@ -20,13 +20,13 @@ const PAUSE_MAX: Duration = Duration::from_millis(16);
 
 /// A lock, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     file: OwnedFd,
 }
 
 impl Lock {
     /// Takes a lock at once, or not at all.
-    pub(super) fn try_exclusive(
+    pub(crate) fn try_exclusive(
         root: &OwnedFd,
         name: &'static str,
     ) -> Result<Option<Self>, StoreError> {
@@ -36,7 +36,7 @@ impl Lock {
     }
 
     /// Waits for a lock that only one can have.
-    pub(super) fn exclusive(
+    pub(crate) fn exclusive(
         root: &OwnedFd,
         name: &'static str,
         stop: &AtomicBool,
@@ -47,7 +47,7 @@ impl Lock {
     }
 
     /// Waits for a lock that many can have.
-    pub(super) fn shared(
+    pub(crate) fn shared(
         root: &OwnedFd,
         name: &'static str,
         stop: &AtomicBool,
