@@ -26,7 +26,7 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
     let snapshot = guest.sandbox.snapshot()?;
     // Going back is when a snapshot learns what calls touch.
     guest.run(&add)?;
-    guest.sandbox.restore(&snapshot)?;
+    guest.sandbox.restore(Some(&snapshot))?;
     // What is made while measuring is one of them.
     let mut alive = vec![guest.sandbox];
     for &count in effort.live {

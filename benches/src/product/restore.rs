@@ -144,7 +144,7 @@ impl Rewind {
         self.turn(3)?;
         let before = self.sandbox.statistics();
         run(&mut self.sandbox, &self.call)?;
-        self.sandbox.restore(&self.snapshot)?;
+        self.sandbox.restore(Some(&self.snapshot))?;
         let after = self.sandbox.statistics();
         Ok(Dirtied {
             pages: after.restored_pages - before.restored_pages,
@@ -155,7 +155,7 @@ impl Rewind {
     /// Times of `samples` restores, each after the call.
     fn turn(&mut self, samples: usize) -> Result<Vec<f64>> {
         let dirty = |rewind: &mut Self| run(&mut rewind.sandbox, &rewind.call);
-        sample(samples, self, dirty, |rewind| Ok(rewind.sandbox.restore(&rewind.snapshot)?))
+        sample(samples, self, dirty, |rewind| Ok(rewind.sandbox.restore(Some(&rewind.snapshot))?))
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
                 &mut switched.sandbox,
                 |sandbox| run(sandbox, &add),
                 |sandbox| {
-                    sandbox.restore(other)?;
+                    sandbox.restore(Some(other))?;
                     other = if std::ptr::eq(other, &raw const first) { &second } else { &first };
                     Ok(())
                 },

@@ -229,7 +229,7 @@ fn ended(entry: &Entry, kind: u32) -> f64 {
 fn condition_of(sandbox: &Sandbox, kind: u32) -> u32 {
     match sandbox.state() {
         State::Ready if kind == kind::STOPPED => condition::READY,
-        State::Broken => condition::BROKEN,
+        State::Broken(_) => condition::BROKEN,
         _ => 0,
     }
 }

@@ -258,7 +258,7 @@ impl Driven {
     /// Whether [`Self::restore_here`] would keep the calling thread for microseconds only.
     #[must_use]
     pub fn restores_cheaply(&self, to: Option<&Snapshot>) -> bool {
-        self.inspect(|sandbox| sandbox.rewinds_cheaply(to)).unwrap_or(false)
+        self.inspect(|sandbox| sandbox.restores_cheaply(to)).unwrap_or(false)
     }
 
     /// Calls on the calling thread, up to the next step.

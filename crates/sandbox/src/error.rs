@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::io;
 
 /// An error as the public API shows it: a stable code, a message, and details by name.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// One of the codes in `docs/errors.md`.
     pub code: &'static str,

@@ -21,7 +21,7 @@ fn a_restored_sandbox_remembers_nothing() {
             assert_eq!(step, Step::Return, "round {round}");
             assert_eq!(result::<u64>(&sandbox), count, "round {round}");
         }
-        sandbox.restore(&snapshot).unwrap();
+        sandbox.restore(Some(&snapshot)).unwrap();
     }
     let statistics = sandbox.statistics();
     assert_eq!(statistics.restores, 20);
@@ -39,7 +39,7 @@ fn a_poisoned_sandbox_is_made_ready_again() {
     for name in ["spin_forever", "panic_while_panicking", "spin_forever"] {
         assert_eq!(call(&mut sandbox, name, &[0_u8; 0], short), Step::Stopped);
         assert!(matches!(sandbox.state(), State::Poisoned(_)));
-        sandbox.restore(&snapshot).unwrap();
+        sandbox.restore(Some(&snapshot)).unwrap();
         assert_eq!(call(&mut sandbox, "add", &(1, 2), Budget::default()), Step::Return);
         assert_eq!(result::<i32>(&sandbox), 3);
     }
@@ -64,7 +64,7 @@ fn sandboxes_start_from_a_snapshot_without_initialising() {
     }
     for sandbox in &mut sandboxes {
         assert_eq!(sandbox.statistics().exits, 3, "{:?}", sandbox.statistics());
-        sandbox.restore(&snapshot).unwrap();
+        sandbox.restore(Some(&snapshot)).unwrap();
         assert_eq!(call(sandbox, "counter", &[0_u8; 0], Budget::default()), Step::Return);
         assert_eq!(result::<u64>(sandbox), 2);
     }
@@ -89,7 +89,7 @@ fn a_snapshot_of_what_has_not_run_since_it_was_restored_is_the_same() {
             assert_eq!(step, Step::Return, "round {round}: {:?}", sandbox.state());
             assert_eq!(result::<u64>(sandbox), 2, "round {round}");
         }
-        original.restore(&snapshot).unwrap();
+        original.restore(Some(&snapshot)).unwrap();
     }
     drop(snapshot);
 }
@@ -107,10 +107,10 @@ fn large_messages_and_memory_are_forgotten_too() {
         let step = call(&mut sandbox, "repeat", &(500_000_u32,), Budget::default());
         assert_eq!(step, Step::Return);
         let grown = sandbox.statistics().memory_bytes;
-        sandbox.restore(&snapshot).unwrap();
+        sandbox.restore(Some(&snapshot)).unwrap();
         assert!(sandbox.statistics().memory_bytes < grown);
         assert_eq!(call(&mut sandbox, "counter", &[0_u8; 0], Budget::default()), Step::Return);
         assert_eq!(result::<u64>(&sandbox), 1);
-        sandbox.restore(&snapshot).unwrap();
+        sandbox.restore(Some(&snapshot)).unwrap();
     }
 }

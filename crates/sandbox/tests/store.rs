@@ -50,7 +50,7 @@ fn a_loaded_guest_goes_on_where_it_was_saved() {
     }
     // It can be gone back to, also by a sandbox that came from elsewhere.
     for sandbox in sandboxes.iter_mut().chain([&mut original]) {
-        sandbox.restore(&loaded).unwrap();
+        sandbox.restore(Some(&loaded)).unwrap();
         assert_eq!(ask::<u64>(sandbox, "counter", &NONE), 2);
     }
     // And be saved again: nothing of it is new.
@@ -102,7 +102,7 @@ fn a_snapshot_of_a_saved_one_takes_only_its_changes() {
         let mut again = sandbox_of(&loaded);
         assert_eq!(ask::<u64>(&mut again, "sum_pages", &NONE), sum);
         ask::<()>(&mut again, "mark_pages", &(1, 3));
-        again.restore(&loaded).unwrap();
+        again.restore(Some(&loaded)).unwrap();
         assert_eq!(ask::<u64>(&mut again, "sum_pages", &NONE), sum);
         // What is loaded has the same base for what comes after it.
         ask::<()>(&mut again, "mark_pages", &(700, 9));

@@ -211,15 +211,15 @@ fn what_a_guest_publishes_unasked_is_counted_once() {
     publish(&mut sandbox);
     assert_eq!(sandbox.statistics().trace_bytes, 64);
     for snapshot in [&published, &clean, &published] {
-        sandbox.restore(snapshot).unwrap();
+        sandbox.restore(Some(snapshot)).unwrap();
         assert_eq!(sandbox.statistics().trace_bytes, 64);
     }
     publish(&mut sandbox);
-    sandbox.restore(&clean).unwrap();
+    sandbox.restore(Some(&clean)).unwrap();
     assert_eq!(sandbox.statistics().trace_bytes, 96);
     // Nor does a traced call take for its own what was published before it.
     let told = [&clean, &published].map(|snapshot| {
-        sandbox.restore(snapshot).unwrap();
+        sandbox.restore(Some(snapshot)).unwrap();
         let before = sandbox.statistics().trace_bytes;
         assert_eq!(begin(&mut sandbox, "ok", &NONE), Step::Return);
         assert_eq!(sandbox.take_trace(), []);
@@ -453,7 +453,7 @@ fn spans_are_followed_after_a_restore_and_in_a_sandbox_from_a_snapshot() {
             assert_eq!(spans.spans.len(), 3, "{spans:#?}");
             assert!(spans.problems.is_empty(), "{spans:#?}");
             assert!(sandbox.statistics().exits - before < 10);
-            sandbox.restore(&snapshot).unwrap();
+            sandbox.restore(Some(&snapshot)).unwrap();
             assert_eq!(sandbox.take_trace(), []);
         }
     }
@@ -471,7 +471,7 @@ fn spans_of_a_pending_host_call_end_at_the_restore() {
     let Some(&TraceEntry::HostCall { at: called, .. }) = entries.last() else {
         panic!("the host call is the last of {entries:#?}")
     };
-    sandbox.restore(&snapshot).unwrap();
+    sandbox.restore(Some(&snapshot)).unwrap();
     entries.extend(sandbox.take_trace());
     let mut spans = Spans::default();
     spans.add(entries);

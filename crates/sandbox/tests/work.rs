@@ -74,18 +74,18 @@ fn a_guest_that_makes_its_restores_dear_is_restored_elsewhere() {
     }
     let mut sandbox = ready("hostile");
     let plain = sandbox.snapshot().unwrap();
-    assert!(sandbox.rewinds_cheaply(Some(&plain)));
+    assert!(sandbox.restores_cheaply(Some(&plain)));
     // What the host did in one call can be as much as many calls.
     assert_eq!(call(&mut sandbox, "draw", &nothing(), Budget::default()), Step::Return);
-    assert!(!sandbox.rewinds_cheaply(Some(&plain)));
-    sandbox.restore(&plain).unwrap();
-    assert!(sandbox.rewinds_cheaply(Some(&plain)));
+    assert!(!sandbox.restores_cheaply(Some(&plain)));
+    sandbox.restore(Some(&plain)).unwrap();
+    assert!(sandbox.restores_cheaply(Some(&plain)));
     // What has many mappings is compared with them.
     assert_eq!(call(&mut sandbox, "map_flood", &(2_000_u64,), Budget::default()), Step::Return);
     let flooded = sandbox.snapshot().unwrap();
-    assert!(!sandbox.rewinds_cheaply(Some(&flooded)));
-    sandbox.restore(&plain).unwrap();
-    assert!(sandbox.rewinds_cheaply(Some(&plain)));
+    assert!(!sandbox.restores_cheaply(Some(&flooded)));
+    sandbox.restore(Some(&plain)).unwrap();
+    assert!(sandbox.restores_cheaply(Some(&plain)));
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub(crate) fn keep(config: Config, sandbox: &mut Sandbox) -> Result<(), Snapshot
     let known = if sandbox.has_read_input() { None } else { find(&config) };
     let snapshot = match known {
         Some(snapshot) => {
-            sandbox.adopt(&snapshot)?;
+            sandbox.enter(&snapshot)?;
             snapshot
         }
         None => {

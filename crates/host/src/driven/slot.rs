@@ -44,7 +44,7 @@ pub(super) const fn phase_after(sandbox: &Sandbox) -> Phase {
 /// Goes back to `to`, by default to where the sandbox came from.
 pub(super) fn restore(slot: &mut Slot, to: Option<&Snapshot>) -> (Report, Phase) {
     match slot {
-        Slot::Made(made) => match made.sandbox.rewind(to) {
+        Slot::Made(made) => match made.sandbox.restore(to) {
             Ok(()) => (Report::Restored, Phase::Idle),
             Err(error) => (Report::Refused(error.failure()), Phase::Idle),
         },

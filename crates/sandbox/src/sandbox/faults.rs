@@ -15,14 +15,14 @@ impl Sandbox {
     /// Gives the guest the memory that it faulted for, where it has a right to it.
     pub(super) fn repair(&mut self, exception: &Exception) -> Result<(), Stop> {
         if let Some((address, access)) = exception.fault {
-            self.space.begin_portion();
-            match self.space.handle_fault(address, access) {
+            self.guest.space.begin_portion();
+            match self.guest.space.handle_fault(address, access) {
                 FaultOutcome::Repaired => {
                     self.events.tell(Event::PageFault);
                     return Ok(());
                 }
                 FaultOutcome::OutOfMemory => {
-                    return Err(Stop::MemoryLimit { limit: self.space.capacity_bytes() });
+                    return Err(Stop::MemoryLimit { limit: self.guest.space.capacity_bytes() });
                 }
                 FaultOutcome::Denied => {}
             }
@@ -42,7 +42,7 @@ impl Sandbox {
     }
 
     pub(super) fn violation(&mut self, violation: &Violation) -> Fault {
-        let (instruction, _) = self.machine.position();
+        let (instruction, _) = self.guest.machine.position();
         let (what, port) = match *violation {
             Violation::Port { port } => ("input or output to a port", Some(port)),
             Violation::Unbacked => ("access to memory that does not exist", None),
@@ -61,8 +61,8 @@ impl Sandbox {
     }
 
     fn page_fault_in_words(&self, address: u64, access: Access) -> &'static str {
-        let stack_bottom = STACK_TOP - self.stack_bytes;
-        let mapped = self.space.protection_at(address).is_some();
+        let stack_bottom = STACK_TOP - self.guest.stack_bytes;
+        let mapped = self.guest.space.protection_at(address).is_some();
         match access {
             _ if address < NULL_GUARD_END => "null access",
             _ if (SYSTEM_BASE..HOST_END).contains(&address) => "access to the host's pages",
@@ -75,7 +75,7 @@ impl Sandbox {
     }
 
     fn locate(&mut self, address: u64) -> Location {
-        let mut report = self.image.symbols.report();
+        let mut report = self.guest.image.symbols.report();
         let location = report.locate(address);
         self.events.tell(Event::Reported { steps: report.steps() });
         location

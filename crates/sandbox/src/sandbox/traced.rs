@@ -38,18 +38,18 @@ impl Sandbox {
 
     /// Asks the guest to tell what `trace` wants to know, and begins to follow it.
     pub(super) fn begin_trace(&mut self, trace: Option<&CallTrace>) {
-        let Some(channel) = &mut self.channel else { return };
+        let Some(channel) = &mut self.guest.channel else { return };
         let directives = trace.and_then(|trace| trace.directives.as_ref());
         let told = channel.tell(directives);
         debug_assert!(told.is_ok(), "directives fit into the control page");
         if let Some(trace) = trace.filter(|_| directives.is_some()) {
             if self.events.tracing.may_be_behind {
                 // What was published in a call that nobody traced is none of this one's.
-                self.events.tracing.collect(channel, &self.space, false);
+                self.events.tracing.collect(channel, &self.guest.space, false);
                 self.events.tracing.may_be_behind = false;
             }
             self.events.tracing.set_limits(self.limits.trace());
-            self.events.tracing.begin_call(self.machine.tsc_frequency(), trace.wall_offset);
+            self.events.tracing.begin_call(self.guest.machine.tsc_frequency(), trace.wall_offset);
         } else {
             self.events.tracing.may_be_behind = true;
         }
@@ -67,22 +67,32 @@ impl Sandbox {
     /// Reads what the guest has published since the last time, if its call is traced.
     pub(super) fn collect_trace(&mut self) {
         if self.events.tracing.is_on()
-            && let Some(channel) = &mut self.channel
+            && let Some(channel) = &mut self.guest.channel
         {
-            self.events.tracing.collect(channel, &self.space, false);
+            self.events.tracing.collect(channel, &self.guest.space, false);
         }
     }
 
     /// The same for a guest that rings because its batch is full, whether or not anybody asked for one.
     pub(super) fn collect_full_trace(&mut self) -> Result<(), Stop> {
-        let Some(channel) = &mut self.channel else { return Err(self.no_doorbell(port::TRACE)) };
-        self.events.tracing.collect(channel, &self.space, true);
+        let Some(channel) = &mut self.guest.channel else {
+            return Err(self.no_doorbell(port::TRACE));
+        };
+        self.events.tracing.collect(channel, &self.guest.space, true);
         Ok(())
+    }
+
+    /// The guest is another one from here on, or the same one at an earlier time.
+    pub(super) fn begin_trace_generation(&mut self) {
+        // What was published and never read is gone after this, and was written all the same.
+        self.events.tracing.counters.bytes = self.trace_bytes();
+        self.events.tracing.begin_generation();
     }
 
     /// Bytes that the guest has published in all, those of calls that nobody traces included.
     pub(super) fn trace_bytes(&self) -> u64 {
-        let unread = self.channel.as_ref().map_or(0, |channel| self.events.tracing.unread(channel));
+        let unread =
+            self.guest.channel.as_ref().map_or(0, |channel| self.events.tracing.unread(channel));
         self.events.tracing.counters.bytes + unread
     }
 

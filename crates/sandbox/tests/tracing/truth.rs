@@ -127,7 +127,7 @@ fn times_are_true_after_restores_and_in_other_sandboxes() {
         let at = round % sandboxes.len();
         let sandbox = &mut sandboxes[at];
         errors.extend(call(sandbox, wall_offset()));
-        sandbox.restore(&snapshot).unwrap();
+        sandbox.restore(Some(&snapshot)).unwrap();
     }
     check(errors);
 }
