@@ -1,5 +1,6 @@
 //! The state machine against a scripted guest: no hypervisor is needed.
 
+mod restores;
 mod worst;
 
 use super::*;
