@@ -1,6 +1,6 @@
 //! The host's half of the channel.
 
-use crate::tracing::{Directives, TraceContext};
+use crate::tracing::request::{Directives, TraceContext};
 use ampoule_abi::channel::{
     Area, CALL_IS_TRACED, ControlPage, GuestMessage, HEADER_SIZE, HostMessage, MAGIC,
     MessageHeader, TRACE_AREA_SIZE, TRACE_DIRECTIVES_OFFSET, TraceHeader,
