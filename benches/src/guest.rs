@@ -1,7 +1,7 @@
 //! The guest `guests/bench`, and driving it on this thread.
 
 use ampoule_host::providers;
-use ampoule_sandbox::{Budget, Config, Control, Limits, Sandbox, Step};
+use ampoule_sandbox::{Budget, Config, Limits, Sandbox, Step};
 use ampoule_wire::value;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
@@ -52,7 +52,7 @@ pub(crate) fn config(memory_mib: u64) -> Result<Config> {
 impl Guest {
     /// Starts the guest.
     pub(crate) fn start(config: &Config) -> Result<Self> {
-        let mut sandbox = Sandbox::create(config, Control::new(), providers())?;
+        let mut sandbox = Sandbox::create(config, providers().control(), providers())?;
         sandbox.begin_start(Budget::default())?;
         let step = sandbox.run();
         ensure!(step == Step::Ready, "the guest did not start: {step:?} {:?}", sandbox.state());

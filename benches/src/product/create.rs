@@ -7,7 +7,7 @@ use crate::report::{Measurement, Report};
 use ampoule_floors::Create;
 use ampoule_floors::microseconds;
 use ampoule_host::providers;
-use ampoule_sandbox::{Control, Sandbox, Snapshot};
+use ampoule_sandbox::{Sandbox, Snapshot};
 use anyhow::Result;
 use std::cell::RefCell;
 use std::time::Instant;
@@ -31,7 +31,8 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
     let mut alive = vec![guest.sandbox];
     for &count in effort.live {
         while alive.len() < count {
-            let mut sandbox = Sandbox::from_snapshot(&snapshot, Control::new(), providers())?;
+            let mut sandbox =
+                Sandbox::from_snapshot(&snapshot, providers().control(), providers())?;
             run(&mut sandbox, &add)?;
             alive.push(sandbox);
         }
@@ -49,7 +50,7 @@ struct Life {
 
 fn live_once(snapshot: &Snapshot, call: &Call) -> Result<Life> {
     let start = Instant::now();
-    let mut sandbox = Sandbox::from_snapshot(snapshot, Control::new(), providers())?;
+    let mut sandbox = Sandbox::from_snapshot(snapshot, providers().control(), providers())?;
     let made = start.elapsed();
     run(&mut sandbox, call)?;
     let called = start.elapsed();

@@ -7,7 +7,7 @@ use crate::report::{Measurement, Report};
 use ampoule_floors::Copy;
 use ampoule_floors::sample;
 use ampoule_host::providers;
-use ampoule_sandbox::{Control, Sandbox, Snapshot};
+use ampoule_sandbox::{Sandbox, Snapshot};
 use anyhow::Result;
 use std::cell::RefCell;
 
@@ -135,7 +135,7 @@ impl Contestant {
 
 impl Rewind {
     fn new(snapshot: &Snapshot, call: Call) -> Result<Self> {
-        let sandbox = Sandbox::from_snapshot(snapshot, Control::new(), providers())?;
+        let sandbox = Sandbox::from_snapshot(snapshot, providers().control(), providers())?;
         Ok(Self { sandbox, snapshot: snapshot.clone(), call })
     }
 

@@ -7,7 +7,7 @@ use crate::report::{Measurement, Report};
 use ampoule_floors::Create;
 use ampoule_floors::{microseconds, sample};
 use ampoule_host::providers;
-use ampoule_sandbox::{Control, Sandbox};
+use ampoule_sandbox::Sandbox;
 use anyhow::Result;
 use std::time::Instant;
 
@@ -43,7 +43,7 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
                 forked.run(&add)?;
                 let start = Instant::now();
                 let snapshot = forked.sandbox.snapshot()?;
-                let fork = Sandbox::from_snapshot(&snapshot, Control::new(), providers())?;
+                let fork = Sandbox::from_snapshot(&snapshot, providers().control(), providers())?;
                 times.push(microseconds(start.elapsed()));
                 drop(fork);
             }

@@ -4,6 +4,7 @@ mod slot;
 
 use crate::cache::{initialised, recycled};
 use crate::executor::Executor;
+use crate::providers::providers;
 use ampoule_sandbox::{
     Budget, CALLER_SLICE, CallError, CallTrace, Config, Control, Failure, Limits, Resumption,
     Sandbox, Snapshot, SnapshotError, Step, Stop, StopRequest, Waker,
@@ -137,7 +138,7 @@ impl Driven {
 
     fn unmade(source: Source, on_step: Box<dyn Fn() + Send + Sync>) -> Arc<Self> {
         let driven = Arc::new_cyclic(|myself| Self {
-            control: Control::new(),
+            control: providers().control(),
             phase: Mutex::new(PhaseState::new()),
             slot: Mutex::new(Slot::Unmade(Box::new(source), Start::default())),
             restores_after_calls: AtomicBool::new(false),

@@ -2,11 +2,13 @@
 
 use crate::cache::recycled::RecycledVms;
 use crate::executor::Executor;
+use crate::watchdog::Watchdog;
 use ampoule_sandbox::Providers;
 use ampoule_sandbox::providers::Contention;
 use std::sync::{Arc, OnceLock};
 
-/// What the sandboxes of this process are given: VMs that others left, and a thread that others may wait for.
+/// What the sandboxes of this process are given: VMs that others left, a thread that others
+/// may wait for, and the watchdog.
 ///
 /// Cost: once an allocation, then a counter.
 #[must_use]
@@ -14,7 +16,7 @@ pub fn providers() -> Arc<Providers> {
     static PROVIDERS: OnceLock<Arc<Providers>> = OnceLock::new();
     let make = || {
         let vms = Arc::clone(RecycledVms::get());
-        Arc::new(Providers { vms, contention: Arc::new(Runners) })
+        Arc::new(Providers { vms, contention: Arc::new(Runners), deadlines: Watchdog::get() })
     };
     Arc::clone(PROVIDERS.get_or_init(make))
 }

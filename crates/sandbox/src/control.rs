@@ -1,7 +1,7 @@
 //! Stopping a sandbox from any thread.
 
+use crate::providers::deadlines::{Deadlines, Watch, Watched};
 use crate::stop::Stop;
-use crate::watchdog::{Watch, Watched};
 use ampoule_hypervisor::Kicker;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ pub enum StopRequest {
 }
 
 /// A handle that stops a sandbox from any thread, at once and without blocking.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Control(Arc<Inner>);
 
 /// What is told when a stop was requested while nobody drives the sandbox.
@@ -33,7 +33,7 @@ pub trait Waker: Send + Sync + std::fmt::Debug {
     fn wake(&self);
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inner {
     /// Mirrors "`state.stop` is set", for the look before each run.
     stop_pending: AtomicBool,
@@ -44,7 +44,7 @@ pub(crate) struct Inner {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     stop: Option<Stop>,
     kicker: Option<Kicker>,
@@ -57,15 +57,29 @@ struct State {
     timer_check: Option<Instant>,
     /// When the runner's time slice ends, or that of a call on its caller's thread.
     slice_end: Option<Instant>,
-    /// The watchdog's entry for this sandbox.
+    /// The sandbox's entry with who keeps its deadlines.
     watch: Watch,
 }
 
 impl Control {
-    /// A handle for a sandbox to be made with [`crate::Sandbox::create`].
+    /// A handle for a sandbox to be made with [`crate::Sandbox::create`], whose deadlines `deadlines` keeps.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(deadlines: Arc<dyn Deadlines>) -> Self {
+        Self(Arc::new(Inner {
+            stop_pending: AtomicBool::new(false),
+            slice_over: AtomicBool::new(false),
+            on_callers_thread: AtomicBool::new(false),
+            state: Mutex::new(State {
+                stop: None,
+                kicker: None,
+                waker: None,
+                deadline: None,
+                cpu_check: None,
+                timer_check: None,
+                slice_end: None,
+                watch: Watch::new(deadlines),
+            }),
+        }))
     }
 
     /// Asks the sandbox to stop. The first reason counts, but killing and closing outrank what ends a
@@ -189,7 +203,7 @@ impl Control {
         }
     }
 
-    /// Makes sure that the watchdog looks in time. An entry that is due earlier serves as well, so that in
+    /// Makes sure that somebody looks in time. An entry that is due earlier serves as well, so that in
     /// the steady state of short calls with long limits nothing is entered and no thread is woken.
     fn watch(&self, state: &mut State) {
         if let Some(due) = state.due() {
@@ -263,55 +277,93 @@ impl Watched for Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watchdog::entries_of;
+    use std::collections::BTreeMap;
 
     const LONG: Option<Duration> = Some(Duration::from_secs(3600));
 
-    fn watch(control: &Control) -> u64 {
-        control.0.state.lock().watch.id()
+    /// Deadlines that come when a test says so.
+    #[derive(Default)]
+    struct ByHand(Mutex<BTreeMap<(Instant, u64), Weak<dyn Watched>>>);
+
+    impl ByHand {
+        fn control(self: &Arc<Self>) -> Control {
+            Control::new(Arc::clone(self) as _)
+        }
+
+        fn entries(&self) -> usize {
+            self.0.lock().len()
+        }
+
+        /// Looks at what is due by now.
+        fn pass(&self) {
+            let now = Instant::now();
+            let later = self.0.lock().split_off(&(now, u64::MAX));
+            let due = std::mem::replace(&mut *self.0.lock(), later);
+            for ((entry, _), watched) in due {
+                if let Some(watched) = watched.upgrade() {
+                    watched.check(now, entry);
+                }
+            }
+        }
     }
 
-    fn entries(control: &Control) -> usize {
-        entries_of(watch(control))
+    impl Deadlines for ByHand {
+        fn enter(&self, id: u64, before: Option<Instant>, due: Instant, to: Weak<dyn Watched>) {
+            let mut entries = self.0.lock();
+            if let Some(before) = before {
+                entries.remove(&(before, id));
+            }
+            entries.insert((due, id), to);
+        }
+
+        fn remove(&self, id: u64, due: Instant) {
+            self.0.lock().remove(&(due, id));
+        }
+    }
+
+    impl std::fmt::Debug for ByHand {
+        fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("ByHand")
+        }
     }
 
     #[test]
-    fn a_sandbox_has_one_entry_with_the_watchdog_however_many_slices_end() {
-        let control = Control::new();
-        assert_eq!(entries(&control), 0);
+    fn a_sandbox_has_one_entry_however_many_slices_end() {
+        let deadlines = Arc::new(ByHand::default());
+        let control = deadlines.control();
+        assert_eq!(deadlines.entries(), 0);
         control.arm(LONG);
         for _ in 0..1000 {
             control.arm_slice(Some(Duration::ZERO));
-            while !control.slice_is_over() {
-                std::thread::yield_now();
-            }
-            assert!(entries(&control) <= 1);
+            assert!(!control.slice_is_over());
+            deadlines.pass();
+            assert!(control.slice_is_over());
+            assert_eq!(deadlines.entries(), 1);
         }
         assert!(!control.stop_is_pending());
     }
 
     #[test]
     fn limits_that_get_shorter_replace_the_entry() {
-        let control = Control::new();
+        let deadlines = Arc::new(ByHand::default());
+        let control = deadlines.control();
         for seconds in (1000..2000).rev() {
             control.arm(Some(Duration::from_secs(seconds)));
             control.disarm();
         }
-        assert_eq!(entries(&control), 1);
+        assert_eq!(deadlines.entries(), 1);
         control.arm(Some(Duration::ZERO));
-        while !control.stop_is_pending() {
-            std::thread::yield_now();
-        }
+        deadlines.pass();
         assert_eq!(control.take_stop(), Some(Stop::Timeout { limit: Duration::ZERO }));
     }
 
     #[test]
     fn an_entry_goes_with_its_sandbox() {
-        let control = Control::new();
+        let deadlines = Arc::new(ByHand::default());
+        let control = deadlines.control();
         control.arm(LONG);
-        let watch = watch(&control);
-        assert_eq!(entries_of(watch), 1);
+        assert_eq!(deadlines.entries(), 1);
         drop(control);
-        assert_eq!(entries_of(watch), 0);
+        assert_eq!(deadlines.entries(), 0);
     }
 }

@@ -22,7 +22,6 @@ mod statistics;
 mod stop;
 pub mod store;
 mod tracing;
-pub mod watchdog;
 
 pub use ampoule_hypervisor::{Availability, Probe, probe, thread_change_cost};
 pub use ampoule_linux::{OutputStream, SystemCallCount};

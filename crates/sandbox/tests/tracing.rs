@@ -9,8 +9,8 @@ mod truth;
 
 use ampoule_hypervisor::monotonic;
 use ampoule_sandbox::{
-    Budget, CallTrace, Control, Directives, Resumption, Sandbox, State, Step, StopRequest,
-    TraceContext, TraceEntry, wall_offset,
+    Budget, CallTrace, Directives, Resumption, Sandbox, State, Step, StopRequest, TraceContext,
+    TraceEntry, wall_offset,
 };
 use ampoule_testkit::kvm_is_available;
 use std::collections::HashMap;
@@ -353,9 +353,10 @@ fn a_stop_during_a_host_function_ends_what_is_open() {
     if !kvm_is_available() {
         return;
     }
-    let control = Control::new();
+    let providers = support::providers();
+    let control = providers.control();
     let mut sandbox =
-        Sandbox::create(&support::functions("testing"), control.clone(), Arc::default()).unwrap();
+        Sandbox::create(&support::functions("testing"), control.clone(), providers).unwrap();
     sandbox.begin_start(Budget::default()).unwrap();
     assert_eq!(sandbox.run(), Step::Ready);
     assert!(matches!(begin(&mut sandbox, "host_in_span", &(7,)), Step::HostCall { .. }));

@@ -4,8 +4,8 @@
 //! that is closed leaves its VM, its emptied memory and its channel behind, and one that starts from a
 //! snapshot of the same shape takes them.
 
-use ampoule_sandbox::providers::VmSource;
-use ampoule_sandbox::watchdog::{Watch, Watched};
+use crate::watchdog::Watchdog;
+use ampoule_sandbox::providers::{VmSource, Watch, Watched};
 use ampoule_sandbox::{EmptyVm, Shape};
 use parking_lot::Mutex;
 use std::fmt;
@@ -18,10 +18,8 @@ const KEPT_MAX: usize = 8;
 const KEPT_FOR: Duration = Duration::from_millis(250);
 
 /// The process's recycled VMs.
-#[derive(Default)]
 pub(crate) struct RecycledVms(Mutex<Kept>);
 
-#[derive(Default)]
 struct Kept {
     /// With the time at which each goes; the one that was left last is the last one.
     vms: Vec<(Instant, EmptyVm)>,
@@ -46,7 +44,10 @@ pub(crate) fn keep(vm: EmptyVm) {
 impl RecycledVms {
     pub(crate) fn get() -> &'static Arc<Self> {
         static VMS: OnceLock<Arc<RecycledVms>> = OnceLock::new();
-        VMS.get_or_init(Arc::default)
+        VMS.get_or_init(|| {
+            let watch = Watch::new(Watchdog::get());
+            Arc::new(Self(Mutex::new(Kept { vms: Vec::new(), watch })))
+        })
     }
 }
 

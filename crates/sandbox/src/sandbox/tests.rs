@@ -99,8 +99,14 @@ fn start(
         runs += 1;
         script(runs - 1, cpu)
     }));
-    let mut sandbox =
-        Sandbox::assemble(config, Control::new(), Arc::default(), image, Box::new(vm)).unwrap();
+    let mut sandbox = Sandbox::assemble(
+        config,
+        Providers::default().control(),
+        Arc::default(),
+        image,
+        Box::new(vm),
+    )
+    .unwrap();
     sandbox.begin_start(Budget::default()).unwrap();
     sandbox
 }

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test support: failing loudly is the point")]
 
-use ampoule_sandbox::{Budget, Config, Control, Limits, Resumption, Sandbox, Snapshot, Step};
+mod deadlines;
+
+use ampoule_sandbox::{Budget, Config, Limits, Providers, Resumption, Sandbox, Snapshot, Step};
 use ampoule_wire::value;
+use deadlines::Ticks;
 use std::sync::Arc;
 
 pub(crate) const LIMITS: Limits = Limits {
@@ -42,14 +45,21 @@ pub(crate) fn ready(name: &str) -> Sandbox {
     start(&functions(name))
 }
 
+/// What sandboxes on this thread are given: deadlines.
+pub(crate) fn providers() -> Arc<Providers> {
+    Arc::new(Providers { deadlines: Ticks::get(), ..Providers::default() })
+}
+
 /// Makes a sandbox that nothing is started in.
 pub(crate) fn create(config: &Config) -> Sandbox {
-    Sandbox::create(config, Control::new(), Arc::default()).unwrap()
+    let providers = providers();
+    Sandbox::create(config, providers.control(), providers).unwrap()
 }
 
 /// Makes a sandbox that starts in `snapshot`.
 pub(crate) fn from_snapshot(snapshot: &Snapshot) -> Sandbox {
-    Sandbox::from_snapshot(snapshot, Control::new(), Arc::default()).unwrap()
+    let providers = providers();
+    Sandbox::from_snapshot(snapshot, providers.control(), providers).unwrap()
 }
 
 /// Makes and starts a sandbox on this thread.
