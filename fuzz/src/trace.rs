@@ -1,6 +1,6 @@
 //! Batches of trace records: decoded, assembled into spans, written as JSON.
 
-use ampoule_spans::{Assembler, ClockPair, Ending, Entry, Limits, Timeline, decode, to_json};
+use ampoule_spans::{Assembler, ClockPair, Ending, Limits, Timeline, TraceEntry, decode, to_json};
 use ampoule_wire::trace::{Callsite, Encoder, Field, FieldName, Kind, Level, Record, Value};
 use std::borrow::Cow;
 
@@ -38,7 +38,7 @@ pub fn check(input: &[u8]) {
     assert_eq!(json.as_array().map_or(0, Vec::len), entries.len());
 }
 
-fn check_spans(entries: &[Entry], live_spans: usize) {
+fn check_spans(entries: &[TraceEntry], live_spans: usize) {
     let mut open = Vec::new();
     let mut seen = 0;
     let mut latest = 0;
@@ -48,7 +48,7 @@ fn check_spans(entries: &[Entry], live_spans: usize) {
     };
     for entry in entries {
         match *entry {
-            Entry::Open { span, parent, at, .. } => {
+            TraceEntry::Open { span, parent, at, .. } => {
                 moment(at);
                 assert!(span > seen && (parent == 0 || open.contains(&parent)));
                 seen = span;
@@ -56,19 +56,19 @@ fn check_spans(entries: &[Entry], live_spans: usize) {
                 // One that has ended already takes no place.
                 assert!(open.len() <= live_spans + 1);
             }
-            Entry::Close { span, at, .. } => {
+            TraceEntry::Close { span, at, .. } => {
                 moment(at);
                 let place = open.iter().position(|&each| each == span);
                 open.remove(place.expect("only what is open is closed"));
             }
-            Entry::Edit { span, .. } => assert!(open.contains(&span)),
-            Entry::Link { span, to } => assert!(open.contains(&span) && to > 0 && to <= seen),
-            Entry::Event { span, at, .. } | Entry::HostCall { span, at, .. } => {
+            TraceEntry::Edit { span, .. } => assert!(open.contains(&span)),
+            TraceEntry::Link { span, to } => assert!(open.contains(&span) && to > 0 && to <= seen),
+            TraceEntry::Event { span, at, .. } | TraceEntry::HostCall { span, at, .. } => {
                 moment(at);
                 assert!(span == 0 || open.contains(&span));
             }
-            Entry::HostReturn { at, .. } | Entry::Start { at } => moment(at),
-            Entry::Callsite(_) | Entry::Counts(_) => {}
+            TraceEntry::HostReturn { at, .. } | TraceEntry::Start { at } => moment(at),
+            TraceEntry::Callsite(_) | TraceEntry::Counts(_) => {}
         }
     }
     assert!(open.is_empty(), "everything that was opened is closed");

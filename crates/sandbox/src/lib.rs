@@ -26,7 +26,7 @@ mod tracing;
 pub use ampoule_hypervisor::{Availability, Probe, probe, thread_change_cost};
 pub use ampoule_linux::{OutputStream, SystemCallCount};
 pub use ampoule_program::{ElfError, ElfKind, Location, Program};
-pub use ampoule_spans::Entry as TraceEntry;
+pub use ampoule_spans::TraceEntry;
 pub use config::{Budget, Config, ConfigError, File, Limits};
 pub use control::{CALLER_SLICE, Control, StopRequest, Waker};
 pub use empty_vm::{EmptyVm, Shape};

@@ -9,7 +9,8 @@ use ampoule_abi::channel::TRACE_BATCH_MAX;
 use ampoule_hypervisor::{monotonic, time_stamp, time_stamp_is_invariant};
 use ampoule_memory::AddressSpace;
 use ampoule_spans::{
-    Assembler, Calibration, ClockPair, Counts, Ending, Entry, Limits, Timeline, Transport, Unread,
+    Assembler, Calibration, ClockPair, Counts, Ending, Limits, Timeline, TraceEntry, Transport,
+    Unread,
 };
 use parking_lot::Mutex;
 use std::sync::LazyLock;
@@ -171,7 +172,7 @@ impl Tracing {
     }
 
     /// What has happened since the last time, in order.
-    pub(crate) fn take(&mut self) -> Vec<Entry> {
+    pub(crate) fn take(&mut self) -> Vec<TraceEntry> {
         self.assembler.take()
     }
 

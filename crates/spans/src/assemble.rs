@@ -4,7 +4,7 @@ use crate::attributes::{Described, describe};
 use crate::callsite::{CallsiteInfo, Callsites};
 use crate::closed::Closed;
 use crate::decode::{decode_record, skip};
-use crate::entry::{Counts, Entry};
+use crate::entry::{Counts, TraceEntry};
 use crate::json::write_slice;
 use crate::time::{ClockPair, TimeError, Timeline};
 use ampoule_wire::trace::{Field, Record};
@@ -100,7 +100,7 @@ pub struct Assembler {
     closed: Closed,
     last_span: u32,
     call: Option<Call>,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<TraceEntry>,
 }
 
 /// An open span.
@@ -147,7 +147,7 @@ impl Assembler {
     pub fn begin_call(&mut self, timeline: Timeline, is_approximate: bool) {
         self.live.clear();
         self.closed.clear();
-        self.entries.retain(|entry| matches!(entry, Entry::Callsite(_)));
+        self.entries.retain(|entry| matches!(entry, TraceEntry::Callsite(_)));
         self.call = Some(Call {
             timeline,
             has_started: false,
@@ -164,7 +164,7 @@ impl Assembler {
     /// What was begun by [`Self::begin_call`] is the start of the guest, which is told.
     pub fn mark_start(&mut self, now: ClockPair) {
         if let Some(at) = self.call.as_mut().and_then(|call| call.moment(now)) {
-            self.entries.push_back(Entry::Start { at });
+            self.entries.push_back(TraceEntry::Start { at });
         }
     }
 
@@ -281,7 +281,7 @@ impl Assembler {
         if let Some(at) = call.moment(now) {
             call.in_host_call = true;
             call.answered_at = None;
-            self.entries.push_back(Entry::HostCall { span, function, at });
+            self.entries.push_back(TraceEntry::HostCall { span, function, at });
         }
     }
 
@@ -305,7 +305,7 @@ impl Assembler {
         let answered_at = call.answered_at.take().unwrap_or(now.monotonic);
         let waited = now.monotonic.saturating_sub(answered_at);
         if let Some(at) = call.moment(now).filter(|_| was_in) {
-            self.entries.push_back(Entry::HostReturn { at, waited, is_stopped });
+            self.entries.push_back(TraceEntry::HostReturn { at, waited, is_stopped });
         }
     }
 
@@ -328,7 +328,7 @@ impl Assembler {
         let mut open: Vec<(u64, Live)> = std::mem::take(&mut self.live).into_iter().collect();
         open.sort_unstable_by_key(|(_, live)| std::cmp::Reverse(live.number));
         if let Some(at) = call.moment(now) {
-            self.entries.extend(open.iter().map(|(_, live)| Entry::Close {
+            self.entries.extend(open.iter().map(|(_, live)| TraceEntry::Close {
                 span: live.number,
                 at,
                 ending,
@@ -342,13 +342,13 @@ impl Assembler {
             }
         }
         if !call.counts.is_clean() {
-            self.entries.push_back(Entry::Counts(call.counts));
+            self.entries.push_back(TraceEntry::Counts(call.counts));
         }
         call.counts
     }
 
     /// Takes what has happened since the last time.
-    pub fn take(&mut self) -> Vec<Entry> {
+    pub fn take(&mut self) -> Vec<TraceEntry> {
         std::mem::take(&mut self.entries).into()
     }
 
@@ -363,20 +363,20 @@ impl Assembler {
     /// Gives up what nobody has taken, but for callsites, which are told of once, and counts it as dropped.
     pub fn drop_entries(&mut self) {
         let before = self.entries.len();
-        let counts = self.entries.pop_back_if(|entry| matches!(entry, Entry::Counts(_)));
-        self.entries.retain(|entry| matches!(entry, Entry::Callsite(_)));
+        let counts = self.entries.pop_back_if(|entry| matches!(entry, TraceEntry::Counts(_)));
+        self.entries.retain(|entry| matches!(entry, TraceEntry::Callsite(_)));
         let dropped = (before - self.entries.len()) as u64 - u64::from(counts.is_some());
         if let Some(call) = &mut self.call {
             call.counts.dropped = call.counts.dropped.saturating_add(dropped);
             return;
         }
         let mut counts = match counts {
-            Some(Entry::Counts(counts)) => counts,
+            Some(TraceEntry::Counts(counts)) => counts,
             _ => Counts::default(),
         };
         counts.dropped = counts.dropped.saturating_add(dropped);
         if !counts.is_clean() {
-            self.entries.push_back(Entry::Counts(counts));
+            self.entries.push_back(TraceEntry::Counts(counts));
         }
     }
 
@@ -403,10 +403,11 @@ impl Assembler {
         self.last_span = self.last_span.wrapping_add(1).max(1);
         let span = self.last_span;
         self.outlived.remove(&id);
-        let opened = Entry::Open { span, parent: around, callsite: number, at, attributes, otel };
+        let opened =
+            TraceEntry::Open { span, parent: around, callsite: number, at, attributes, otel };
         self.entries.push_back(opened);
         if let Some(at) = end {
-            self.entries.push_back(Entry::Close { span, at, ending: CLOSED_BY_GUEST });
+            self.entries.push_back(TraceEntry::Close { span, at, ending: CLOSED_BY_GUEST });
             self.closed.add(id, span);
         } else {
             self.live.insert(id, Live { number: span, callsite });
@@ -428,8 +429,8 @@ impl Assembler {
         self.started()?;
         let Some(live) = self.live.get(&id) else { return self.unknown(id) };
         let span = live.number;
-        let (attributes, otel) = describe(&live.callsite, fields, true, truncated, false);
-        self.entries.push_back(Entry::Edit { span, attributes, otel });
+        let (attributes, otel) = describe(&live.callsite.fields, fields, true, truncated, false);
+        self.entries.push_back(TraceEntry::Edit { span, attributes, otel });
         Ok(())
     }
 
@@ -443,7 +444,7 @@ impl Assembler {
             return known;
         };
         let ending = if unwinding { CLOSED_BY_PANIC } else { CLOSED_BY_GUEST };
-        self.entries.push_back(Entry::Close { span: live.number, at, ending });
+        self.entries.push_back(TraceEntry::Close { span: live.number, at, ending });
         self.closed.add(id, live.number);
         Ok(())
     }
@@ -457,7 +458,7 @@ impl Assembler {
         let Some(to) = to.or_else(|| self.closed.find(from, self.last_span)) else {
             return self.unknown(from);
         };
-        self.entries.push_back(Entry::Link { span, to });
+        self.entries.push_back(TraceEntry::Link { span, to });
         Ok(())
     }
 
@@ -472,7 +473,12 @@ impl Assembler {
         let (callsite, (attributes, _)) = self.attributes(callsite, fields, false, truncated)?;
         let callsite = callsite.number;
         let span = self.live.get(&id).map(|live| live.number);
-        self.entries.push_back(Entry::Event { span: span.unwrap_or(0), callsite, at, attributes });
+        self.entries.push_back(TraceEntry::Event {
+            span: span.unwrap_or(0),
+            callsite,
+            at,
+            attributes,
+        });
         if span.is_some() || id == 0 { Ok(()) } else { self.unknown(id) }
     }
 
@@ -510,9 +516,9 @@ impl Assembler {
         let (callsite, is_first) =
             self.callsites.find(id).ok_or(TraceError::UnknownCallsite { id })?;
         let is_approximate = self.call.as_ref().is_some_and(|call| call.is_approximate);
-        let attributes = describe(&callsite, fields, is_span, truncated, is_approximate);
+        let attributes = describe(&callsite.fields, fields, is_span, truncated, is_approximate);
         if is_first {
-            self.entries.push_back(Entry::Callsite(Arc::clone(&callsite)));
+            self.entries.push_back(TraceEntry::Callsite(Arc::clone(&callsite)));
         }
         Ok((callsite, attributes))
     }

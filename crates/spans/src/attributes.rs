@@ -1,6 +1,5 @@
 //! The fields of spans and events as attributes: what they are called, and which of them mean something.
 
-use crate::callsite::CallsiteInfo;
 use ampoule_wire::trace::{Field, FieldName, Value};
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -152,9 +151,10 @@ impl Role {
 pub(crate) type Described = (Vec<Attribute>, Option<Box<Otel>>);
 
 /// The fields by name, and marks for what was cut and for times that may be off by more than the readings
-/// of the clock tell. `is_span` says that they are of a span.
+/// of the clock tell. `of_callsite` are the fields that their callsite has, `is_span` says that they are of a
+/// span.
 pub(crate) fn describe(
-    callsite: &CallsiteInfo,
+    of_callsite: &[FieldInfo],
     fields: &[Field<'_>],
     is_span: bool,
     truncated: bool,
@@ -164,7 +164,7 @@ pub(crate) fn describe(
     let mut otel = None;
     for field in fields {
         let (name, role) = match field.name {
-            FieldName::Index(index) => match callsite.fields.get(usize::from(index)) {
+            FieldName::Index(index) => match of_callsite.get(usize::from(index)) {
                 Some(info) => (Arc::clone(&info.name), info.role),
                 None => continue,
             },

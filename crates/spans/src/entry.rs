@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// Something that happened during a call, in order. Times are Unix time in nanoseconds, spans are the
 /// host's numbers, which are never used twice in one sandbox; 0 is the call itself.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Entry {
+pub enum TraceEntry {
     /// A callsite that is used from here on.
     Callsite(Arc<CallsiteInfo>),
     /// A span begins.

@@ -1,7 +1,7 @@
 //! What became of a guest's records as JSON, for JavaScript.
 
 use crate::attributes::{Attribute, AttributeValue, Otel};
-use crate::entry::{Counts, Entry};
+use crate::entry::{Counts, TraceEntry};
 use ampoule_wire::trace::Kind;
 
 /// `entries` as JSON: an array of arrays, each with the number of its kind first. Times are
@@ -9,14 +9,14 @@ use ampoule_wire::trace::Kind;
 /// finite, are texts: JavaScript cannot tell them, and exporters take a whole number for an integer of 64
 /// bits, which a collector refuses with the whole request if it is none.
 #[must_use]
-pub fn to_json(entries: &[Entry]) -> String {
+pub fn to_json(entries: &[TraceEntry]) -> String {
     write_slice(entries.iter(), entries.len(), usize::MAX).0
 }
 
 /// The first `count` of `entries` as [`to_json`] writes them, or as many as take `bytes` bytes, and how many
 /// that are: at least one, if there is one. `[10]` says that these are not all.
 pub(crate) fn write_slice<'a>(
-    mut entries: impl ExactSizeIterator<Item = &'a Entry>,
+    mut entries: impl ExactSizeIterator<Item = &'a TraceEntry>,
     count: usize,
     bytes: usize,
 ) -> (String, usize) {
@@ -40,9 +40,9 @@ pub(crate) fn write_slice<'a>(
     (out, written)
 }
 
-fn write_entry(out: &mut String, entry: &Entry) {
+fn write_entry(out: &mut String, entry: &TraceEntry) {
     match entry {
-        Entry::Callsite(site) => {
+        TraceEntry::Callsite(site) => {
             write_head(out, 0, &[site.number]);
             out.push(',');
             write_text(out, &site.name);
@@ -64,43 +64,43 @@ fn write_entry(out: &mut String, entry: &Entry) {
                 None => out.push_str(",null"),
             }
         }
-        Entry::Open { span, parent, callsite, at, attributes, otel } => {
+        TraceEntry::Open { span, parent, callsite, at, attributes, otel } => {
             write_head(out, 1, &[*span, *parent, *callsite]);
             write_time(out, *at);
             write_attributes(out, attributes);
             write_otel(out, otel.as_deref());
         }
-        Entry::Edit { span, attributes, otel } => {
+        TraceEntry::Edit { span, attributes, otel } => {
             write_head(out, 2, &[*span]);
             write_attributes(out, attributes);
             write_otel(out, otel.as_deref());
         }
-        Entry::Close { span, at, ending } => {
+        TraceEntry::Close { span, at, ending } => {
             write_head(out, 3, &[*span]);
             write_time(out, *at);
             write_numbers(out, &[u32::from(*ending)]);
         }
-        Entry::Event { span, callsite, at, attributes } => {
+        TraceEntry::Event { span, callsite, at, attributes } => {
             write_head(out, 4, &[*span, *callsite]);
             write_time(out, *at);
             write_attributes(out, attributes);
         }
-        Entry::HostCall { span, function, at } => {
+        TraceEntry::HostCall { span, function, at } => {
             write_head(out, 5, &[*span, *function]);
             write_time(out, *at);
         }
-        Entry::HostReturn { at, waited, is_stopped } => {
+        TraceEntry::HostReturn { at, waited, is_stopped } => {
             write_head(out, 6, &[u32::from(*is_stopped)]);
             write_time(out, *at);
             out.push(',');
             write_number(out, *waited);
         }
-        Entry::Link { span, to } => write_head(out, 8, &[*span, *to]),
-        Entry::Start { at } => {
+        TraceEntry::Link { span, to } => write_head(out, 8, &[*span, *to]),
+        TraceEntry::Start { at } => {
             write_head(out, 9, &[]);
             write_time(out, *at);
         }
-        Entry::Counts(counts) => {
+        TraceEntry::Counts(counts) => {
             out.push_str("[7,{");
             let present = Counts::NAMES.iter().zip(counts.values()).filter(|(_, value)| *value > 0);
             for (index, (name, value)) in present.enumerate() {
@@ -224,12 +224,12 @@ fn write_text(out: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Attribute, AttributeValue, Counts, Entry, Otel, to_json, write_slice};
+    use super::{Attribute, AttributeValue, Counts, Otel, TraceEntry, to_json, write_slice};
     use crate::attributes::SpanKind;
 
     fn json(value: AttributeValue) -> String {
         let attributes = vec![Attribute { name: "n".into(), value }];
-        to_json(&[Entry::Edit { span: 1, attributes, otel: None }])
+        to_json(&[TraceEntry::Edit { span: 1, attributes, otel: None }])
     }
 
     #[test]
@@ -262,10 +262,10 @@ mod tests {
         let at = 1_700_000_000_000_000_042;
         let back = at + 1_000_000_000;
         let entries = [
-            Entry::HostCall { span: 3, function: 2, at },
-            Entry::HostReturn { at: back, waited: 5, is_stopped: true },
-            Entry::Start { at },
-            Entry::Link { span: 4, to: 3 },
+            TraceEntry::HostCall { span: 3, function: 2, at },
+            TraceEntry::HostReturn { at: back, waited: 5, is_stopped: true },
+            TraceEntry::Start { at },
+            TraceEntry::Link { span: 4, to: 3 },
         ];
         assert_eq!(
             to_json(&entries),
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn what_a_span_says_of_itself_comes_last() {
         let otel = Otel { kind: Some(SpanKind::Server), is_ok: Some(false), ..Otel::default() };
-        let edit = |otel| Entry::Edit { span: 1, attributes: Vec::new(), otel };
+        let edit = |otel| TraceEntry::Edit { span: 1, attributes: Vec::new(), otel };
         assert_eq!(to_json(&[edit(Some(Box::new(otel)))]), "[[2,1,{},[1,null,false,null]]]");
         let otel = Otel { name: Some("\"".into()), message: Some("m".into()), ..Otel::default() };
         assert_eq!(to_json(&[edit(Some(Box::new(otel)))]), "[[2,1,{},[null,\"\\\"\",null,\"m\"]]]");
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_slice_has_at_most_so_many_entries_or_bytes_and_at_least_one() {
-        let entries = [1, 2, 3].map(|span| Entry::Link { span, to: 0 });
+        let entries = [1, 2, 3].map(|span| TraceEntry::Link { span, to: 0 });
         let slice = |count, bytes| write_slice(entries.iter(), count, bytes);
         assert_eq!(slice(2, 1000), ("[[8,1,0],[8,2,0],[10]]".to_owned(), 2));
         assert_eq!(slice(9, 7), ("[[8,1,0],[10]]".to_owned(), 1));
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn only_what_was_wrong_is_counted() {
         let counts = Counts { malformed: 2, moved: 1, ..Counts::default() };
-        assert_eq!(to_json(&[Entry::Counts(counts)]), "[[7,{\"malformed\":2,\"moved\":1}]]");
+        assert_eq!(to_json(&[TraceEntry::Counts(counts)]), "[[7,{\"malformed\":2,\"moved\":1}]]");
         assert_eq!(to_json(&[]), "[]");
     }
 }

@@ -9,7 +9,7 @@
 //! - [`decode()`] is a pure function of bytes.
 //! - [`Timeline`] turns values of the time-stamp counter into time, [`Calibration`] measures its frequency.
 //! - [`Assembler`] keeps the open spans of a sandbox from batch to batch and writes down what happened as
-//!   [`Entry`]s, in order.
+//!   [`TraceEntry`]s, in order.
 //!
 //! Everything from a guest is an allegation: what is malformed, unknown or too much is counted and left
 //! out, and never fails a call. Knows neither a VM nor a guest's memory.
@@ -30,7 +30,7 @@ pub use assemble::{Assembler, Ending, Limits, TraceError};
 pub use attributes::{Attribute, AttributeValue, FieldInfo, Otel, SpanKind};
 pub use callsite::CallsiteInfo;
 pub use decode::{DecodeError, decode, decode_record};
-pub use entry::{Counts, Entry};
+pub use entry::{Counts, TraceEntry};
 pub use json::to_json;
 pub use time::{Calibration, ClockPair, TimeError, Timeline};
 pub use transport::{Published, Transport, TransportError, Unread};

@@ -6,14 +6,14 @@ use crate::stop::Stop;
 use crate::tracing::CallTrace;
 use ampoule_abi::port;
 use ampoule_hypervisor::ring3::Violation;
-use ampoule_spans::{Ending, Entry};
+use ampoule_spans::{Ending, TraceEntry};
 
 impl Sandbox {
     /// What has happened in the traced call since the last time, in order; the end of the call is the last
     /// of it. To be asked for after every [`super::Step`] of a traced call: what was not taken when the next
     /// call begins is gone.
     #[must_use]
-    pub fn take_trace(&mut self) -> Vec<Entry> {
+    pub fn take_trace(&mut self) -> Vec<TraceEntry> {
         self.events.tracing.take()
     }
 

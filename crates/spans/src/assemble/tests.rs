@@ -3,7 +3,7 @@
 
 use super::{Assembler, Ending, Limits, TraceError};
 use crate::attributes::{Attribute, AttributeValue};
-use crate::entry::{Counts, Entry};
+use crate::entry::{Counts, TraceEntry};
 use crate::time::{ClockPair, TimeError, Timeline};
 use ampoule_wire::trace::{Callsite, Encoder, Field, FieldName, Kind, Level, Record, Value};
 use std::borrow::Cow;
@@ -77,23 +77,23 @@ fn batch(records: &[Record<'_>]) -> Vec<u8> {
 }
 
 /// What a call with `records`, read at 1100, comes to before it ends, without the callsites.
-fn entries(records: &[Record<'_>]) -> Vec<Entry> {
+fn entries(records: &[Record<'_>]) -> Vec<TraceEntry> {
     let mut assembler = assembler();
     assembler.absorb(&batch(records), at(1100));
     without_callsites(assembler.take())
 }
 
-fn without_callsites(mut entries: Vec<Entry>) -> Vec<Entry> {
-    entries.retain(|entry| !matches!(entry, Entry::Callsite(_)));
+fn without_callsites(mut entries: Vec<TraceEntry>) -> Vec<TraceEntry> {
+    entries.retain(|entry| !matches!(entry, TraceEntry::Callsite(_)));
     entries
 }
 
-fn opened(span: u32, parent: u32, at: u64) -> Entry {
-    Entry::Open { span, parent, callsite: 1, at, attributes: Vec::new(), otel: None }
+fn opened(span: u32, parent: u32, at: u64) -> TraceEntry {
+    TraceEntry::Open { span, parent, callsite: 1, at, attributes: Vec::new(), otel: None }
 }
 
-const fn closed(span: u32, at: u64, ending: u8) -> Entry {
-    Entry::Close { span, at, ending }
+const fn closed(span: u32, at: u64, ending: u8) -> TraceEntry {
+    TraceEntry::Close { span, at, ending }
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn an_event_is_part_of_its_span() {
     let found = entries(&[start(150), site(), open(1, 0, 200), event(1, 250), close(1, 300)]);
     let attributes =
         vec![Attribute { name: "left".into(), value: AttributeValue::Text("something".into()) }];
-    let event = Entry::Event { span: 1, callsite: 1, at: 1250, attributes };
+    let event = TraceEntry::Event { span: 1, callsite: 1, at: 1250, attributes };
     assert_eq!(found, [opened(1, 0, 1200), event, closed(1, 1300, 0)]);
 }
 
@@ -161,7 +161,9 @@ fn a_span_that_tells_of_its_end_is_open_no_more() {
     let times: Vec<u64> = without_callsites(assembler.take())
         .iter()
         .map(|entry| match *entry {
-            Entry::Open { at, .. } | Entry::Close { at, .. } | Entry::Event { at, .. } => at,
+            TraceEntry::Open { at, .. }
+            | TraceEntry::Close { at, .. }
+            | TraceEntry::Event { at, .. } => at,
             ref other => unreachable!("{other:?}"),
         })
         .collect();
@@ -247,11 +249,11 @@ fn unknown_ids_are_counted_and_fatal_to_nothing() {
     assembler.absorb(&batch(&records), at(300));
     let found = without_callsites(assembler.take());
     // The event and the child are not lost: they belong to the call.
-    assert!(matches!(found[0], Entry::Event { span: 0, at: 1220, .. }), "{found:?}");
+    assert!(matches!(found[0], TraceEntry::Event { span: 0, at: 1220, .. }), "{found:?}");
     assert_eq!(found[1..], [opened(1, 0, 1240)]);
     let counts = assembler.end_call(at(400), Ending::Returned);
     assert_eq!(counts, Counts { unknown_ids: 5, ..Counts::default() });
-    assert_eq!(assembler.take(), [closed(1, 1400, 1), Entry::Counts(counts)]);
+    assert_eq!(assembler.take(), [closed(1, 1400, 1), TraceEntry::Counts(counts)]);
 }
 
 #[test]
@@ -291,7 +293,8 @@ fn live_spans_have_a_limit() {
     assembler.absorb(&batch(&records), at(300));
     let counts = assembler.end_call(at(300), Ending::Returned);
     assert_eq!(counts, Counts { live_spans: 1, ..Counts::default() });
-    let spans = assembler.take().iter().filter(|entry| matches!(entry, Entry::Open { .. })).count();
+    let spans =
+        assembler.take().iter().filter(|entry| matches!(entry, TraceEntry::Open { .. })).count();
     assert_eq!(spans, 3);
 }
 
@@ -335,8 +338,8 @@ fn a_host_call_is_in_the_guests_current_span() {
     assembler.absorb(&batch(&[close(7, 520)]), at(600));
     let expected = [
         opened(1, 0, 1200),
-        Entry::HostCall { span: 1, function: 2, at: 1300 },
-        Entry::HostReturn { at: 1500, waited: 0, is_stopped: false },
+        TraceEntry::HostCall { span: 1, function: 2, at: 1300 },
+        TraceEntry::HostReturn { at: 1500, waited: 0, is_stopped: false },
         closed(1, 1520, 0),
     ];
     assert_eq!(without_callsites(assembler.take()), expected);
@@ -344,8 +347,8 @@ fn a_host_call_is_in_the_guests_current_span() {
     assert_eq!(assembler.end_call(at(800), Ending::Stopped).unknown_ids, 1);
     let found = assembler.take();
     let expected = [
-        Entry::HostCall { span: 0, function: 2, at: 1700 },
-        Entry::HostReturn { at: 1800, waited: 0, is_stopped: true },
+        TraceEntry::HostCall { span: 0, function: 2, at: 1700 },
+        TraceEntry::HostReturn { at: 1800, waited: 0, is_stopped: true },
     ];
     assert_eq!(found[..2], expected, "a stop ends the host call, too");
 }
@@ -404,9 +407,9 @@ fn fields_have_their_callsites_names_and_marks_say_what_is_not_exact() {
         attribute("ampoule.truncated", AttributeValue::Bool(true)),
         attribute("ampoule.clock", AttributeValue::Text("approximate".into())),
     ];
-    let Entry::Open { attributes, .. } = &found[0] else { unreachable!("{found:?}") };
+    let TraceEntry::Open { attributes, .. } = &found[0] else { unreachable!("{found:?}") };
     assert_eq!(*attributes, expected);
-    assert_eq!(found[1], Entry::Edit { span: 1, attributes: vec![right], otel: None });
+    assert_eq!(found[1], TraceEntry::Edit { span: 1, attributes: vec![right], otel: None });
 }
 
 #[test]
@@ -415,7 +418,9 @@ fn a_counter_of_the_guests_own_makes_times_approximate() {
     let far = 1 << 60;
     assembler.absorb(&batch(&[start(far), site(), open(1, 0, far + 50)]), at(300));
     let found = without_callsites(assembler.take());
-    let Entry::Open { at: 1150, attributes, .. } = &found[0] else { unreachable!("{found:?}") };
+    let TraceEntry::Open { at: 1150, attributes, .. } = &found[0] else {
+        unreachable!("{found:?}")
+    };
     assert_eq!(&*attributes[0].name, "ampoule.clock");
     assert_eq!(assembler.end_call(at(300), Ending::Returned), Counts::default());
 }
@@ -425,7 +430,7 @@ fn a_callsite_is_told_of_once_and_again_when_it_is_another() {
     let mut assembler = assembler();
     let sites = |assembler: &mut Assembler| {
         let sites = assembler.take().into_iter().filter_map(|entry| match entry {
-            Entry::Callsite(site) => Some((site.number, site.name.to_string())),
+            TraceEntry::Callsite(site) => Some((site.number, site.name.to_string())),
             _ => None,
         });
         sites.collect::<Vec<_>>()

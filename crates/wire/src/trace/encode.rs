@@ -7,7 +7,7 @@
 use super::layout::{
     Layout, call_start, callsite, close_span, edit_span, event, link_span, open_span,
 };
-use super::{Callsite, Field, FieldName, Record, Value};
+use super::record::{Callsite, Field, FieldName, Record, Value};
 
 /// Bytes of an offset.
 const OFFSET: usize = 4;

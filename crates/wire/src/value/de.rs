@@ -1,6 +1,7 @@
 //! CBOR to Rust values.
 
-use super::{BIGNUM_BYTES, ConversionError, DEPTH_LIMIT};
+use super::bounds::{BIGNUM_BYTES, DEPTH_LIMIT};
+use super::error::ConversionError;
 use minicbor::data::Type;
 use minicbor::decode::Decoder;
 use serde::de::value::{BorrowedStrDeserializer, StringDeserializer};

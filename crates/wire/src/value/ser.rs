@@ -1,6 +1,7 @@
 //! Rust values to CBOR.
 
-use super::{ConversionError, DEPTH_LIMIT};
+use super::bounds::DEPTH_LIMIT;
+use super::error::ConversionError;
 use minicbor::data::Tag;
 use minicbor::encode::Encoder;
 use serde::ser::{

@@ -1,6 +1,6 @@
 //! The gate for values that come from a guest: one pass, no recursion, bounded memory.
 
-use super::{BIGNUM_BYTES, DEPTH_LIMIT, ITEM_LIMIT};
+use super::bounds::{BIGNUM_BYTES, DEPTH_LIMIT, ITEM_LIMIT};
 use minicbor::data::Type;
 use minicbor::decode::Decoder;
 

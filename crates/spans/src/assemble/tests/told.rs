@@ -52,8 +52,9 @@ fn a_span_follows_from_others_that_are_open_or_have_ended() {
     let counts = assembler.end_call(at(300), Ending::Returned);
     assert_eq!(counts, Counts { unknown_ids: 2, ..Counts::default() });
     let found = assembler.take();
-    let links: Vec<_> = found.iter().filter(|entry| matches!(entry, Entry::Link { .. })).collect();
-    let expected = [1, 2, 2].map(|to| Entry::Link { span: 3, to });
+    let links: Vec<_> =
+        found.iter().filter(|entry| matches!(entry, TraceEntry::Link { .. })).collect();
+    let expected = [1, 2, 2].map(|to| TraceEntry::Link { span: 3, to });
     assert_eq!(links, expected.iter().collect::<Vec<_>>());
 }
 
@@ -93,7 +94,7 @@ fn what_a_span_says_of_itself_is_none_of_its_attributes() {
     let names = |attributes: &[Attribute]| -> Vec<String> {
         attributes.iter().map(|each| each.name.to_string()).collect()
     };
-    let (Entry::Open { attributes, otel, .. }, Entry::Event { attributes: of_event, .. }) =
+    let (TraceEntry::Open { attributes, otel, .. }, TraceEntry::Event { attributes: of_event, .. }) =
         (&found[0], &found[1])
     else {
         unreachable!("{found:?}")
@@ -120,7 +121,7 @@ fn an_answer_waits_for_a_processor() {
     assert!(assembler.is_in_host_call());
     assembler.host_return(at(300), false);
     assert!(!assembler.is_in_host_call());
-    let expected = Entry::HostReturn { at: 1300, waited: 40, is_stopped: false };
+    let expected = TraceEntry::HostReturn { at: 1300, waited: 40, is_stopped: false };
     assert_eq!(assembler.take().last(), Some(&expected));
 }
 
@@ -160,8 +161,8 @@ fn what_nobody_takes_is_dropped_and_counted_but_for_callsites() {
         }
         let counts = Counts { dropped: 2, unknown_ids: 1, ..Counts::default() };
         let found = assembler.take();
-        assert!(matches!(found[0], Entry::Callsite(_)));
-        assert_eq!(found[1..], [Entry::Counts(counts)]);
+        assert!(matches!(found[0], TraceEntry::Callsite(_)));
+        assert_eq!(found[1..], [TraceEntry::Counts(counts)]);
         assembler.drop_entries();
         assert_eq!(assembler.take(), []);
     }
