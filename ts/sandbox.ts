@@ -276,7 +276,7 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
         },
         operation?.span,
       );
-      driver.imports = functions.bind(parsed.typed, instance.name);
+      driver.bind(functions.bind(parsed.typed, instance.name));
       printer.release();
       const { stdout, stderr, restore, limits, trace, onLog } = options;
       const settings = {

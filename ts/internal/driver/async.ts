@@ -1,191 +1,252 @@
-/** The host's part in an asynchronous call: what the guest waits for, without a thread that waits. */
+/**
+ * Runs: what is asked of a sandbox and awaited. They queue; one at a time is in progress, and goes on whenever
+ * the native side has a step.
+ */
 import type { AmpouleError } from "../../errors.js";
 import type { MessageLimits } from "../../values/writer.js";
-import { internalError, outOfTime, sourceError, type Thrown, thrown } from "../failures.js";
-import { type Answer, answerWith, type Import, stageFailure } from "../functions/imports.js";
-import { Resumption, stepHasOutput } from "../native/native.js";
-import { staging } from "../native/staging.js";
-import { runInScope } from "../scope.js";
-import { adopt, forget, isThenable } from "../thenable.js";
-import type { Input } from "./input.js";
+import { captureContext } from "../context.js";
+import { abortedError, fromNative, internalError } from "../failures.js";
+import { isOurs } from "../foreign.js";
+import type { Answer } from "../functions/imports.js";
+import {
+  native,
+  Resumption,
+  Step,
+  StopReason,
+  stepFunction,
+  stepKind,
+  stepLength,
+} from "../native/native.js";
+import { onAbort } from "../signals.js";
+import { TIMER_MAX } from "../timers.js";
+import { AsyncHost, type Resumable } from "./async-host.js";
+import { endingOf, needsHost } from "./endings.js";
+import { possible } from "./life.js";
 import type { Outputs } from "./outputs.js";
-import type { Run } from "./run.js";
+import { deliver, type Request, type Run } from "./run.js";
+import { leave } from "./running.js";
+import type { Status } from "./status.js";
 
-/** The longest time that a timer of Node.js can be set for. */
-export const TIMER_MAX = 2 ** 31 - 1;
-
-/** Whose runs are answered. */
-export interface Resumable {
+/** The runs of one sandbox. */
+export class Runs implements Resumable {
   readonly messageLimits: MessageLimits;
-  /** Whether `run` still waits for the answer that it waited for in that turn. */
-  isCurrent(run: Run, turn: number): boolean;
-  resume(run: Run, answer: Answer): void;
-  /** Ends the run, because something of the user's has failed. */
-  breakOff(run: Run, error: AmpouleError): void;
-}
+  readonly #status: Status;
+  readonly #host: AsyncHost;
+  /** The one in progress. */
+  #run: Run | undefined;
 
-/** Answers the steps of one sandbox, each when the user's part of it is done. */
-export class AsyncHost {
-  readonly #driver: Resumable;
-  readonly #input: Input;
-  readonly #outputs: Outputs;
-  /** Wakes a sleeping guest; a stop must not leave it behind, it may be set for weeks. */
-  #alarm: NodeJS.Timeout | undefined;
-
-  constructor(driver: Resumable, input: Input, outputs: Outputs) {
-    this.#driver = driver;
-    this.#input = input;
-    this.#outputs = outputs;
+  constructor(status: Status, outputs: Outputs) {
+    this.messageLimits = status.messageLimits;
+    this.#status = status;
+    this.#host = new AsyncHost(this, status.input, outputs);
   }
 
-  /** Forgets what a run that has ended was waiting for. */
-  end(): void {
-    clearTimeout(this.#alarm);
+  /** Makes a run, which `begin` hands to the native side when it is its turn; a restore `recovers`. */
+  enqueue<T>(request: Request<T>, begin: (run: Run) => boolean, recovers = false): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const run: Run = {
+        ...request,
+        finish: (ending) => request.finish(ending),
+        begin,
+        recovers,
+        resolve: resolve as (value: never) => void,
+        reject,
+        inContext: captureContext(),
+        stopListening: onAbort(request.signal, () => this.#abort(run)),
+        recording: undefined,
+        thrown: undefined,
+        verdict: undefined,
+        phase: "open",
+        turn: 0,
+      };
+      this.#status.queue.push(run);
+      this.next();
+    });
   }
 
-  /** Hands pending output on and then goes on with `next`, later if a stream is full. */
-  afterOutput(run: Run, step: number, next: () => void): void {
-    if (!stepHasOutput(step)) {
-      next();
-      return;
-    }
-    const turn = run.turn;
-    const { result: handed, leave } = runInScope(this.#driver, () => this.#outputs.drain());
-    if (isThenable(handed)) {
-      const fail = (error: unknown): void =>
-        this.#driver.breakOff(run, sourceError("output", error));
-      this.#wait(run, handed, next, fail, leave);
-      return;
-    }
-    leave();
-    // The user's function may have ended the run.
-    if (!this.#driver.isCurrent(run, turn)) return;
-    if (handed === undefined) next();
-    else this.#driver.breakOff(run, handed.error);
-  }
-
-  /**
-   * Hands on what a run has written last and calls `done`, with what went wrong if something has.
-   * `waits`: it may still fail by that. The guest is not there any more to keep the deadline: whoever
-   * is handed output has that time again.
-   */
-  lastOutput(
-    run: Run,
-    step: number,
-    waits: boolean,
-    done: (error: AmpouleError | undefined) => void,
-  ): void {
-    if (!stepHasOutput(step)) {
-      done(undefined);
-      return;
-    }
-    const { result: handed, leave } = runInScope(this.#driver, () => this.#outputs.drain(true));
-    if (!isThenable(handed) || !waits) {
-      leave();
-      forget(handed);
-      done(isThenable(handed) ? undefined : handed?.error);
-      return;
-    }
-    const fail = (error: unknown): void => done(sourceError("output", error));
-    this.#wait(run, handed, () => done(undefined), fail, leave);
-    const { turn } = run;
-    const { timeoutMs } = run.times;
-    if (timeoutMs > TIMER_MAX) return;
-    this.#alarm = setTimeout(() => {
-      if (!this.#driver.isCurrent(run, turn)) return;
-      done(outOfTime(run.what, timeoutMs, "waiting for whoever gets its output"));
-    }, timeoutMs);
-  }
-
-  /** Runs a host function and resumes with its answer. */
-  hostCall(run: Run, target: Import | undefined, values: unknown[] | string): void {
-    if (target === undefined || typeof values === "string") {
-      // The guest's own mistake (or lie): it is told, and none of the user's code runs.
-      run.recording?.failHost(thrown(values));
-      const length = stageFailure(String(values), this.#driver.messageLimits);
-      this.#driver.resume(run, [Resumption.hostError, length]);
-      return;
-    }
-    const remember = (failure: Thrown): void => {
-      run.thrown = failure;
-      run.recording?.failHost(failure);
-    };
-    const fail = (error: unknown): void => {
-      const failure = thrown(error);
-      remember(failure);
-      const length = stageFailure(failure.message, this.#driver.messageLimits);
-      this.#driver.resume(run, [Resumption.hostError, length]);
-    };
-    const answer = (result: unknown): void => {
-      const answered = answerWith(target, result, this.#driver.messageLimits, remember);
-      run.recording?.endHost();
-      this.#driver.resume(run, answered);
-    };
-    let call: { result: unknown; leave: () => void };
-    const turn = run.turn;
+  /** Begins the next queued run, if nothing else is in progress. */
+  next(): void {
+    const status = this.#status;
+    const { life } = status;
+    if (!life.isFree) return;
+    const run = status.queue.shift();
+    if (run === undefined) return;
+    status.life = possible(run.recovers ? life.next.beginRestore : life.next.begin, life);
+    this.#run = run;
+    status.listen();
+    let error: AmpouleError | undefined;
     try {
-      call = run.inContext(() =>
-        runInScope(this.#driver, () => target.call(values, run.recording)),
-      );
-    } catch (error) {
-      if (this.#driver.isCurrent(run, turn)) fail(error);
-      return;
+      if (!run.begin(run)) error = fromNative(native().stopped(status.handle));
+    } catch (problem) {
+      error = isOurs(problem) ? problem : internalError(problem);
     }
-    const { result, leave } = call;
-    if (!isThenable(result)) {
-      leave();
-      if (this.#driver.isCurrent(run, turn)) answer(result);
-      return;
-    }
-    this.#wait(run, result, answer, fail, leave);
+    if (error !== undefined) this.#fail(run, error);
   }
 
-  /** Resumes with the next bytes of standard input. */
-  provideInput(run: Run): void {
-    const give = (chunk: Uint8Array | null): void => {
-      if (chunk !== null) staging(chunk.length).set(chunk);
-      this.#driver.resume(
-        run,
-        chunk === null ? [Resumption.endOfInput, 0] : [Resumption.input, chunk.length],
-      );
-    };
-    const fail = (error: unknown): void => this.#driver.breakOff(run, sourceError("stdin", error));
+  /** Handles a step of the native side's. */
+  step(step: number): void {
+    const run = this.#run;
+    if (run === undefined || run.phase === "ended") return;
+    const kind = stepKind(step);
     try {
-      const chunk = run.inContext(() => this.#input.next());
-      if (isThenable(chunk))
-        this.#wait(run, chunk, (value) => give(value as Uint8Array | null), fail);
-      else give(chunk);
-    } catch (error) {
-      fail(error);
+      this.#advance(run, step, kind);
+    } catch (problem) {
+      // This is called by the native side: nobody else would hear of it but the process, by its end.
+      if (this.#run !== run) return;
+      if (needsHost(kind)) this.breakOff(run, internalError(problem));
+      else this.#fail(run, internalError(problem), step);
     }
   }
 
-  /** Lets the guest sleep. It goes back to sleep by itself when that was not long enough. */
-  sleep(run: Run, milliseconds: number): void {
-    const turn = ++run.turn;
-    const wake = (): void => {
-      if (this.#driver.isCurrent(run, turn)) this.#driver.resume(run, [Resumption.continue, 0]);
-    };
-    this.#alarm = setTimeout(wake, Math.min(milliseconds, TIMER_MAX)).unref();
+  #advance(run: Run, step: number, kind: number): void {
+    if (run.verdict !== undefined) {
+      // A guest that waits is being stopped: that is the step to come.
+      if (!needsHost(kind)) this.#fail(run, run.verdict, step);
+      return;
+    }
+    const length = stepLength(step);
+    // The payload is read before anything of the user's runs: that may use the staging buffer.
+    if (kind === Step.hostCall) {
+      const target = this.#status.imports[stepFunction(step)];
+      const values = target?.arguments(length) ?? "there is no such host function";
+      this.#afterRecords(run, step, () => this.#host.hostCall(run, target, values));
+    } else if (!needsHost(kind)) {
+      this.#end(run, step);
+    } else if (kind === Step.output) {
+      this.#afterRecords(run, step, () => this.resume(run, [Resumption.continue, 0]));
+    } else if (kind === Step.input) {
+      this.#afterRecords(run, step, () => this.#host.provideInput(run));
+    } else {
+      this.#afterRecords(run, step, () => this.#host.sleep(run, length));
+    }
   }
 
-  /** Waits for something of the user's. Meanwhile the native side keeps the deadline. */
-  #wait(
-    run: Run,
-    promise: PromiseLike<unknown>,
-    next: (value: unknown) => void,
-    fail: (error: unknown) => void,
-    leave: () => void = () => {},
-  ): void {
-    const turn = ++run.turn;
-    const arrive = (go: (value: unknown) => void) => (value: unknown) => {
-      leave();
-      if (!this.#driver.isCurrent(run, turn)) return;
-      go(value);
-    };
-    adopt(promise)
-      .then(arrive(next), arrive(fail))
-      // A defect of ours: nobody else would hear of it but the process, by its end.
-      .catch((problem: unknown) => this.#driver.breakOff(run, internalError(problem)));
+  /** Hands on what the guest has recorded and written, and then goes on with `next`. */
+  #afterRecords(run: Run, step: number, next: () => void): void {
+    const goOn = (): void => this.#host.afterOutput(run, step, next);
+    const rest = run.recording?.absorb();
+    if (rest === undefined) goOn();
+    else {
+      const turn = ++run.turn;
+      rest.then(() => {
+        if (this.isCurrent(run, turn)) goOn();
+      });
+    }
+  }
+
+  // Waiting for the host
+
+  isCurrent(run: Run, turn: number): boolean {
+    return this.#run === run && run.turn === turn && run.verdict === undefined;
+  }
+
+  resume(run: Run, [resumption, length]: Answer): void {
+    if (run.verdict !== undefined) return;
+    const { handle } = this.#status;
+    if (!native().resumeAsync(handle, resumption, length)) {
+      this.#fail(run, fromNative(native().stopped(handle), run.thrown));
+    }
+  }
+
+  breakOff(run: Run, error: AmpouleError): void {
+    if (this.#run === run) this.#interrupt(run, StopReason.aborted, error);
+  }
+
+  // Stopping
+
+  /** Ends the run in progress with `verdict`; the native side reports when the guest has stopped. */
+  #interrupt(run: Run, reason: number, verdict: AmpouleError): void {
+    if (run.verdict !== undefined || run.phase === "ended") return;
+    run.verdict = verdict;
+    if (run.phase === "over") this.#settle(run, verdict, undefined);
+    else native().kill(this.#status.handle, reason);
+  }
+
+  #abort(run: Run): void {
+    const error = abortedError(run.what, run.signal);
+    if (this.#run === run) {
+      this.#interrupt(run, StopReason.aborted, error);
+      return;
+    }
+    if (this.#status.queue.withdraw(run)) run.reject(error);
+  }
+
+  /** The sandbox was closed while a run was in progress. */
+  close(error: AmpouleError): void {
+    if (this.#run !== undefined) this.#interrupt(this.#run, StopReason.closed, error);
+  }
+
+  /** A kill has hit the run in progress, of which the native side knows already. */
+  kill(error: AmpouleError): void {
+    const run = this.#run;
+    if (run === undefined) return;
+    run.verdict ??= error;
+    if (run.phase === "over") this.#settle(run, run.verdict, undefined);
+  }
+
+  // Ending
+
+  /** The guest has come to an end. */
+  #end(run: Run, step: number): void {
+    let value: unknown;
+    let error: unknown;
+    try {
+      value = run.finish(endingOf(this.#status.handle, step, run.what, run.thrown));
+    } catch (problem) {
+      error = problem;
+    }
+    this.#status.conclude(step, isOurs(error) ? error : undefined);
+    run.phase = "over";
+    this.#host.lastOutput(run, step, error === undefined, (failure) => {
+      if (run.verdict === undefined) this.#settle(run, error ?? failure, value);
+    });
+  }
+
+  /** Ends `run` with `error`, after the final step `step` if the native side came to one. */
+  #fail(run: Run, error: AmpouleError, step: number = Step.none): void {
+    const status = this.#status;
+    const kind = stepKind(step);
+    if (kind === Step.snapshot) {
+      native().closeSnapshot(native().takeSnapshot(status.handle, status.name));
+    }
+    if (kind === Step.none && run.recovers) status.break(error);
+    else status.annul(step, error);
+    this.#settle(run, error, undefined);
+  }
+
+  /** Ends `run` with `error`, or with `value` if there is none. */
+  #settle(run: Run, error: unknown, value: unknown): void {
+    if (run.phase === "ended") return;
+    run.stopListening();
+    run.phase = "ended";
+    const status = this.#status;
+    status.life = possible(status.life.next.settle, status.life);
+    // While the sandbox still counts as running: code of the user's runs in there.
+    const rest = run.recording?.end(error);
+    if (rest === undefined) {
+      this.#leave();
+      deliver(run, error, value);
+      this.next();
+      return;
+    }
+    // A long trace holds up neither a failure nor, behind its own deadline, a result.
+    const left = run.times.timeoutMs - (run.recording?.seconds ?? 0) * 1000;
+    if (error !== undefined || left <= 0) deliver(run, error, value);
+    const deadline =
+      left < TIMER_MAX ? setTimeout(() => deliver(run, error, value), left) : undefined;
+    rest.then(() => {
+      clearTimeout(deadline);
+      this.#leave();
+      deliver(run, error, value);
+      this.next();
+    });
+  }
+
+  /** Nothing of the run is going on any more. */
+  #leave(): void {
+    leave(this.#status.handle);
+    this.#host.end();
+    this.#run = undefined;
+    this.#status.leave();
   }
 }

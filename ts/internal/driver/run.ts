@@ -27,6 +27,12 @@ export interface Request<T> {
   finish(ending: Ending): T;
 }
 
+/**
+ * How far a run is: `open` until the guest is done; `over` while what it wrote last is waited for, when
+ * whoever ends the run settles it; `ended` while what it has told is handed over.
+ */
+export type RunPhase = "open" | "over" | "ended";
+
 /** An asynchronous run, queued or in progress. */
 export interface Run extends Request<unknown> {
   /** Hands the run to the native side; `false` if that refuses. */
@@ -43,12 +49,7 @@ export interface Run extends Request<unknown> {
   thrown: Thrown | undefined;
   /** The error that somebody on this thread has decided on; whatever the guest does now is void. */
   verdict: AmpouleError | undefined;
-  /** Set by a kill, which poisons whatever else the verdict is. */
-  killed: AmpouleError | undefined;
-  /** Whether the guest is done and what it wrote last is waited for: whoever ends the run settles it. */
-  isOver: boolean;
-  /** It has ended; what the guest has told of it is being handed over. */
-  hasEnded: boolean;
+  phase: RunPhase;
   /** Counts the times the host was waited for; a late answer has an old number. */
   turn: number;
 }

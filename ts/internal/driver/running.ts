@@ -1,5 +1,6 @@
 /** The sandboxes of this thread with which something asynchronous is going on. */
 import { native } from "../native/native.js";
+import { TIMER_MAX } from "../timers.js";
 
 /** Whoever handles the steps of a sandbox. */
 export interface StepTarget {
@@ -12,7 +13,6 @@ const running = new Map<number, StepTarget>();
 
 /** The native side's own handle on the event loop is weak, so that it never keeps Node.js alive. */
 let alive: NodeJS.Timeout | undefined;
-const TIMER_MAX = 2 ** 31 - 1;
 
 /** Makes the native side tell this thread of steps; must come before the first sandbox. */
 export function listen(): void {

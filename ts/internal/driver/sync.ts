@@ -1,117 +1,91 @@
-/** The host's part in a call on the JavaScript thread, where nothing can wait. */
-
-import type { MessageLimits } from "../../values/writer.js";
-import { type Thrown, thrown } from "../failures.js";
-import {
-  type Answer,
-  answerWith,
-  asyncMistake,
-  type Import,
-  stageFailure,
-} from "../functions/imports.js";
-import {
-  native,
-  Resumption,
-  Step,
-  stepFunction,
-  stepHasOutput,
-  stepKind,
-  stepLength,
-} from "../native/native.js";
-import { staging } from "../native/staging.js";
-import type { CallTrace } from "../telemetry/call.js";
-import { forget, isThenable } from "../thenable.js";
-import type { Input } from "./input.js";
+/** Calls on this thread: a loop that answers the guest's steps until the last one. */
+import type { AmpouleError } from "../../errors.js";
+import { fromNative, internalError, worded } from "../failures.js";
+import { isOurs } from "../foreign.js";
+import { native, Step, StopReason, stepKind } from "../native/native.js";
+import { onAbort } from "../signals.js";
+import { endingOf, needsHost } from "./endings.js";
+import { possible } from "./life.js";
 import type { Outputs } from "./outputs.js";
+import type { Request } from "./run.js";
+import type { Status } from "./status.js";
+import { type SyncCall, SyncHost } from "./sync-host.js";
 
-/** Nobody ever wakes this: waiting for it is how a thread sleeps. */
-const SLEEPER = new Int32Array(new SharedArrayBuffer(4));
-/** How long a sleep may overlook that the sandbox was stopped. */
-const SLICE_MS = 10;
+/** The calls of one sandbox on this thread, of which there is one at a time. */
+export class SyncCalls {
+  readonly #status: Status;
+  readonly #host: SyncHost;
 
-/** What is remembered of a call from step to step. */
-export interface SyncCall {
-  recording: CallTrace | undefined;
-  thrown: Thrown | undefined;
-}
-
-/** Answers the steps of one sandbox at once. */
-export class SyncHost {
-  readonly #handle: number;
-  readonly #input: Input;
-  readonly #outputs: Outputs;
-
-  constructor(handle: number, input: Input, outputs: Outputs) {
-    this.#handle = handle;
-    this.#input = input;
-    this.#outputs = outputs;
+  constructor(status: Status, outputs: Outputs) {
+    this.#status = status;
+    this.#host = new SyncHost(status.handle, status.input, outputs);
   }
 
-  /** Does what the guest needs and returns how to resume it. Throws what breaks the call off. */
-  answer(
-    step: number,
-    imports: readonly Import[],
-    messageLimits: MessageLimits,
-    call: SyncCall,
-  ): Answer {
-    const kind = stepKind(step);
-    if (kind !== Step.hostCall) {
-      call.recording?.absorb();
-      this.drain(step);
-      if (kind === Step.output) return [Resumption.continue, 0];
-      if (kind === Step.sleep) {
-        this.#sleep(stepLength(step));
-        return [Resumption.continue, 0];
-      }
-      const chunk = this.#input.next();
-      if (isThenable(chunk)) {
-        forget(chunk);
-        throw asyncMistake("stdin");
-      }
-      if (chunk === null) return [Resumption.endOfInput, 0];
-      staging(chunk.length).set(chunk);
-      return [Resumption.input, chunk.length];
-    }
-    const target = imports[stepFunction(step)];
-    const values = target?.arguments(stepLength(step)) ?? "there is no such host function";
-    call.recording?.absorb();
-    this.drain(step);
-    if (target === undefined || typeof values === "string") {
-      call.recording?.failHost(thrown(values));
-      return [Resumption.hostError, stageFailure(String(values), messageLimits)];
-    }
-    const fail = (failure: Thrown): void => {
-      call.thrown = failure;
-      call.recording?.failHost(failure);
-    };
+  /** Calls export number `functionId`, whose arguments stand in the staging buffer, and waits. */
+  call<T>(request: Request<T>, functionId: number, length: number): T {
+    const status = this.#status;
+    const { handle } = status;
+    const { times, signal } = request;
+    const stopListening = onAbort(signal, () => native().kill(handle, StopReason.aborted));
+    status.life = possible(status.life.next.beginCall, status.life);
+    const call: SyncCall = { recording: undefined, thrown: undefined };
+    let step = 0;
     try {
-      const result = target.call(values, call.recording);
-      if (isThenable(result)) {
-        forget(result);
-        throw asyncMistake(`host function ${target.name}`);
+      call.recording = status.telemetry.begin(request, length);
+      step = native().callSync(handle, functionId, length, times.timeoutMs, times.cpuTimeMs);
+      for (;;) {
+        const kind = stepKind(step);
+        if (needsHost(kind)) {
+          const { imports, messageLimits } = status;
+          const [resumption, size] = this.#host.answer(step, imports, messageLimits, call);
+          step = native().resumeSync(handle, resumption, size);
+        } else {
+          const value = request.finish(endingOf(handle, step, request.what, call.thrown));
+          this.#host.drain(step);
+          status.conclude(step, undefined);
+          call.recording?.end(undefined);
+          return value;
+        }
       }
-      const answer = answerWith(target, result, messageLimits, fail);
-      call.recording?.endHost();
-      return answer;
-    } catch (error) {
-      const failure = thrown(error);
-      fail(failure);
-      return [Resumption.hostError, stageFailure(failure.message, messageLimits)];
+    } catch (problem) {
+      const error = this.#failure(problem, step, request);
+      call.recording?.end(error);
+      throw error;
+    } finally {
+      stopListening();
+      status.leave();
     }
   }
 
-  /** Keeps the thread as long as the guest wants to sleep, looking for a kill from elsewhere. */
-  #sleep(milliseconds: number): void {
-    const end = performance.now() + milliseconds;
-    for (let left = milliseconds; left > 0; left = end - performance.now()) {
-      Atomics.wait(SLEEPER, 0, 0, Math.min(left, SLICE_MS));
-      if (native().isStopping(this.#handle)) return;
+  /** The error of a call, after the status has been brought in line with it. */
+  #failure(problem: unknown, step: number, request: Request<unknown>): unknown {
+    const status = this.#status;
+    const kind = stepKind(step);
+    const error = isOurs(problem) ? problem : internalError(problem);
+    if (kind === Step.stopped || kind === Step.exited) {
+      const final = worded(error, status.name, request);
+      status.conclude(step, final);
+      return final;
     }
+    if (needsHost(kind)) {
+      this.#abandon(error);
+    } else if (status.restoresAfterCalls) {
+      status.conclude(step, error);
+    }
+    return error;
   }
 
-  /** Hands pending output on. */
-  drain(step: number): void {
-    const broken = stepHasOutput(step) ? this.#outputs.drainSync() : undefined;
-    if (broken !== undefined) throw broken.error;
+  /** The call was broken off: the guest waits for an answer that will never come. */
+  #abandon(error: AmpouleError): void {
+    const status = this.#status;
+    const { handle } = status;
+    if (status.restoresAfterCalls && status.state !== "closed" && !native().isStopping(handle)) {
+      const step = native().restoreSync(handle, 0);
+      if (stepKind(step) === Step.restored) status.restored(0);
+      else status.break(fromNative(native().stopped(handle)));
+      return;
+    }
+    native().kill(handle, StopReason.aborted);
+    status.poison(error);
   }
 }

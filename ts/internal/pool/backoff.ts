@@ -1,9 +1,9 @@
 /** When a pool may try again what failed, and its timers. */
+import { TIMER_MAX } from "../timers.js";
 
 /** The first pause after an attempt that failed; it doubles with each that follows, up to the longest. */
 const PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2000;
-const TIMER_MAX = 2 ** 31 - 1;
 
 /**
  * Keeps attempts that fail from becoming a busy loop: after a failure comes a pause, then one attempt
