@@ -8,6 +8,7 @@
 pub mod config;
 pub mod contents;
 pub mod environment;
+pub mod numbers;
 pub mod report;
 pub mod sandbox;
 pub mod snapshots;

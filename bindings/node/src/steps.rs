@@ -1,10 +1,11 @@
 //! Steps: starting, calling, resuming, and the numbers that say what came of it.
 //!
 //! A step is one number: kind in 4 bits, "output is pending" in 1, the host function (or what the end
-//! left the sandbox in) in 16, and a length in 32: of the payload in the staging buffer, of the input wanted, or milliseconds to sleep.
+//! left the sandbox in) in 16, and a length in 32 ([`numbers::StepLayout`]).
 
 use crate::config::budget;
 use crate::environment::{self, Entry, entry, put, with_staged};
+use crate::numbers::{self, Condition, StopReason};
 use crate::report::NativeFailure;
 use crate::snapshots;
 use ampoule_host::{Caller, Report};
@@ -12,40 +13,6 @@ use ampoule_sandbox::{CallError, Failure, Resumption, Sandbox, State, Step, Stop
 use napi::bindgen_prelude::{JsObjectValue as _, Object};
 use napi::{Env, Result};
 use napi_derive::napi;
-
-mod kind {
-    pub(super) const READY: u32 = 0;
-    pub(super) const RETURN: u32 = 1;
-    pub(super) const GUEST_ERROR: u32 = 2;
-    pub(super) const HOST_CALL: u32 = 3;
-    pub(super) const OUTPUT: u32 = 4;
-    pub(super) const INPUT: u32 = 5;
-    pub(super) const EXITED: u32 = 6;
-    pub(super) const STOPPED: u32 = 7;
-    pub(super) const SLEEP: u32 = 8;
-    pub(super) const CLOSED: u32 = 9;
-    pub(super) const NONE: u32 = 10;
-    pub(super) const SNAPSHOT: u32 = 11;
-    pub(super) const RESTORED: u32 = 12;
-}
-
-/// What a step that ends something says in the place of a function: the state of the sandbox, where
-/// the kind of the step does not tell.
-mod condition {
-    /// A call was stopped, or a snapshot not taken, and the sandbox is ready.
-    pub(super) const READY: u32 = 1;
-    /// A restore failed.
-    pub(super) const BROKEN: u32 = 2;
-}
-
-const OUTPUT_PENDING: u32 = 1 << 4;
-const FUNCTION_SHIFT: u32 = 5;
-const LENGTH_FACTOR: f64 = 2_097_152.0;
-
-fn number(kind: u32, length: usize) -> f64 {
-    let length = u32::try_from(length).unwrap_or(u32::MAX);
-    f64::from(length).mul_add(LENGTH_FACTOR, f64::from(kind))
-}
 
 /// Makes the virtual machine and starts the guest. `false`: refused, `stopped` says why.
 #[napi]
@@ -75,7 +42,7 @@ pub fn call_async(
 
 /// Resumes on a runner, with the staged payload. `false`: refused, `stopped` says why.
 #[napi]
-pub fn resume_async(handle: i64, resumption: u32, length: u32) -> Result<bool> {
+pub fn resume_async(handle: i64, resumption: numbers::Resumption, length: u32) -> Result<bool> {
     let entry = entry(handle)?;
     Ok(accepted(
         &entry,
@@ -105,10 +72,10 @@ pub fn restore_sync(handle: i64, snapshot: i64) -> Result<f64> {
     let entry = entry(handle)?;
     let snapshot = snapshots::find(snapshot)?;
     Ok(match entry.driven.restore_here(snapshot.as_ref()) {
-        Ok(()) => ended(&entry, kind::RESTORED),
+        Ok(()) => ended(&entry, numbers::Step::Restored),
         Err(failure) => {
             *entry.refusal.borrow_mut() = Some(failure);
-            ended(&entry, kind::STOPPED)
+            ended(&entry, numbers::Step::Stopped)
         }
     })
 }
@@ -153,7 +120,12 @@ pub fn call_sync(
 
 /// Resumes on this thread, with the staged payload, up to the next step.
 #[napi]
-pub fn resume_sync(env: &Env, handle: i64, resumption: u32, length: u32) -> Result<f64> {
+pub fn resume_sync(
+    env: &Env,
+    handle: i64,
+    resumption: numbers::Resumption,
+    length: u32,
+) -> Result<f64> {
     let entry = entry(handle)?;
     let step = with_staged(length, |bytes| {
         entry.driven.resume_here(resume_with(resumption, bytes), &JavaScript(env))
@@ -161,13 +133,13 @@ pub fn resume_sync(env: &Env, handle: i64, resumption: u32, length: u32) -> Resu
     Ok(came_to(&entry, step))
 }
 
-const fn resume_with(resumption: u32, payload: &[u8]) -> Resumption<'_> {
+const fn resume_with(resumption: numbers::Resumption, payload: &[u8]) -> Resumption<'_> {
     match resumption {
-        0 => Resumption::HostReturn(payload),
-        1 => Resumption::HostError(payload),
-        2 => Resumption::Input(payload),
-        3 => Resumption::EndOfInput,
-        _ => Resumption::Continue,
+        numbers::Resumption::HostReturn => Resumption::HostReturn(payload),
+        numbers::Resumption::HostError => Resumption::HostError(payload),
+        numbers::Resumption::Input => Resumption::Input(payload),
+        numbers::Resumption::EndOfInput => Resumption::EndOfInput,
+        numbers::Resumption::Continue => Resumption::Continue,
     }
 }
 
@@ -181,7 +153,7 @@ fn came_to(entry: &Entry, result: std::result::Result<Step, CallError>) -> f64 {
         Ok(step) => describe(entry, step),
         Err(error) => {
             *entry.refusal.borrow_mut() = Some(refused(&error));
-            number(kind::STOPPED, 0)
+            plain(numbers::Step::Stopped)
         }
     }
 }
@@ -197,51 +169,55 @@ fn refused(error: &CallError) -> Failure {
 /// The step that the step handler was told of; its payload goes into the staging buffer.
 #[napi]
 pub fn take_step(handle: i64) -> Result<f64> {
-    let Ok(entry) = entry(handle) else { return Ok(number(kind::NONE, 0)) };
+    let Ok(entry) = entry(handle) else { return Ok(plain(numbers::Step::None)) };
     match entry.driven.take_step() {
-        None => Ok(number(kind::NONE, 0)),
+        None => Ok(plain(numbers::Step::None)),
         Some(Report::Closed) => {
             environment::remove(handle);
-            Ok(number(kind::CLOSED, 0))
+            Ok(plain(numbers::Step::Closed))
         }
         Some(Report::Step(step)) => Ok(describe(&entry, step)),
         Some(Report::Refused(failure)) => {
             *entry.refusal.borrow_mut() = Some(failure);
-            Ok(ended(&entry, kind::STOPPED))
+            Ok(ended(&entry, numbers::Step::Stopped))
         }
         Some(Report::Snapshot(snapshot)) => {
             *entry.snapshot.borrow_mut() = Some(snapshot);
-            Ok(ended(&entry, kind::SNAPSHOT))
+            Ok(ended(&entry, numbers::Step::Snapshot))
         }
-        Some(Report::Restored) => Ok(ended(&entry, kind::RESTORED)),
+        Some(Report::Restored) => Ok(ended(&entry, numbers::Step::Restored)),
     }
 }
 
-/// A step without payload that ends something.
-fn ended(entry: &Entry, kind: u32) -> f64 {
-    let told = entry.driven.inspect(|sandbox| {
-        let output = if sandbox.has_output() { OUTPUT_PENDING } else { 0 };
-        output | condition_of(sandbox, kind) << FUNCTION_SHIFT
-    });
-    number(kind | told.unwrap_or(0), 0)
+/// A step that says nothing but its kind.
+fn plain(kind: numbers::Step) -> f64 {
+    numbers::step(kind, false, 0, 0)
 }
 
-fn condition_of(sandbox: &Sandbox, kind: u32) -> u32 {
+/// A step without payload that ends something.
+fn ended(entry: &Entry, kind: numbers::Step) -> f64 {
+    let told = entry.driven.inspect(|sandbox| (sandbox.has_output(), condition_of(sandbox, kind)));
+    let (has_output, condition) = told.unwrap_or_default();
+    numbers::step(kind, has_output, condition, 0)
+}
+
+/// The [`Condition`] that a step says, or 0.
+fn condition_of(sandbox: &Sandbox, kind: numbers::Step) -> u32 {
     match sandbox.state() {
-        State::Ready if kind == kind::STOPPED => condition::READY,
-        State::Broken(_) => condition::BROKEN,
+        State::Ready if kind == numbers::Step::Stopped => Condition::Ready as u32,
+        State::Broken(_) => Condition::Broken as u32,
         _ => 0,
     }
 }
 
 /// Encodes a step and brings its payload over.
 fn describe(entry: &Entry, step: Step) -> f64 {
-    let (mut has_output, mut broken) = (false, 0);
+    let (mut has_output, mut condition) = (false, 0);
     let length = entry.driven.inspect(|sandbox| {
         has_output = sandbox.has_output();
         match step {
             Step::Return | Step::GuestError | Step::HostCall { .. } => {
-                broken = condition_of(sandbox, kind::RETURN) << FUNCTION_SHIFT;
+                condition = condition_of(sandbox, numbers::Step::Return);
                 put(sandbox.message());
                 let length = sandbox.message().len();
                 sandbox.forget_message();
@@ -251,28 +227,26 @@ fn describe(entry: &Entry, step: Step) -> f64 {
         }
     });
     let length = length.unwrap_or(0);
-    let flag = if has_output { OUTPUT_PENDING } else { 0 };
+    let number = |kind, function, length| numbers::step(kind, has_output, function, length);
     match step {
-        Step::Ready => number(kind::READY | flag, 0),
-        Step::Return => number(kind::RETURN | flag | broken, length),
-        Step::GuestError => number(kind::GUEST_ERROR | flag | broken, length),
-        Step::HostCall { function } => {
-            number(kind::HOST_CALL | flag | (function & 0xffff) << FUNCTION_SHIFT, length)
-        }
-        Step::Output => number(kind::OUTPUT | flag, 0),
-        Step::Input { wanted } => number(kind::INPUT | flag, wanted),
+        Step::Ready => number(numbers::Step::Ready, 0, 0),
+        Step::Return => number(numbers::Step::Return, condition, length),
+        Step::GuestError => number(numbers::Step::GuestError, condition, length),
+        Step::HostCall { function } => number(numbers::Step::HostCall, function, length),
+        Step::Output => number(numbers::Step::Output, 0, 0),
+        Step::Input { wanted } => number(numbers::Step::Input, 0, wanted),
         Step::Sleep { duration } => {
             // Rounded up: the guest must not wake early.
             let milliseconds = duration.as_nanos().div_ceil(1_000_000);
-            number(kind::SLEEP | flag, usize::try_from(milliseconds).unwrap_or(usize::MAX))
+            number(numbers::Step::Sleep, 0, usize::try_from(milliseconds).unwrap_or(usize::MAX))
         }
         Step::Exited { code, signal } => {
             *entry.exit.borrow_mut() = (code, signal.unwrap_or(0));
-            number(kind::EXITED | flag, 0)
+            number(numbers::Step::Exited, 0, 0)
         }
-        Step::Stopped => ended(entry, kind::STOPPED),
+        Step::Stopped => ended(entry, numbers::Step::Stopped),
         // Stays within the executor.
-        Step::Preempted => number(kind::NONE, 0),
+        Step::Preempted => plain(numbers::Step::None),
     }
 }
 
@@ -284,14 +258,14 @@ pub fn stopped(handle: i64) -> Result<NativeFailure> {
     Ok(refusal.or_else(|| entry.driven.failure()).map_or_else(NativeFailure::unknown, Into::into))
 }
 
-/// Stops a sandbox of any thread. Reasons: 0 killed, 1 aborted, 2 closed.
+/// Stops a sandbox of any thread.
 #[napi]
-pub fn kill(handle: i64, reason: u32) {
+pub fn kill(handle: i64, reason: StopReason) {
     if let Some(control) = environment::control(handle) {
         control.stop(match reason {
-            1 => StopRequest::Aborted,
-            2 => StopRequest::Closed,
-            _ => StopRequest::Killed,
+            StopReason::Killed => StopRequest::Killed,
+            StopReason::Aborted => StopRequest::Aborted,
+            StopReason::Closed => StopRequest::Closed,
         });
     }
 }

@@ -3,7 +3,7 @@ import type { AmpouleError } from "../../errors.js";
 import type { MessageLimits } from "../../values/writer.js";
 import { internalError, outOfTime, sourceError, type Thrown, thrown } from "../failures.js";
 import { type Answer, answerWith, type Import, stageFailure } from "../functions/imports.js";
-import { Resumption, stepHasOutput } from "../native/native.js";
+import { Resumption, stepHasOutput } from "../native/numbers.js";
 import { staging } from "../native/staging.js";
 import { runInScope } from "../scope.js";
 import { adopt, forget, isThenable } from "../thenable.js";

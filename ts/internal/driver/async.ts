@@ -8,15 +8,15 @@ import { captureContext } from "../context.js";
 import { abortedError, fromNative, internalError } from "../failures.js";
 import { isOurs } from "../foreign.js";
 import type { Answer } from "../functions/imports.js";
+import { native } from "../native/native.js";
 import {
-  native,
   Resumption,
   Step,
   StopReason,
   stepFunction,
   stepKind,
   stepLength,
-} from "../native/native.js";
+} from "../native/numbers.js";
 import { onAbort } from "../signals.js";
 import { TIMER_MAX } from "../timers.js";
 import { AsyncHost, type Resumable } from "./async-host.js";

@@ -1,7 +1,8 @@
 /** What the steps of a run mean. */
 import { readError } from "../../values/message.js";
 import { fromGuest, fromNative, signalName, type Thrown } from "../failures.js";
-import { Condition, native, Step, stepCondition, stepKind, stepLength } from "../native/native.js";
+import { native } from "../native/native.js";
+import { Condition, Step, stepCondition, stepKind, stepLength } from "../native/numbers.js";
 import { staging } from "../native/staging.js";
 import type { Ending } from "./run.js";
 

@@ -9,15 +9,15 @@ import {
   type Import,
   stageFailure,
 } from "../functions/imports.js";
+import { native } from "../native/native.js";
 import {
-  native,
   Resumption,
   Step,
   stepFunction,
   stepHasOutput,
   stepKind,
   stepLength,
-} from "../native/native.js";
+} from "../native/numbers.js";
 import { staging } from "../native/staging.js";
 import type { CallTrace } from "../telemetry/call.js";
 import { forget, isThenable } from "../thenable.js";

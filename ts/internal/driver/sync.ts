@@ -2,7 +2,8 @@
 import type { AmpouleError } from "../../errors.js";
 import { fromNative, internalError, worded } from "../failures.js";
 import { isOurs } from "../foreign.js";
-import { native, Step, StopReason, stepKind } from "../native/native.js";
+import { native } from "../native/native.js";
+import { Step, StopReason, stepKind } from "../native/numbers.js";
 import { onAbort } from "../signals.js";
 import { endingOf, needsHost } from "./endings.js";
 import { possible } from "./life.js";

@@ -4,7 +4,7 @@ import type { TypedFunction } from "../../interface.js";
 import { ArgumentsCodec, ItemCodec, writeHostError } from "../../values/message.js";
 import { type MessageLimits, MessageTooLarge } from "../../values/writer.js";
 import { errorOf, type Thrown, thrown } from "../failures.js";
-import { Resumption } from "../native/native.js";
+import { Resumption } from "../native/numbers.js";
 import { stage, staging } from "../native/staging.js";
 import type { CallTrace } from "../telemetry/call.js";
 import { HOST_FUNCTIONS, traceEither } from "../telemetry/channels.js";

@@ -205,60 +205,6 @@ export interface Native {
   inspectElf(executable: Uint8Array): { elf?: ExecutableReport; error?: NativeFailure };
 }
 
-/** Kinds of steps. */
-export const Step = {
-  ready: 0,
-  return: 1,
-  guestError: 2,
-  hostCall: 3,
-  output: 4,
-  input: 5,
-  exited: 6,
-  stopped: 7,
-  /** Resume with `continue` after as many milliseconds as the length says. */
-  sleep: 8,
-  /** The sandbox is gone; its handle is void. */
-  closed: 9,
-  /** Nothing has happened. */
-  none: 10,
-  snapshot: 11,
-  restored: 12,
-} as const;
-
-/** What a step that ends something leaves the sandbox in, where its kind does not tell. */
-export const Condition = {
-  /** A call was stopped, or a snapshot not taken, and the sandbox is ready. */
-  ready: 1,
-  /** A restore failed. */
-  broken: 2,
-} as const;
-
-/** How a step is answered. */
-export const Resumption = {
-  hostReturn: 0,
-  hostError: 1,
-  input: 2,
-  endOfInput: 3,
-  continue: 4,
-} as const;
-
-/** Why a sandbox is stopped from outside. */
-export const StopReason = { killed: 0, aborted: 1, closed: 2 } as const;
-
-// A step is one number: kind in 4 bits, output pending in 1, function in 16, length in 32.
-const LOW = 2 ** 21;
-
-/** The kind of a step. */
-export const stepKind = (step: number): number => (step % LOW) & 0xf;
-/** Whether the guest has written output that has not been taken. */
-export const stepHasOutput = (step: number): boolean => ((step % LOW) & 0x10) !== 0;
-/** The host function of a `hostCall`. */
-export const stepFunction = (step: number): number => (step % LOW) >>> 5;
-/** The {@link Condition} behind a step that ends something; 0 where its kind says it. */
-export const stepCondition = stepFunction;
-/** Payload bytes in the staging buffer, bytes wanted of an `input`, milliseconds of a `sleep`. */
-export const stepLength = (step: number): number => (step - (step % LOW)) / LOW;
-
 let loaded: Native | undefined;
 
 /** The binding. Throws `ERR_AMPOULE_NO_BINDING` where it cannot be loaded. */
@@ -290,7 +236,8 @@ function claim(addon: Native): Native {
   return addon;
 }
 
-type Generated = typeof import("#native");
+/** What napi-rs declares of the binding. */
+export type Generated = typeof import("#native");
 
 function load(): Native {
   try {
