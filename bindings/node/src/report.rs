@@ -82,7 +82,7 @@ pub fn probe() -> NativeProbe {
             .collect(),
         mshv_present: probe.mshv_present,
         cpus: u32::try_from(probe.cpus).unwrap_or(u32::MAX),
-        thread_change_ms: ampoule_sandbox::thread_change_cost().as_secs_f64() * 1000.0,
+        thread_change_ms: ampoule_sandbox::BACKENDS.thread_change_cost().as_secs_f64() * 1000.0,
     }
 }
 

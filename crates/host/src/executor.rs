@@ -1,13 +1,13 @@
 //! The runner threads, which drive the sandboxes that have something to do.
 //!
-//! Where a sandbox can run on another thread than before for nothing ([`thread_change_cost`]), whichever
+//! Where a sandbox can run on another thread than before for nothing (`Backends::thread_change_cost`), whichever
 //! runner is free takes what has waited longest. Elsewhere a sandbox has a *home*, the runner that it ran on
 //! last, and waits there for as long as the change would take; then another runner takes it.
 
 mod queues;
 
 use crate::driven::Driven;
-use ampoule_sandbox::thread_change_cost;
+use ampoule_sandbox::BACKENDS;
 use crossbeam_utils::Backoff;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use queues::{Queues, Runner, Taken};
@@ -65,7 +65,7 @@ impl Executor {
         let executor = EXECUTOR.get_or_init(|| {
             let count = threads(std::env::var(RUNNERS).ok().as_deref());
             Self {
-                queues: Mutex::new(Queues::new(count, thread_change_cost())),
+                queues: Mutex::new(Queues::new(count, BACKENDS.thread_change_cost())),
                 bells: (0..count).map(|_| Condvar::new()).collect(),
                 given: AtomicUsize::new(0),
             }

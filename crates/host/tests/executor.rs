@@ -7,7 +7,7 @@
 mod support;
 
 use ampoule_host::{Driven, Report};
-use ampoule_sandbox::{Budget, Snapshot, Step, thread_change_cost};
+use ampoule_sandbox::{BACKENDS, Budget, Snapshot, Step};
 use ampoule_testkit::kvm_is_available;
 use std::collections::HashSet;
 use std::sync::mpsc::channel;
@@ -17,7 +17,7 @@ use support::sandboxes::{arguments, export, functions};
 
 /// Whether sandboxes have a home here. Says so if not.
 fn has_homes() -> bool {
-    let has = kvm_is_available() && !thread_change_cost().is_zero();
+    let has = kvm_is_available() && !BACKENDS.thread_change_cost().is_zero();
     if !has {
         eprintln!("SKIPPED: a sandbox changes threads for nothing here");
     }

@@ -1,5 +1,7 @@
 //! The processor state in which guests run, as far as every back end sets it alike.
 
+use ampoule_machine::EXTENDED_STATE;
+
 /// CR0: PE, MP, ET, NE, WP, AM, PG.
 pub(crate) const CR0: u64 = 0x8005_0033;
 /// EFER: SCE, LME, LMA, NXE.
@@ -13,10 +15,6 @@ const CR4_OSXMMEXCPT: u64 = 1 << 10;
 const CR4_UMIP: u64 = 1 << 11;
 const CR4_FSGSBASE: u64 = 1 << 16;
 const CR4_OSXSAVE: u64 = 1 << 18;
-
-/// Extended state that guests may use: x87, SSE, AVX and AVX-512. Left out on purpose: AMX, whose
-/// use needs a permission of the host process, and protection keys, which guests could not use.
-pub(crate) const EXTENDED_STATE: u64 = 0b1110_0111;
 
 /// What of the processor's features a back end turns on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,11 +4,12 @@
 
 use ampoule_abi::layout::{PAGE_SIZE, SYSTEM_BASE};
 use ampoule_abi::port;
-use ampoule_hypervisor::ring3::{Exception, Machine, SystemPages, Trap, Violation};
-use ampoule_hypervisor::{CpuState, Registers, create_vm, time_stamp};
+use ampoule_hypervisor::BACKENDS;
+use ampoule_machine::{
+    CpuState, Entry, Exception, Machine, Registers, SystemPages, Trap, Violation, time_stamp,
+};
 use ampoule_memory::{Access, AddressSpace, FaultOutcome, Protection};
 use ampoule_testkit::kvm_is_available;
-use std::sync::Arc;
 
 const CODE: u64 = 0x40_0000;
 const DATA: u64 = 0x50_0000;
@@ -22,7 +23,7 @@ const SPIN: [u8; 2] = [0xeb, 0xfe];
 const STORE: [u8; 3] = [0xc6, 0x00, 1];
 
 struct Guest {
-    machine: Machine,
+    machine: Box<dyn Machine>,
     space: AddressSpace,
     pages: SystemPages,
 }
@@ -30,7 +31,7 @@ struct Guest {
 impl Guest {
     fn new(parts: &[&[u8]]) -> Self {
         let mut space = AddressSpace::new(256 << 20).unwrap();
-        let pages = SystemPages::install(&mut space).unwrap();
+        let pages = SystemPages::install(&BACKENDS.select().system_pages(), &mut space).unwrap();
         space.map(CODE, PAGE_SIZE, Protection::READ_EXECUTE).unwrap();
         space.load(CODE, &parts.concat()).unwrap();
         space.map(STACK, PAGE_SIZE, Protection::READ_WRITE).unwrap();
@@ -39,11 +40,8 @@ impl Guest {
     }
 
     fn over(space: AddressSpace, pages: SystemPages) -> Self {
-        let mut vm = create_vm().unwrap();
-        for (base, mapping) in space.memory().parts() {
-            vm.map_memory(base, Arc::clone(mapping)).unwrap();
-        }
-        let machine = Machine::new(vm, &space, pages, CODE, STACK + PAGE_SIZE).unwrap();
+        let entry = Entry { instruction: CODE, stack: STACK + PAGE_SIZE };
+        let machine = BACKENDS.select().machine(&space, &pages, entry).unwrap();
         Self { machine, space, pages }
     }
 
@@ -52,7 +50,7 @@ impl Guest {
     }
 
     fn run(&mut self) -> Trap {
-        self.machine.run(&self.space).unwrap()
+        self.machine.run(&mut self.space).unwrap()
     }
 
     fn exception(&mut self) -> Exception {

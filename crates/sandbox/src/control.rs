@@ -2,7 +2,7 @@
 
 use crate::providers::deadlines::{Deadlines, Watch, Watched};
 use crate::stop::Stop;
-use ampoule_hypervisor::Kicker;
+use ampoule_machine::Kicker;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};

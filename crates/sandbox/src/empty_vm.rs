@@ -2,8 +2,8 @@
 
 use crate::channel::{Channel, ClockParameters};
 use crate::error::CreateError;
-use ampoule_hypervisor::ring3::{Machine, SystemPages};
-use ampoule_hypervisor::{CpuState, create_vm};
+use ampoule_hypervisor::BACKENDS;
+use ampoule_machine::{CpuState, Entry, Machine, SystemPages};
 use ampoule_memory::{AddressSpace, SealedSpace};
 use std::io;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct EmptyVm {
     // The VM goes before the memory it uses.
-    pub(crate) machine: Machine,
+    pub(crate) machine: Box<dyn Machine>,
     pub(crate) space: AddressSpace,
     pub(crate) channel: Channel,
 }
@@ -24,7 +24,7 @@ pub struct EmptyVm {
 #[derive(Debug, Clone, Copy)]
 pub struct Shape<'a> {
     pub(crate) space: &'a Arc<SealedSpace>,
-    pub(crate) pages: SystemPages,
+    pub(crate) pages: &'a SystemPages,
     pub(crate) message_bytes: u64,
 }
 
@@ -35,13 +35,9 @@ impl EmptyVm {
         let mut space = shape.space.instantiate().map_err(memory)?;
         let channel = Channel::new(shape.message_bytes).map_err(memory)?;
         channel.attach_to(&mut space);
-        let mut vm = create_vm()?;
-        for (base, mapping) in space.memory().parts() {
-            vm.map_memory(base, Arc::clone(mapping))?;
-        }
-        let registers = &cpu.registers;
-        let machine = Machine::new(vm, &space, shape.pages, registers.rip, registers.rsp)?;
-        describe(Some(&channel), &machine)?;
+        let entry = Entry { instruction: cpu.registers.rip, stack: cpu.registers.rsp };
+        let machine = BACKENDS.select().machine(&space, shape.pages, entry)?;
+        describe(Some(&channel), &*machine)?;
         Ok(Self { machine, space, channel })
     }
 
@@ -57,7 +53,7 @@ impl EmptyVm {
     #[must_use]
     pub fn fits(&self, shape: &Shape<'_>) -> bool {
         self.space.fits(shape.space)
-            && self.machine.system_pages() == shape.pages
+            && self.machine.stands_on(shape.pages)
             && self.channel.capacity() == shape.message_bytes
             // Where it is not, a new VM is there sooner.
             && self.machine.is_at_home()
@@ -65,7 +61,10 @@ impl EmptyVm {
 }
 
 /// Fills the channel's control page, if there is a channel.
-pub(crate) fn describe(channel: Option<&Channel>, machine: &Machine) -> Result<(), CreateError> {
+pub(crate) fn describe(
+    channel: Option<&Channel>,
+    machine: &dyn Machine,
+) -> Result<(), CreateError> {
     let Some(channel) = channel else { return Ok(()) };
     let clock = ClockParameters {
         tsc_frequency: machine.tsc_frequency().unwrap_or(0),

@@ -2,7 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::stop::Stop;
-use ampoule_hypervisor::HypervisorError;
+use ampoule_machine::MachineError;
 use ampoule_program::ElfError;
 use serde_json::{Value, json};
 use std::io;
@@ -55,7 +55,7 @@ pub enum CreateError {
     },
     /// The hypervisor is missing or refused.
     #[error(transparent)]
-    Hypervisor(#[from] HypervisorError),
+    Hypervisor(#[from] MachineError),
 }
 
 impl CreateError {
@@ -73,13 +73,13 @@ impl CreateError {
             Self::GuestTooLarge { memory } => Failure::new("ERR_AMPOULE_MEMORY_LIMIT", message)
                 .with(json!({ "limitBytes": memory, "option": "memory" })),
             Self::Start(_) => Failure::new("ERR_AMPOULE_INVALID_ARGUMENT", message),
-            Self::Hypervisor(HypervisorError::Unavailable { availability }) => Failure::new(
+            Self::Hypervisor(MachineError::Unavailable { obstacle }) => Failure::new(
                 "ERR_AMPOULE_NO_HYPERVISOR",
-                format!("{message}; {}. `npx ampoule doctor` tells more", availability.remedy()),
+                format!("{message}; {}. `npx ampoule doctor` tells more", obstacle.remedy),
             )
-            .with(json!({ "reason": availability.word() })),
+            .with(json!({ "reason": obstacle.kind.word() })),
             Self::Memory { .. } => Failure::new("ERR_AMPOULE_HYPERVISOR", message),
-            Self::Hypervisor(error @ HypervisorError::Refused { source, .. }) => {
+            Self::Hypervisor(error @ MachineError::Refused { source, .. }) => {
                 Failure::new("ERR_AMPOULE_HYPERVISOR", format!("{error}: {source}"))
             }
         }

@@ -2,7 +2,8 @@
 
 use crate::error::CreateError;
 use ampoule_abi::layout::{MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, PIE_BASE};
-use ampoule_hypervisor::ring3::SystemPages;
+use ampoule_hypervisor::BACKENDS;
+use ampoule_machine::SystemPages;
 use ampoule_memory::{AddressSpace, MapError, Protection, SealedSpace, round_up_to_page};
 use ampoule_program::{Addresses, ElfError, Program, Rights, Symbols};
 use parking_lot::Mutex;
@@ -68,7 +69,8 @@ impl Image {
         let too_small = |_| CreateError::GuestTooLarge { memory: memory_bytes };
         let mut space =
             AddressSpace::new(memory_bytes).map_err(|source| CreateError::Memory { source })?;
-        let system_pages = SystemPages::install(&mut space).map_err(too_small)?;
+        let system_pages = SystemPages::install(&BACKENDS.select().system_pages(), &mut space)
+            .map_err(too_small)?;
         load_segments(&program, &executable, &mut space).map_err(|error| match error {
             LoadError::TooLarge => CreateError::GuestTooLarge { memory: memory_bytes },
             LoadError::Elf(error) => CreateError::Executable(error),

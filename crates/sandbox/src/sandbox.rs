@@ -26,8 +26,9 @@ use crate::statistics::Statistics;
 use crate::stop::Stop;
 use crate::tracing::{CallTrace, TraceContext};
 use ampoule_abi::channel::HostMessage;
-use ampoule_hypervisor::{Vm, create_vm};
+use ampoule_hypervisor::BACKENDS;
 use ampoule_linux::OutputStream;
+use ampoule_machine::Backend;
 use ampoule_wire::interface::Interface;
 use call::Call;
 use guest::Guest;
@@ -88,18 +89,18 @@ impl Sandbox {
     ) -> Result<Self, CreateError> {
         config.check()?;
         let image = Image::get(&config.executable, config.memory_bytes)?;
-        Self::assemble(config, control, providers, image, create_vm()?)
+        Self::assemble(config, control, providers, image, BACKENDS.select())
     }
 
-    /// The same over a given image and VM.
+    /// The same of a given image with a machine of `backend`.
     fn assemble(
         config: &Config,
         control: Control,
         providers: Arc<Providers>,
         image: Arc<Image>,
-        vm: Box<dyn Vm>,
+        backend: &dyn Backend,
     ) -> Result<Self, CreateError> {
-        let guest = Guest::load(config, image, vm)?;
+        let guest = Guest::load(config, image, backend)?;
         Ok(Self::new(guest, State::New, config.limits, control, providers))
     }
 

@@ -6,7 +6,7 @@ pub use request::{CallTrace, Directives, DirectivesError, TraceContext};
 
 use crate::channel::Channel;
 use ampoule_abi::channel::TRACE_BATCH_MAX;
-use ampoule_hypervisor::{monotonic, time_stamp, time_stamp_is_invariant};
+use ampoule_machine::{monotonic, time_stamp, time_stamp_is_invariant};
 use ampoule_memory::AddressSpace;
 use ampoule_spans::{
     Assembler, Calibration, ClockPair, Counts, Ending, Limits, Timeline, TraceEntry, Transport,

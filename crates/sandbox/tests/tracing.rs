@@ -7,7 +7,7 @@ mod support;
 #[path = "tracing/truth.rs"]
 mod truth;
 
-use ampoule_hypervisor::monotonic;
+use ampoule_machine::monotonic;
 use ampoule_sandbox::{
     Budget, CallTrace, Directives, Resumption, Sandbox, State, Step, StopRequest, TraceContext,
     TraceEntry, wall_offset,

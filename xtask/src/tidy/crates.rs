@@ -18,7 +18,8 @@ const fn room(directory: &'static str, may_know: &'static [&'static str]) -> Roo
 const ROOMS: &[Room] = &[
     room("crates/abi", &[]),
     room("crates/memory", &["abi"]),
-    room("crates/hypervisor", &["abi", "memory"]),
+    room("crates/machine", &["abi", "memory"]),
+    room("crates/hypervisor", &["abi", "machine", "memory"]),
     room("crates/linux", &["abi", "memory"]),
     room("crates/wire", &[]),
     room("crates/spans", &["wire"]),
@@ -26,7 +27,7 @@ const ROOMS: &[Room] = &[
     room("crates/store", &[]),
     room(
         "crates/sandbox",
-        &["abi", "memory", "hypervisor", "linux", "program", "store", "wire", "spans"],
+        &["abi", "hypervisor", "linux", "machine", "memory", "program", "spans", "store", "wire"],
     ),
     room("crates/guest", &["abi", "wire", "guest-macros"]),
     room("crates/guest-macros", &[]),

@@ -15,13 +15,11 @@
 //! it needed for that; and it jumps to where the guest was. It runs in ring 3 and can do nothing that the
 //! guest could not.
 
-use super::Exception;
-use crate::backend::{CpuState, Registers};
 use ampoule_abi::layout::{PAGE_SIZE, SYSTEM_BASE};
 use ampoule_abi::port;
+use ampoule_machine::{CpuState, Exception, Registers, SystemPage, SystemPages};
 use ampoule_memory::{
-    AddressSpace, MapError, OutOfBounds, PhysicalAddress, PhysicalMemory, PinnedRange, Privilege,
-    Protection, SealedSpace,
+    AddressSpace, OutOfBounds, PhysicalAddress, PhysicalMemory, PinnedRange, Privilege, Protection,
 };
 
 const TABLES: u64 = SYSTEM_BASE;
@@ -84,9 +82,9 @@ const GDT: [u64; 8] = [
     0,
 ];
 
-/// The system pages of one address space.
+/// The system pages of one address space that the host looks at while the guest runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SystemPages {
+pub(super) struct Ring0Pages {
     /// Guest-physical address of the ring-0 stack's page.
     stack: PhysicalAddress,
     /// Guest-physical address of the page of the entry state.
@@ -102,7 +100,7 @@ pub(super) struct ExceptionFrame {
     pub(super) rflags: u64,
 }
 
-impl SystemPages {
+impl Ring0Pages {
     /// Base and limit of the GDT.
     pub(super) const GDT: (u64, u16) = (TABLES + GDT_OFFSET, 10 * 8 - 1);
     /// Base and limit of the TSS.
@@ -116,59 +114,10 @@ impl SystemPages {
     /// RFLAGS that `syscall` clears: TF, IF, DF, NT, RF, AC.
     pub(super) const SYSTEM_CALL_FLAG_MASK: u64 = 0x5_4700;
 
-    /// Where the system pages stand, in order of addresses.
-    pub const RANGES: [PinnedRange; 5] = [
-        range(TABLES, Protection::READ, Privilege::Supervisor),
-        range(EXCEPTION_STUBS, Protection::READ_EXECUTE, Privilege::Supervisor),
-        range(SYSTEM_CALL_STUB, Protection::READ_EXECUTE, Privilege::User),
-        range(RING_0_STACK, Protection::READ_WRITE, Privilege::Supervisor),
-        range(ENTRY_STATE, Protection::READ, Privilege::User),
-    ];
-
-    /// Maps and fills the system pages.
-    ///
-    /// # Errors
-    /// [`MapError`], in practice only [`MapError::OutOfMemory`].
-    pub fn install(space: &mut AddressSpace) -> Result<Self, MapError> {
-        let mut pages = [PhysicalAddress::new(0); Self::RANGES.len()];
-        for (page, range) in pages.iter_mut().zip(Self::RANGES) {
-            let length = range.end - range.start;
-            *page = space.map_pinned(range.start, length, range.protection, range.privilege)?;
-            if let Some(bytes) = contents(range.start) {
-                fill(space.memory(), *page, &bytes);
-            }
-        }
-        Ok(Self::at(pages))
-    }
-
-    /// Finds the system pages of a space that was not made here, whose mappings are known to be
-    /// [`Self::RANGES`]. `None` when a page holds other bytes than [`Self::install`] writes: it would be
-    /// code or descriptors of somebody else's at ring 0.
-    #[must_use]
-    pub fn find(space: &SealedSpace) -> Option<Self> {
-        let mut pages = [PhysicalAddress::new(0); Self::RANGES.len()];
-        for (page, range) in pages.iter_mut().zip(Self::RANGES) {
-            let (physical, found) = space.page(range.start)?;
-            *page = physical;
-            if let Some(bytes) = contents(range.start) {
-                let (used, rest) = found.split_at_checked(bytes.len())?;
-                if used != bytes || rest.iter().any(|&byte| byte != 0) {
-                    return None;
-                }
-            }
-        }
-        Some(Self::at(pages))
-    }
-
-    /// Everything that [`Self::find`] compares with: equal in releases whose system pages are equal.
-    #[must_use]
-    pub fn fixed_bytes() -> Vec<u8> {
-        Self::RANGES.iter().filter_map(|range| contents(range.start)).flatten().collect()
-    }
-
-    /// The pages of [`Self::RANGES`].
-    const fn at([_, _, _, stack, entry_state]: [PhysicalAddress; 5]) -> Self {
-        Self { stack, entry_state }
+    /// Those of [`system_pages`] that lie at `pages`; `None` for pages of another back end.
+    pub(super) fn at(pages: &SystemPages) -> Option<Self> {
+        let [_, _, _, stack, entry_state] = *pages.places() else { return None };
+        Some(Self { stack, entry_state })
     }
 
     /// Fills the page of the entry state so that the entry stub, started by
@@ -298,14 +247,23 @@ impl SystemPages {
     }
 }
 
-const fn range(start: u64, protection: Protection, privilege: Privilege) -> PinnedRange {
-    PinnedRange { start, end: start + PAGE_SIZE, protection, privilege, attached: None }
+/// Where the system pages stand, in order of addresses.
+const RANGES: [PinnedRange; 5] = [
+    range(TABLES, Protection::READ, Privilege::Supervisor),
+    range(EXCEPTION_STUBS, Protection::READ_EXECUTE, Privilege::Supervisor),
+    range(SYSTEM_CALL_STUB, Protection::READ_EXECUTE, Privilege::User),
+    range(RING_0_STACK, Protection::READ_WRITE, Privilege::Supervisor),
+    range(ENTRY_STATE, Protection::READ, Privilege::User),
+];
+
+/// The pages that every hypervisor needs.
+#[must_use]
+pub fn system_pages() -> Vec<SystemPage> {
+    RANGES.map(|range| SystemPage { range, contents: contents(range.start) }).into()
 }
 
-/// Writes into a page that was just mapped, where every offset used here lies inside.
-fn fill(memory: &PhysicalMemory, page: PhysicalAddress, bytes: &[u8]) {
-    let written = memory.write(page.get(), bytes);
-    debug_assert!(written.is_ok(), "system pages lie inside guest memory");
+const fn range(start: u64, protection: Protection, privilege: Privilege) -> PinnedRange {
+    PinnedRange { start, end: start + PAGE_SIZE, protection, privilege, attached: None }
 }
 
 /// What stands at the start of the page at `start`, zeros behind it. `None` for the pages that change:
@@ -341,7 +299,7 @@ fn contents(start: u64) -> Option<Vec<u8>> {
 }
 
 fn gdt() -> Vec<u8> {
-    let (base, limit) = SystemPages::TSS;
+    let (base, limit) = Ring0Pages::TSS;
     // A busy 64-bit TSS descriptor takes two entries (Intel SDM vol. 3, figure 8-4).
     let low = u64::from(limit) | (base & 0xff_ffff) << 16 | 0x8b << 40 | (base >> 24 & 0xff) << 56;
     GDT.iter().copied().chain([low, base >> 32]).flat_map(u64::to_le_bytes).collect()
@@ -442,7 +400,7 @@ fn exception_stub(vector: u8) -> Vec<u8> {
     code
 }
 
-const _: () = assert!(SystemPages::TSS.1 as usize == TSS_FIXED + IO_BITMAP - 1);
+const _: () = assert!(Ring0Pages::TSS.1 as usize == TSS_FIXED + IO_BITMAP - 1);
 const _: () = assert!(TSS_OFFSET + (TSS_FIXED + IO_BITMAP) as u64 <= IDT_OFFSET);
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use super::Sandbox;
 use super::state::{State, Step, Wait};
 use crate::events::Event;
 use crate::stop::Stop;
-use ampoule_hypervisor::ring3::Trap;
 use ampoule_linux::{Answer, SystemCall};
+use ampoule_machine::Trap;
 use ampoule_spans::Ending;
 use std::time::{Duration, Instant};
 
@@ -146,7 +146,7 @@ impl Sandbox {
         if let Some(left) = self.call.left.take() {
             self.guest.personality.add_served(nanoseconds(entered.saturating_duration_since(left)));
         }
-        let trap = self.guest.machine.run(&self.guest.space);
+        let trap = self.guest.machine.run(&mut self.guest.space);
         let left = Instant::now();
         let computed = left.saturating_duration_since(entered);
         self.call.left = Some(left);

@@ -4,7 +4,7 @@ use super::Sandbox;
 use crate::events::Event;
 use crate::stop::{Fault, Stop};
 use ampoule_abi::layout::{HOST_END, NULL_GUARD_END, STACK_TOP, SYSTEM_BASE};
-use ampoule_hypervisor::ring3::{Exception, Violation};
+use ampoule_machine::{Exception, Violation};
 use ampoule_memory::{Access, FaultOutcome};
 use ampoule_program::Location;
 

@@ -8,9 +8,8 @@ use crate::error::CreateError;
 use crate::image::Image;
 use crate::providers::Providers;
 use ampoule_abi::layout::CHANNEL_BASE;
-use ampoule_hypervisor::Vm;
-use ampoule_hypervisor::ring3::Machine;
 use ampoule_linux::{Personality, Start};
+use ampoule_machine::{Backend, Entry, Machine};
 use ampoule_memory::AddressSpace;
 use ampoule_wire::interface::Interface;
 use std::io;
@@ -20,7 +19,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Guest {
     // The VM goes before the memory it uses.
-    pub(super) machine: Machine,
+    pub(super) machine: Box<dyn Machine>,
     pub(super) space: AddressSpace,
     /// Shared memory for messages; a plain program has none.
     pub(super) channel: Option<Channel>,
@@ -34,12 +33,14 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// Loads `image` into `vm`; nothing runs yet.
+    /// Loads `image` into a machine of `backend`; nothing runs yet.
     pub(super) fn load(
         config: &Config,
         image: Arc<Image>,
-        mut vm: Box<dyn Vm>,
+        backend: &dyn Backend,
     ) -> Result<Self, CreateError> {
+        // First, so that what is missing here is told before anything about the guest.
+        backend.open()?;
         let memory = |source| CreateError::Memory { source };
         let too_small = |_| CreateError::GuestTooLarge { memory: config.memory_bytes };
         let mut space = image.instantiate()?;
@@ -47,14 +48,11 @@ impl Guest {
         if let Some(channel) = &channel {
             channel.map_into(&mut space).map_err(too_small)?;
         }
-        for (base, mapping) in space.memory().parts() {
-            vm.map_memory(base, Arc::clone(mapping))?;
-        }
         let start = start_of(config, &image, channel.is_some())?;
         let (personality, stack) = Personality::start(&mut space, start)?;
-        let entry = image.program.entry;
-        let machine = Machine::new(vm, &space, image.system_pages, entry, stack.stack_pointer)?;
-        describe(channel.as_ref(), &machine)?;
+        let entry = Entry { instruction: image.program.entry, stack: stack.stack_pointer };
+        let machine = backend.machine(&space, &image.system_pages, entry)?;
+        describe(channel.as_ref(), &*machine)?;
         let stack_bytes = config.stack_bytes;
         Ok(Self {
             machine,
@@ -99,7 +97,7 @@ pub(super) fn vm_at(from: &SnapshotParts, providers: &Providers) -> Result<Empty
 
 /// A VM whose memory is that of `from`: one that the providers have, or a new one.
 fn vm_over(from: &SnapshotParts, providers: &Providers) -> Result<EmptyVm, CreateError> {
-    let pages = from.image.system_pages;
+    let pages = &from.image.system_pages;
     let shape = Shape { space: &from.space, pages, message_bytes: from.message_bytes };
     if let Some(mut vm) = providers.vms.take(&shape)
         && vm.space.restore(&from.space).is_ok()

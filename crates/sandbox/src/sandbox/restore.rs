@@ -236,7 +236,7 @@ impl Guest {
         let memory = |source| SnapshotError::Memory { source };
         let capacity = self.channel.as_ref().map(Channel::capacity);
         if !self.machine.is_sound()
-            || self.machine.system_pages() != from.image.system_pages
+            || !self.machine.stands_on(&from.image.system_pages)
             || capacity != Some(from.message_bytes)
         {
             return Ok(None);

@@ -3,8 +3,8 @@
 use crate::config::Limits;
 use crate::error::{CallError, CreateError, Failure};
 use crate::image::Image;
-use ampoule_hypervisor::{CpuState, HypervisorError};
 use ampoule_linux::Personality;
+use ampoule_machine::{CpuState, MachineError};
 use ampoule_memory::SealedSpace;
 use ampoule_wire::interface::Interface;
 use std::io;
@@ -50,7 +50,7 @@ pub enum SnapshotError {
     },
     /// The hypervisor refused.
     #[error(transparent)]
-    Hypervisor(#[from] HypervisorError),
+    Hypervisor(#[from] MachineError),
 }
 
 impl SnapshotError {

@@ -1,5 +1,6 @@
 //! The state machine against a scripted guest: no hypervisor is needed.
 
+mod backend;
 mod restores;
 mod worst;
 
@@ -9,9 +10,10 @@ use ampoule_abi::channel::{GuestMessage, HEADER_SIZE};
 use ampoule_abi::layout::PAGE_SIZE;
 use ampoule_abi::port;
 use ampoule_hypervisor::Exit;
-use ampoule_hypervisor::fake::{FakeCpu, FakeVm};
+use ampoule_hypervisor::backends::fake::{FakeCpu, FakeVm};
 use ampoule_testkit::executables::ElfFile;
 use ampoule_wire::interface::{Function, Interface};
+use std::sync::Mutex;
 
 const MESSAGE_BYTES: u64 = 8192;
 const DOORBELL: Exit = Exit::PortOut { port: port::DOORBELL as u16 };
@@ -99,14 +101,10 @@ fn start(
         runs += 1;
         script(runs - 1, cpu)
     }));
-    let mut sandbox = Sandbox::assemble(
-        config,
-        Providers::default().control(),
-        Arc::default(),
-        image,
-        Box::new(vm),
-    )
-    .unwrap();
+    let backend = backend::Scripted(Mutex::new(Some(vm)));
+    let mut sandbox =
+        Sandbox::assemble(config, Providers::default().control(), Arc::default(), image, &backend)
+            .unwrap();
     sandbox.begin_start(Budget::default()).unwrap();
     sandbox
 }

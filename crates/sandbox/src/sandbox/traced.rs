@@ -5,7 +5,7 @@ use crate::events::Event;
 use crate::stop::Stop;
 use crate::tracing::CallTrace;
 use ampoule_abi::port;
-use ampoule_hypervisor::ring3::Violation;
+use ampoule_machine::Violation;
 use ampoule_spans::{Ending, TraceEntry};
 
 impl Sandbox {

@@ -4,9 +4,11 @@ use super::error::{Incompatibility, SnapshotStoreError};
 use crate::config::{Limits, MESSAGE_MIN, STACK_MIN};
 use ampoule_abi::layout::{MEMORY_MAX, MESSAGE_MAX, PAGE_SIZE};
 use ampoule_abi::version;
-use ampoule_hypervisor::ring3::SystemPages;
-use ampoule_hypervisor::{CpuState, FEATURE_WORDS, GuestFeatures, Registers};
+use ampoule_hypervisor::BACKENDS;
 use ampoule_linux::PersonalityState;
+use ampoule_machine::{
+    Backend, CpuState, FEATURE_WORDS, GuestFeatures, Registers, SystemPage, SystemPages,
+};
 use ampoule_memory::SpaceDescription;
 use ampoule_store::{Digest, hex, unhex};
 use serde::{Deserialize, Serialize};
@@ -120,6 +122,7 @@ impl TryFrom<String> for Hex {
 /// What [`Config::new`] takes.
 pub(super) struct Facts<'a> {
     pub(super) name: String,
+    pub(super) pages: &'a [SystemPage],
     pub(super) features: &'a GuestFeatures,
     pub(super) tsc_frequency: Option<u64>,
     pub(super) imports: Vec<String>,
@@ -144,7 +147,7 @@ impl Config {
             name: facts.name,
             abi_version: version::CURRENT,
             architecture: ARCHITECTURE.to_owned(),
-            system_pages: system_pages_digest(),
+            system_pages: system_pages_digest(facts.pages),
             processor: ProcessorConfig {
                 hypervisor: facts.features.backend.to_owned(),
                 cpuid: cpuid
@@ -176,8 +179,12 @@ impl Config {
         }
     }
 
-    /// Whether the snapshot can run here, where guests see `host`.
-    pub(super) fn check_fit(&self, host: &GuestFeatures) -> Result<(), SnapshotStoreError> {
+    /// Whether the snapshot can run here, where the back end needs `pages` and guests see `host`.
+    pub(super) fn check_fit(
+        &self,
+        pages: &[SystemPage],
+        host: &GuestFeatures,
+    ) -> Result<(), SnapshotStoreError> {
         let unfit = |reason, needed| Err(SnapshotStoreError::Incompatible { reason, needed });
         if !version::is_compatible(version::CURRENT, self.abi_version) {
             let needed = format!("version {} of the guest ABI", named(self.abi_version));
@@ -189,16 +196,14 @@ impl Config {
                 format!("a processor `{}`", self.architecture),
             );
         }
-        if self.system_pages != system_pages_digest() {
+        if self.system_pages != system_pages_digest(pages) {
             let needed = "the release of Ampoule that saved it".to_owned();
             return unfit(Incompatibility::SystemPages, needed);
         }
         // The back end's name lives as long as the program; one that this release does not know is none
         // that this machine has.
-        let Some(backend) = ampoule_hypervisor::FEATURE_SOURCES
-            .into_iter()
-            .find(|name| *name == self.processor.hypervisor)
-        else {
+        let known = BACKENDS.iter().flat_map(Backend::feature_sources);
+        let Some(backend) = known.copied().find(|name| *name == self.processor.hypervisor) else {
             let needed = format!("the hypervisor `{}`", self.processor.hypervisor);
             return unfit(Incompatibility::CpuFeatures, needed);
         };
@@ -335,8 +340,8 @@ pub(super) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), 
     Ok(())
 }
 
-fn system_pages_digest() -> Digest {
-    Digest::of(&SystemPages::fixed_bytes())
+fn system_pages_digest(pages: &[SystemPage]) -> Digest {
+    Digest::of(&SystemPages::fixed_bytes(pages))
 }
 
 fn named(version: u32) -> String {

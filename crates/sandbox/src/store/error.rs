@@ -1,7 +1,7 @@
 //! What can be wrong with a snapshot in a store, and the public form of it.
 
 use crate::error::{CreateError, Failure};
-use ampoule_hypervisor::HypervisorError;
+use ampoule_machine::MachineError;
 use ampoule_store::StoreError;
 use serde_json::json;
 
@@ -58,7 +58,7 @@ impl Incompatibility {
 
 impl SnapshotStoreError {
     /// A hypervisor that did not answer.
-    pub(super) fn host(error: HypervisorError) -> Self {
+    pub(super) fn host(error: MachineError) -> Self {
         Self::Host { failure: CreateError::from(error).failure() }
     }
 

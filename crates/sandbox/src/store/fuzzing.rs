@@ -5,9 +5,9 @@ use super::pages;
 use crate::channel::Channel;
 use crate::config::Limits;
 use ampoule_abi::layout::PAGE_SIZE;
-use ampoule_hypervisor::ring3::SystemPages;
-use ampoule_hypervisor::{CpuState, FEATURE_WORDS, GuestFeatures, Registers};
+use ampoule_hypervisor::BACKENDS;
 use ampoule_linux::{Personality, PersonalityState};
+use ampoule_machine::{CpuState, FEATURE_WORDS, GuestFeatures, Registers};
 use ampoule_memory::{Extent, SealedSpace, SpaceDescription};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ pub fn pages(bytes: &[u8]) {
 /// A configuration, as far as it can be taken without its blobs: over memory of zeros.
 pub fn config(bytes: &[u8]) {
     let Ok(config) = config::decode(bytes) else { return };
-    let features = features();
-    let _ = config.check_fit(&features);
+    let (features, pages) = (features(), BACKENDS.select().system_pages());
+    let _ = config.check_fit(&pages, &features);
     let _ = config.cpu(&features);
     if config.personality.file_count() <= FILES_MAX {
         let files = vec![Arc::from([0_u8; 2000]); config.personality.file_count()];
@@ -38,7 +38,8 @@ pub fn config(bytes: &[u8]) {
     }
     let Ok(channel) = Channel::ranges(config.limits.message_bytes) else { return };
     if config.space.used <= PAGES_MAX {
-        let pinned = [&channel[..], &SystemPages::RANGES[..]].concat();
+        let ranges = pages.iter().map(|page| page.range);
+        let pinned: Vec<_> = channel.into_iter().chain(ranges).collect();
         let _ = SealedSpace::from_extents(&config.space, extents(config.space.used), &pinned);
     }
 }
@@ -69,6 +70,7 @@ pub fn config_seed(space: SpaceDescription, personality: PersonalityState) -> Op
     let registers = Registers { rflags: 0x3202, ..Registers::default() };
     let config = Config::new(Facts {
         name: "seed".into(),
+        pages: &BACKENDS.select().system_pages(),
         features: &features(),
         tsc_frequency: Some(1_000_000_000),
         imports: vec!["host".into()],

@@ -7,9 +7,9 @@ use crate::channel::Channel;
 use crate::image::Image;
 use crate::sandbox::{Snapshot, SnapshotParts};
 use ampoule_abi::layout::PAGE_SIZE;
-use ampoule_hypervisor::guest_features;
-use ampoule_hypervisor::ring3::SystemPages;
+use ampoule_hypervisor::BACKENDS;
 use ampoule_linux::Personality;
+use ampoule_machine::SystemPages;
 use ampoule_memory::{DescriptionError, Extent, SealedSpace};
 use ampoule_store::{Blob, CHUNK, Descriptor, Directory, StoreError};
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -96,21 +96,23 @@ fn snapshot(
     directory: &Directory,
     stop: &AtomicBool,
 ) -> Result<Snapshot, SnapshotStoreError> {
-    let features = guest_features().map_err(SnapshotStoreError::host)?;
+    let backend = BACKENDS.select();
+    let features = backend.features().map_err(SnapshotStoreError::host)?;
+    let wanted = backend.system_pages();
     let config = &parts.config;
     let corrupt = |what: String| StoreError::corrupt(&parts.config_name, what);
-    config.check_fit(&features)?;
+    config.check_fit(&wanted, &features)?;
     let cpu = config.cpu(&features).map_err(corrupt)?;
 
     let ranges = Channel::ranges(config.limits.message_bytes);
     let mut pinned = ranges.map_err(|error| corrupt(error.to_string()))?.to_vec();
-    pinned.extend(SystemPages::RANGES);
+    pinned.extend(wanted.iter().map(|page| page.range));
     let space = SealedSpace::from_extents(&config.space, extents(parts, stop)?, &pinned);
     let space = Arc::new(space.map_err(|error| match error {
         DescriptionError::Host { source } => StoreError::io("map", &parts.base.name)(source),
         other => corrupt(format!("memory: {other}")),
     })?);
-    let system_pages = SystemPages::find(&space).ok_or_else(|| {
+    let system_pages = SystemPages::find(&wanted, &space).ok_or_else(|| {
         StoreError::corrupt(&parts.base.name, "its ring-0 pages are not those of this release")
     })?;
 

@@ -7,7 +7,7 @@ use super::pages::{self, Run};
 use super::parts::check_sizes;
 use crate::sandbox::Snapshot;
 use ampoule_abi::layout::PAGE_SIZE;
-use ampoule_hypervisor::guest_features;
+use ampoule_hypervisor::BACKENDS;
 use ampoule_memory::SealedSpace;
 use ampoule_store::{
     Blob, CHUNK, CONFIG_TYPE, Descriptor, Digest, Directory, Hasher, StoreError, Temporary, Writer,
@@ -70,7 +70,8 @@ pub fn save(
     config::check_name(&options.name).map_err(|problem| invalid("name", problem))?;
     config::check_metadata(&options.metadata).map_err(|problem| invalid("metadata", problem))?;
     let parts = snapshot.parts();
-    let features = guest_features().map_err(SnapshotStoreError::host)?;
+    let backend = BACKENDS.select();
+    let features = backend.features().map_err(SnapshotStoreError::host)?;
 
     let (personality, files) = parts.personality.state();
     check_sizes(files.iter().chain([&parts.image.executable]).map(|file| file.len() as u64))
@@ -90,6 +91,7 @@ pub fn save(
     }
     let config = Config::new(Facts {
         name: options.name.clone(),
+        pages: &backend.system_pages(),
         features: &features,
         tsc_frequency: parts.tsc_frequency,
         imports: parts.interface.imports.iter().map(|import| import.name.clone()).collect(),

@@ -1,7 +1,7 @@
 //! The times of spans against the host's own: see `docs/tracing.md`, *How exact times are*.
 
 use super::{Spans, begin, result};
-use ampoule_hypervisor::time_stamp;
+use ampoule_machine::time_stamp;
 use ampoule_sandbox::{Resumption, Sandbox, Step, TraceEntry, wall_offset};
 use ampoule_testkit::kvm_is_available;
 

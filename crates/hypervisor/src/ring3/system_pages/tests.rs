@@ -1,13 +1,14 @@
 use super::*;
-use ampoule_memory::Extent;
+use ampoule_memory::{Extent, SealedSpace};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 fn image(change: impl FnOnce(&mut AddressSpace, PhysicalAddress)) -> Option<SystemPages> {
     let mut space = AddressSpace::new(1 << 20).unwrap();
-    let stack = SystemPages::install(&mut space).unwrap().stack;
+    let pages = SystemPages::install(&system_pages(), &mut space).unwrap();
+    let stack = Ring0Pages::at(&pages).unwrap().stack;
     change(&mut space, stack);
-    SystemPages::find(&space.seal().unwrap())
+    SystemPages::find(&system_pages(), &space.seal().unwrap())
 }
 
 #[test]
@@ -38,7 +39,7 @@ fn other_bytes_at_ring_0_are_refused() {
 #[test]
 fn the_ranges_are_what_a_description_must_have() {
     let mut space = AddressSpace::new(1 << 20).unwrap();
-    SystemPages::install(&mut space).unwrap();
+    SystemPages::install(&system_pages(), &mut space).unwrap();
     let sealed = space.seal().unwrap();
     let mut bytes = vec![0; usize::try_from(sealed.image_bytes()).unwrap()];
     sealed.read(0, &mut bytes).unwrap();
@@ -51,7 +52,7 @@ fn the_ranges_are_what_a_description_must_have() {
         length: sealed.image_bytes(),
     };
     let description = sealed.describe();
-    let ranges = SystemPages::RANGES;
+    let ranges = RANGES;
     assert!(SealedSpace::from_extents(&description, vec![extent.clone()], &ranges).is_ok());
     assert!(SealedSpace::from_extents(&description, vec![extent], &ranges[1..]).is_err());
 }
