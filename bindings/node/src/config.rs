@@ -1,7 +1,7 @@
 //! Making sandboxes: the options, converted.
 
 use crate::{contents, environment, snapshots};
-use ampoule_host::Driven;
+use ampoule_host::Driver;
 use ampoule_sandbox::{Budget, Config, File, Limits};
 use napi::{Error, Result};
 use napi_derive::napi;
@@ -74,7 +74,7 @@ pub fn create(config: NativeConfig) -> Result<f64> {
         message_bytes: config.message_bytes.map(unsigned).transpose()?,
         limits: limits(&config.limits)?,
     };
-    let handle = environment::add(restores, |on_step| Driven::new(config, on_step))?;
+    let handle = environment::add(restores, |on_step| Driver::new(config, on_step))?;
     Ok(number(handle))
 }
 
@@ -89,7 +89,7 @@ pub fn create_from_snapshot(
     let snapshot = snapshots::find(snapshot)?;
     let snapshot = snapshot.ok_or_else(|| Error::from_reason("there is no snapshot 0"))?;
     let handle = environment::add(restore_after_call, |on_step| {
-        Driven::from_snapshot(snapshot, limits, on_step)
+        Driver::from_snapshot(snapshot, limits, on_step)
     })?;
     Ok(number(handle))
 }

@@ -2,7 +2,7 @@
 
 use crate::snapshots;
 use crate::staging::Staging;
-use ampoule_host::Driven;
+use ampoule_host::Driver;
 use ampoule_sandbox::{CallTrace, Control, Failure, Snapshot};
 use napi::bindgen_prelude::{Function, Unknown};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
@@ -20,7 +20,7 @@ type StepHandler = ThreadsafeFunction<i64, (), i64, Status, false, true>;
 
 /// A sandbox of this thread.
 pub(crate) struct Entry {
-    pub(crate) driven: Arc<Driven>,
+    pub(crate) driver: Arc<Driver>,
     /// Why the last operation was not accepted, for `stopped`.
     pub(crate) refusal: RefCell<Option<Failure>>,
     /// How the program ended.
@@ -97,7 +97,7 @@ fn leave() {
     let left = HERE.with_borrow_mut(std::mem::take);
     for (handle, entry) in left.sandboxes {
         forget(handle);
-        entry.driven.close();
+        entry.driver.close();
     }
     for (id, handles) in left.snapshots {
         for _ in 0..handles {
@@ -128,23 +128,23 @@ pub(crate) fn count_snapshot(id: i64, opened: bool) -> bool {
 /// Makes a sandbox of this thread and returns its handle.
 pub(crate) fn add(
     restores_after_calls: bool,
-    make: impl FnOnce(Box<dyn Fn() + Send + Sync>) -> Arc<Driven>,
+    make: impl FnOnce(Box<dyn Fn() + Send + Sync>) -> Arc<Driver>,
 ) -> Result<i64> {
     HERE.with_borrow_mut(|here| {
         let Some(handler) = here.handler.clone() else {
             return Err(Error::from_reason("onStep comes before create"));
         };
         let handle = NEXT_HANDLE.fetch_add(1, Ordering::Relaxed);
-        let driven = make(Box::new(move || {
+        let driver = make(Box::new(move || {
             // The only failure is a thread whose JavaScript has ended: nobody is left to tell.
             let _ = handler.call(handle, ThreadsafeFunctionCallMode::NonBlocking);
         }));
         if restores_after_calls {
-            driven.restore_after_calls();
+            driver.restore_after_calls();
         }
-        EVERYWHERE.lock().get_or_insert_default().insert(handle, driven.control().clone());
+        EVERYWHERE.lock().get_or_insert_default().insert(handle, driver.control().clone());
         let entry = Entry {
-            driven,
+            driver,
             refusal: RefCell::default(),
             exit: RefCell::default(),
             snapshot: RefCell::default(),

@@ -109,7 +109,7 @@ impl From<Statistics> for NativeStatistics {
 #[napi]
 pub fn interface_json(handle: i64) -> Result<String> {
     entry(handle)?
-        .driven
+        .driver
         .inspect(|sandbox| sandbox.interface().map(|interface| interface.to_json()))
         .flatten()
         .ok_or_else(|| Error::from_reason("the guest is not ready"))
@@ -118,7 +118,7 @@ pub fn interface_json(handle: i64) -> Result<String> {
 /// Bytes of the largest message: what was asked for, rounded up; 0 while nobody can tell.
 #[napi]
 pub fn message_bytes(handle: i64) -> Result<f64> {
-    let bytes = entry(handle)?.driven.inspect(|sandbox| sandbox.message_bytes());
+    let bytes = entry(handle)?.driver.inspect(|sandbox| sandbox.message_bytes());
     Ok(count(bytes.unwrap_or(0)))
 }
 
@@ -126,7 +126,7 @@ pub fn message_bytes(handle: i64) -> Result<f64> {
 #[napi]
 pub fn take_output(handle: i64, stream: u32) -> Result<Uint8Array> {
     let stream = if stream == 2 { OutputStream::Stderr } else { OutputStream::Stdout };
-    let bytes = entry(handle)?.driven.inspect(|sandbox| sandbox.take_output(stream));
+    let bytes = entry(handle)?.driver.inspect(|sandbox| sandbox.take_output(stream));
     Ok(bytes.unwrap_or_default().into())
 }
 
@@ -141,7 +141,7 @@ pub fn exit(handle: i64) -> Result<NativeExit> {
 /// every call. All counters as an object take half as long as a call.
 #[napi]
 pub fn counters(handle: i64) -> Result<Option<Vec<f64>>> {
-    Ok(entry(handle)?.driven.inspect(|sandbox| {
+    Ok(entry(handle)?.driver.inspect(|sandbox| {
         let counters = sandbox.counters();
         vec![
             count(counters.exits),
@@ -155,5 +155,5 @@ pub fn counters(handle: i64) -> Result<Option<Vec<f64>>> {
 /// The counters; absent while the sandbox runs or before it exists.
 #[napi]
 pub fn statistics(handle: i64) -> Result<Option<NativeStatistics>> {
-    Ok(entry(handle)?.driven.inspect(|sandbox| sandbox.statistics().into()))
+    Ok(entry(handle)?.driver.inspect(|sandbox| sandbox.statistics().into()))
 }

@@ -20,7 +20,7 @@ pub fn start_async(handle: i64, timeout_ms: f64, cpu_time_ms: f64) -> Result<boo
     let entry = entry(handle)?;
     let trace = entry.trace.take();
     let budget = budget(timeout_ms, cpu_time_ms);
-    Ok(accepted(&entry, entry.driven.start_traced(budget, trace)))
+    Ok(accepted(&entry, entry.driver.start_traced(budget, trace)))
 }
 
 /// Calls an export with the staged arguments on a runner. `false`: refused, `stopped` says why.
@@ -36,7 +36,7 @@ pub fn call_async(
     let budget = budget(timeout_ms, cpu_time_ms);
     let trace = entry.trace.take();
     let begun =
-        with_staged(length, |bytes| entry.driven.call(function_id, bytes, budget, trace.as_ref()));
+        with_staged(length, |bytes| entry.driver.call(function_id, bytes, budget, trace.as_ref()));
     Ok(accepted(&entry, begun))
 }
 
@@ -46,7 +46,7 @@ pub fn resume_async(handle: i64, resumption: numbers::Resumption, length: u32) -
     let entry = entry(handle)?;
     Ok(accepted(
         &entry,
-        with_staged(length, |bytes| entry.driven.resume(resume_with(resumption, bytes))),
+        with_staged(length, |bytes| entry.driver.resume(resume_with(resumption, bytes))),
     ))
 }
 
@@ -54,7 +54,7 @@ pub fn resume_async(handle: i64, resumption: numbers::Resumption, length: u32) -
 #[napi]
 pub fn snapshot_async(handle: i64) -> Result<bool> {
     let entry = entry(handle)?;
-    Ok(accepted(&entry, entry.driven.snapshot()))
+    Ok(accepted(&entry, entry.driver.snapshot()))
 }
 
 /// Goes back on a runner; 0 stands for what the sandbox was made from. `false`: refused, `stopped`
@@ -63,7 +63,7 @@ pub fn snapshot_async(handle: i64) -> Result<bool> {
 pub fn restore_async(handle: i64, snapshot: i64) -> Result<bool> {
     let entry = entry(handle)?;
     let snapshot = snapshots::find(snapshot)?;
-    Ok(accepted(&entry, entry.driven.restore(snapshot)))
+    Ok(accepted(&entry, entry.driver.restore(snapshot)))
 }
 
 /// Goes back on this thread.
@@ -71,7 +71,7 @@ pub fn restore_async(handle: i64, snapshot: i64) -> Result<bool> {
 pub fn restore_sync(handle: i64, snapshot: i64) -> Result<f64> {
     let entry = entry(handle)?;
     let snapshot = snapshots::find(snapshot)?;
-    Ok(match entry.driven.restore_here(snapshot.as_ref()) {
+    Ok(match entry.driver.restore_here(snapshot.as_ref()) {
         Ok(()) => ended(&entry, numbers::Step::Restored),
         Err(failure) => {
             *entry.refusal.borrow_mut() = Some(failure);
@@ -84,7 +84,7 @@ pub fn restore_sync(handle: i64, snapshot: i64) -> Result<f64> {
 #[napi]
 pub fn restores_cheaply(handle: i64, snapshot: i64) -> Result<bool> {
     let snapshot = snapshots::find(snapshot)?;
-    Ok(entry(handle)?.driven.restores_cheaply(snapshot.as_ref()))
+    Ok(entry(handle)?.driver.restores_cheaply(snapshot.as_ref()))
 }
 
 /// The JavaScript of this thread.
@@ -113,7 +113,7 @@ pub fn call_sync(
     let budget = budget(timeout_ms, cpu_time_ms);
     let trace = entry.trace.take();
     let step = with_staged(length, |bytes| {
-        entry.driven.call_here(function_id, bytes, budget, trace.as_ref(), &JavaScript(env))
+        entry.driver.call_here(function_id, bytes, budget, trace.as_ref(), &JavaScript(env))
     });
     Ok(came_to(&entry, step))
 }
@@ -128,7 +128,7 @@ pub fn resume_sync(
 ) -> Result<f64> {
     let entry = entry(handle)?;
     let step = with_staged(length, |bytes| {
-        entry.driven.resume_here(resume_with(resumption, bytes), &JavaScript(env))
+        entry.driver.resume_here(resume_with(resumption, bytes), &JavaScript(env))
     });
     Ok(came_to(&entry, step))
 }
@@ -170,7 +170,7 @@ fn refused(error: &CallError) -> Failure {
 #[napi]
 pub fn take_step(handle: i64) -> Result<f64> {
     let Ok(entry) = entry(handle) else { return Ok(plain(numbers::Step::None)) };
-    match entry.driven.take_step() {
+    match entry.driver.take_step() {
         None => Ok(plain(numbers::Step::None)),
         Some(Report::Closed) => {
             environment::remove(handle);
@@ -196,7 +196,7 @@ fn plain(kind: numbers::Step) -> f64 {
 
 /// A step without payload that ends something.
 fn ended(entry: &Entry, kind: numbers::Step) -> f64 {
-    let told = entry.driven.inspect(|sandbox| (sandbox.has_output(), condition_of(sandbox, kind)));
+    let told = entry.driver.inspect(|sandbox| (sandbox.has_output(), condition_of(sandbox, kind)));
     let (has_output, condition) = told.unwrap_or_default();
     numbers::step(kind, has_output, condition, 0)
 }
@@ -213,7 +213,7 @@ fn condition_of(sandbox: &Sandbox, kind: numbers::Step) -> u32 {
 /// Encodes a step and brings its payload over.
 fn describe(entry: &Entry, step: Step) -> f64 {
     let (mut has_output, mut condition) = (false, 0);
-    let length = entry.driven.inspect(|sandbox| {
+    let length = entry.driver.inspect(|sandbox| {
         has_output = sandbox.has_output();
         match step {
             Step::Return | Step::GuestError | Step::HostCall { .. } => {
@@ -255,7 +255,7 @@ fn describe(entry: &Entry, step: Step) -> f64 {
 pub fn stopped(handle: i64) -> Result<NativeFailure> {
     let entry = entry(handle)?;
     let refusal = entry.refusal.borrow_mut().take();
-    Ok(refusal.or_else(|| entry.driven.failure()).map_or_else(NativeFailure::unknown, Into::into))
+    Ok(refusal.or_else(|| entry.driver.failure()).map_or_else(NativeFailure::unknown, Into::into))
 }
 
 /// Stops a sandbox of any thread.
@@ -280,6 +280,6 @@ pub fn is_stopping(handle: i64) -> bool {
 /// Ends and frees a sandbox; the step handler is told, and `takeStep` then says `closed`.
 #[napi]
 pub fn close(handle: i64) -> Result<()> {
-    entry(handle)?.driven.close();
+    entry(handle)?.driver.close();
     Ok(())
 }

@@ -6,7 +6,7 @@
 
 mod queues;
 
-use crate::driven::Driven;
+use crate::driver::Driver;
 use ampoule_sandbox::BACKENDS;
 use crossbeam_utils::Backoff;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -29,7 +29,7 @@ thread_local! {
 
 /// The process's runner threads.
 pub(crate) struct Executor {
-    queues: Mutex<Queues<Arc<Driven>>>,
+    queues: Mutex<Queues<Arc<Driver>>>,
     /// One for each runner, rung when there is something for it to look at.
     bells: Box<[Condvar]>,
     /// Counts what was queued, so that it can be seen without the lock.
@@ -37,10 +37,10 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// Gives `driven`, whose home is `home`, a turn.
-    pub(crate) fn enqueue(driven: Arc<Driven>, home: Option<usize>) {
+    /// Gives `driver`, whose home is `home`, a turn.
+    pub(crate) fn enqueue(driver: Arc<Driver>, home: Option<usize>) {
         let executor = Self::get();
-        let rung = executor.queues.lock().push(driven, home, Instant::now());
+        let rung = executor.queues.lock().push(driver, home, Instant::now());
         executor.given.fetch_add(1, Ordering::Relaxed);
         executor.ring(rung);
     }
@@ -90,14 +90,14 @@ impl Executor {
         THIS.set(Some(runner));
         let Some(bell) = self.bells.get(runner) else { return };
         loop {
-            let (driven, rung) = self.next(runner, bell);
+            let (driver, rung) = self.next(runner, bell);
             self.ring(rung);
-            driven.turn(runner);
+            driver.turn(runner);
         }
     }
 
     /// Waits for work, and says whose bell is to be rung then.
-    fn next(&self, runner: usize, bell: &Condvar) -> (Arc<Driven>, Option<usize>) {
+    fn next(&self, runner: usize, bell: &Condvar) -> (Arc<Driver>, Option<usize>) {
         let mut queues = self.queues.lock();
         let mut looked_out = false;
         loop {

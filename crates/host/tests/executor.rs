@@ -6,7 +6,7 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
-use ampoule_host::{Driven, Report};
+use ampoule_host::{Driver, Report};
 use ampoule_sandbox::{BACKENDS, Budget, Snapshot, Step};
 use ampoule_testkit::kvm_is_available;
 use std::collections::HashSet;
@@ -26,39 +26,39 @@ fn has_homes() -> bool {
 
 /// A sandbox on the executor that says on which thread it came to each step.
 struct Followed {
-    driven: Arc<Driven>,
+    driver: Arc<Driver>,
     steps: std::sync::mpsc::Receiver<ThreadId>,
 }
 
 impl Followed {
-    fn of(make: impl FnOnce(Box<dyn Fn() + Send + Sync>) -> Arc<Driven>) -> Self {
+    fn of(make: impl FnOnce(Box<dyn Fn() + Send + Sync>) -> Arc<Driver>) -> Self {
         let (tell, steps) = channel();
         let tell = Mutex::new(tell);
-        let driven = make(Box::new(move || {
+        let driver = make(Box::new(move || {
             let _ = tell.lock().unwrap().send(thread::current().id());
         }));
-        driven.start(Budget::default()).unwrap();
-        let followed = Self { driven, steps };
+        driver.start(Budget::default()).unwrap();
+        let followed = Self { driver, steps };
         assert!(matches!(followed.next().0, Report::Step(Step::Ready)));
         followed
     }
 
     fn next(&self) -> (Report, ThreadId) {
         let thread = self.steps.recv().unwrap();
-        (self.driven.take_step().unwrap(), thread)
+        (self.driver.take_step().unwrap(), thread)
     }
 
     /// The thread that a call ended on.
     fn call(&self) -> ThreadId {
-        let add = self.driven.inspect(|sandbox| export(sandbox, "add")).unwrap();
-        self.driven.call(add, &arguments(&(1, 2)), Budget::default(), None).unwrap();
+        let add = self.driver.inspect(|sandbox| export(sandbox, "add")).unwrap();
+        self.driver.call(add, &arguments(&(1, 2)), Budget::default(), None).unwrap();
         let (report, thread) = self.next();
         assert!(matches!(report, Report::Step(Step::Return)), "{report:?}");
         thread
     }
 
     fn snapshot(&self) -> (Snapshot, ThreadId) {
-        self.driven.snapshot().unwrap();
+        self.driver.snapshot().unwrap();
         let (report, thread) = self.next();
         let Report::Snapshot(snapshot) = report else { unreachable!("{report:?}") };
         (snapshot, thread)
@@ -71,7 +71,7 @@ fn sandboxes_are_spread_over_the_runners_and_stay_there() {
         return;
     }
     let runners = thread::available_parallelism().unwrap().get();
-    let first = Followed::of(|on_step| Driven::new(functions("testing"), on_step));
+    let first = Followed::of(|on_step| Driver::new(functions("testing"), on_step));
     let home = first.call();
     // Given again as soon as it is told, while the runner is still on its way.
     for _ in 0..200 {
@@ -79,14 +79,14 @@ fn sandboxes_are_spread_over_the_runners_and_stay_there() {
     }
     let (snapshot, thread) = first.snapshot();
     assert_eq!(thread, home);
-    first.driven.restore(Some(snapshot.clone())).unwrap();
+    first.driver.restore(Some(snapshot.clone())).unwrap();
     let (report, thread) = first.next();
     assert!(matches!(report, Report::Restored), "{report:?}");
     assert_eq!(thread, home);
 
     let limits = functions("testing").limits;
     let others: Vec<Followed> = (0..2 * runners)
-        .map(|_| Followed::of(|on_step| Driven::from_snapshot(snapshot.clone(), limits, on_step)))
+        .map(|_| Followed::of(|on_step| Driver::from_snapshot(snapshot.clone(), limits, on_step)))
         .collect();
     let homes: Vec<ThreadId> = others.iter().map(Followed::call).collect();
     assert_eq!(homes.iter().collect::<HashSet<_>>().len(), runners);

@@ -4,7 +4,7 @@
 //! and knows of the others as long as somebody uses them. Nothing waits for anything here: two first
 //! sandboxes of one guest initialise it twice, and the later one then shares the earlier one's memory.
 
-use crate::driven::{Source, Start};
+use crate::driver::{Source, Start};
 use crate::providers::providers;
 use ampoule_sandbox::{
     Config, Control, Failure, File, Sandbox, Snapshot, SnapshotError, WeakSnapshot,

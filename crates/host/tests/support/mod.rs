@@ -5,22 +5,22 @@
 #[path = "../../../sandbox/tests/support/mod.rs"]
 pub(crate) mod sandboxes;
 
-use ampoule_host::{Driven, Report};
+use ampoule_host::{Driver, Report};
 use ampoule_sandbox::{Config, Snapshot, Step};
 use sandboxes::LIMITS;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 /// A sandbox on the executor, and its announcements.
-pub(crate) fn driven(config: Config) -> (Arc<Driven>, Receiver<()>) {
+pub(crate) fn driver(config: Config) -> (Arc<Driver>, Receiver<()>) {
     let (on_step, told) = announcements();
-    (Driven::new(config, on_step), told)
+    (Driver::new(config, on_step), told)
 }
 
 /// A sandbox on the executor that begins as `snapshot`, and its announcements.
-pub(crate) fn driven_from(snapshot: &Snapshot) -> (Arc<Driven>, Receiver<()>) {
+pub(crate) fn driver_from(snapshot: &Snapshot) -> (Arc<Driver>, Receiver<()>) {
     let (on_step, told) = announcements();
-    (Driven::from_snapshot(snapshot.clone(), LIMITS, on_step), told)
+    (Driver::from_snapshot(snapshot.clone(), LIMITS, on_step), told)
 }
 
 fn announcements() -> (Box<dyn Fn() + Send + Sync>, Receiver<()>) {
@@ -33,18 +33,18 @@ fn announcements() -> (Box<dyn Fn() + Send + Sync>, Receiver<()>) {
 }
 
 /// Waits for the next report.
-pub(crate) fn report(driven: &Driven, told: &Receiver<()>) -> Report {
+pub(crate) fn report(driver: &Driver, told: &Receiver<()>) -> Report {
     loop {
         told.recv().unwrap();
-        if let Some(report) = driven.take_step() {
+        if let Some(report) = driver.take_step() {
             return report;
         }
     }
 }
 
 /// Waits for the next step; [`None`] when the sandbox is closed instead.
-pub(crate) fn next(driven: &Driven, told: &Receiver<()>) -> Option<Step> {
-    match report(driven, told) {
+pub(crate) fn next(driver: &Driver, told: &Receiver<()>) -> Option<Step> {
+    match report(driver, told) {
         Report::Step(step) => Some(step),
         Report::Closed => None,
         other => panic!("{other:?}"),

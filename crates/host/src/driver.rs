@@ -40,14 +40,14 @@ impl Caller for () {
 /// Work is handed over by *phase*: only the holder of the [`Phase::Running`] phase touches the
 /// sandbox, so the owner's thread never waits for a running guest. Stopping goes through
 /// [`Control`], which works in every phase.
-pub struct Driven {
+pub struct Driver {
     control: Control,
     phase: Mutex<PhaseState>,
     slot: Mutex<Slot>,
     restores_after_calls: AtomicBool,
-    /// Told on a runner thread that [`Driven::take_step`] has something.
+    /// Told on a runner thread that [`Driver::take_step`] has something.
     on_step: Box<dyn Fn() + Send + Sync>,
-    myself: Weak<Driven>,
+    myself: Weak<Driver>,
 }
 
 /// Who may touch a sandbox now.
@@ -112,13 +112,13 @@ pub enum Report {
     Snapshot(Snapshot),
     /// The sandbox went back, and is ready.
     Restored,
-    /// A snapshot was not taken, or a restore failed. [`Driven::inspect`] tells the sandbox's state.
+    /// A snapshot was not taken, or a restore failed. [`Driver::inspect`] tells the sandbox's state.
     Refused(Failure),
     /// The sandbox is gone.
     Closed,
 }
 
-impl Driven {
+impl Driver {
     /// A sandbox to be made, its guest initialised unless this process has done that before.
     /// `on_step` is called on a runner thread whenever a report is there; it must not block.
     #[must_use]
@@ -137,7 +137,7 @@ impl Driven {
     }
 
     fn unmade(source: Source, on_step: Box<dyn Fn() + Send + Sync>) -> Arc<Self> {
-        let driven = Arc::new_cyclic(|myself| Self {
+        let driver = Arc::new_cyclic(|myself| Self {
             control: providers().control(),
             phase: Mutex::new(PhaseState::new()),
             slot: Mutex::new(Slot::Unmade(Box::new(source), Start::default())),
@@ -145,9 +145,9 @@ impl Driven {
             on_step,
             myself: Weak::clone(myself),
         });
-        let waker: Weak<dyn Waker> = driven.myself.clone();
-        driven.control.attach_waker(waker);
-        driven
+        let waker: Weak<dyn Waker> = driver.myself.clone();
+        driver.control.attach_waker(waker);
+        driver
     }
 
     /// Restores the sandbox after every call; to be said before [`Self::start`].
@@ -527,7 +527,7 @@ impl Driven {
     }
 }
 
-impl Waker for Driven {
+impl Waker for Driver {
     /// Gives a sandbox that nobody runs a turn if it was asked to stop, so that it ends now.
     fn wake(&self) {
         {
@@ -557,8 +557,8 @@ impl Phase {
     }
 }
 
-impl fmt::Debug for Driven {
+impl fmt::Debug for Driver {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Driven").field("phase", &self.phase()).finish_non_exhaustive()
+        formatter.debug_struct("Driver").field("phase", &self.phase()).finish_non_exhaustive()
     }
 }
