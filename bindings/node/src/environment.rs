@@ -1,26 +1,26 @@
 //! What belongs to one JavaScript thread: its staging buffer, its sandboxes, its step handler.
 
-use crate::snapshots;
 use crate::staging::Staging;
 use ampoule_host::Driver;
-use ampoule_sandbox::{CallTrace, Control, Failure, Snapshot};
+use ampoule_host::registry::{Owned, Owner};
+use ampoule_sandbox::{CallTrace, Failure, Snapshot};
 use napi::bindgen_prelude::{Function, Unknown};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
-use parking_lot::Mutex;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Tells JavaScript that a sandbox has a step. Weak: it never keeps the process alive.
 type StepHandler = ThreadsafeFunction<i64, (), i64, Status, false, true>;
 
 /// A sandbox of this thread.
-pub(crate) struct Entry {
-    pub(crate) driver: Arc<Driver>,
+pub(crate) type SandboxHere = Owned<Notes>;
+
+/// What JavaScript has yet to be told of a sandbox, and what it has told of the next call.
+#[derive(Default)]
+pub(crate) struct Notes {
     /// Why the last operation was not accepted, for `stopped`.
     pub(crate) refusal: RefCell<Option<Failure>>,
     /// How the program ended.
@@ -39,18 +39,12 @@ struct Environment {
     handler: Option<Arc<StepHandler>>,
     /// Whether [`leave`] will be called.
     leaves: bool,
-    sandboxes: HashMap<i64, Rc<Entry>>,
-    /// How many handles this thread has of each snapshot.
-    snapshots: HashMap<i64, u64>,
+    owner: Owner<Notes>,
 }
 
 thread_local! {
     static HERE: RefCell<Environment> = RefCell::default();
 }
-
-/// The sandboxes of all threads, to stop them from anywhere. Handles are never used twice.
-static EVERYWHERE: Mutex<Option<HashMap<i64, Control>>> = Mutex::new(None);
-static NEXT_HANDLE: AtomicI64 = AtomicI64::new(1);
 
 /// The staging buffer with at least `minimum_bytes`; a payload that waits for it is put there.
 #[napi(ts_return_type = "Uint8Array")]
@@ -95,34 +89,12 @@ pub(crate) fn leave_in_the_end(env: &Env) -> Result<()> {
 /// The thread's JavaScript ends: whatever it left running is stopped and freed by the runners.
 fn leave() {
     let left = HERE.with_borrow_mut(std::mem::take);
-    for (handle, entry) in left.sandboxes {
-        forget(handle);
-        entry.driver.close();
-    }
-    for (id, handles) in left.snapshots {
-        for _ in 0..handles {
-            snapshots::release(id);
-        }
-    }
+    left.owner.leave();
 }
 
-fn forget(handle: i64) {
-    if let Some(everywhere) = &mut *EVERYWHERE.lock() {
-        everywhere.remove(&handle);
-    }
-}
-
-/// Notes that this thread has opened, or else closed, a handle of a snapshot; `false`: it had none.
-pub(crate) fn count_snapshot(id: i64, opened: bool) -> bool {
-    HERE.with_borrow_mut(|here| {
-        let handles = here.snapshots.entry(id).or_default();
-        let had = *handles > 0;
-        *handles = if opened { *handles + 1 } else { handles.saturating_sub(1) };
-        if *handles == 0 {
-            here.snapshots.remove(&id);
-        }
-        opened || had
-    })
+/// Lets `act` see what this thread owns.
+pub(crate) fn with_owner<T>(act: impl FnOnce(&mut Owner<Notes>) -> T) -> T {
+    HERE.with_borrow_mut(|here| act(&mut here.owner))
 }
 
 /// Makes a sandbox of this thread and returns its handle.
@@ -134,42 +106,23 @@ pub(crate) fn add(
         let Some(handler) = here.handler.clone() else {
             return Err(Error::from_reason("onStep comes before create"));
         };
-        let handle = NEXT_HANDLE.fetch_add(1, Ordering::Relaxed);
-        let driver = make(Box::new(move || {
-            // The only failure is a thread whose JavaScript has ended: nobody is left to tell.
-            let _ = handler.call(handle, ThreadsafeFunctionCallMode::NonBlocking);
-        }));
-        if restores_after_calls {
-            driver.restore_after_calls();
-        }
-        EVERYWHERE.lock().get_or_insert_default().insert(handle, driver.control().clone());
-        let entry = Entry {
-            driver,
-            refusal: RefCell::default(),
-            exit: RefCell::default(),
-            snapshot: RefCell::default(),
-            trace: RefCell::default(),
-        };
-        here.sandboxes.insert(handle, Rc::new(entry));
-        Ok(handle)
+        Ok(here.owner.add(Notes::default(), |handle| {
+            let driver = make(Box::new(move || {
+                // The only failure is a thread whose JavaScript has ended: nobody is left to tell.
+                let _ = handler.call(handle, ThreadsafeFunctionCallMode::NonBlocking);
+            }));
+            if restores_after_calls {
+                driver.restore_after_calls();
+            }
+            driver
+        }))
     })
 }
 
 /// The sandbox of this thread with that handle.
-pub(crate) fn entry(handle: i64) -> Result<Rc<Entry>> {
-    HERE.with_borrow(|here| here.sandboxes.get(&handle).cloned())
+pub(crate) fn sandbox(handle: i64) -> Result<Rc<SandboxHere>> {
+    HERE.with_borrow(|here| here.owner.get(handle))
         .ok_or_else(|| Error::from_reason(format!("there is no sandbox {handle} on this thread")))
-}
-
-/// Drops a sandbox that is closed.
-pub(crate) fn remove(handle: i64) {
-    forget(handle);
-    HERE.with_borrow_mut(|here| here.sandboxes.remove(&handle));
-}
-
-/// How to stop a sandbox of any thread, if it still exists.
-pub(crate) fn control(handle: i64) -> Option<Control> {
-    EVERYWHERE.lock().as_ref()?.get(&handle).cloned()
 }
 
 /// Lets `read` see the first `length` bytes of the staging buffer.

@@ -1,7 +1,7 @@
 //! Looking at a sandbox: its interface, its output, its counters.
 
 use crate::config::count;
-use crate::environment::entry;
+use crate::environment::sandbox;
 use ampoule_sandbox::{OutputStream, Statistics};
 use napi::bindgen_prelude::Uint8Array;
 use napi::{Error, Result};
@@ -108,7 +108,7 @@ impl From<Statistics> for NativeStatistics {
 /// What the guest exports and imports, as JSON.
 #[napi]
 pub fn interface_json(handle: i64) -> Result<String> {
-    entry(handle)?
+    sandbox(handle)?
         .driver
         .inspect(|sandbox| sandbox.interface().map(|interface| interface.to_json()))
         .flatten()
@@ -118,7 +118,7 @@ pub fn interface_json(handle: i64) -> Result<String> {
 /// Bytes of the largest message: what was asked for, rounded up; 0 while nobody can tell.
 #[napi]
 pub fn message_bytes(handle: i64) -> Result<f64> {
-    let bytes = entry(handle)?.driver.inspect(|sandbox| sandbox.message_bytes());
+    let bytes = sandbox(handle)?.driver.inspect(|sandbox| sandbox.message_bytes());
     Ok(count(bytes.unwrap_or(0)))
 }
 
@@ -126,14 +126,14 @@ pub fn message_bytes(handle: i64) -> Result<f64> {
 #[napi]
 pub fn take_output(handle: i64, stream: u32) -> Result<Uint8Array> {
     let stream = if stream == 2 { OutputStream::Stderr } else { OutputStream::Stdout };
-    let bytes = entry(handle)?.driver.inspect(|sandbox| sandbox.take_output(stream));
+    let bytes = sandbox(handle)?.driver.inspect(|sandbox| sandbox.take_output(stream));
     Ok(bytes.unwrap_or_default().into())
 }
 
 /// How the program ended, after an `exited` step.
 #[napi]
 pub fn exit(handle: i64) -> Result<NativeExit> {
-    let (code, signal) = *entry(handle)?.exit.borrow();
+    let (code, signal) = *sandbox(handle)?.notes.exit.borrow();
     Ok(NativeExit { code, signal: u32::from(signal) })
 }
 
@@ -141,7 +141,7 @@ pub fn exit(handle: i64) -> Result<NativeExit> {
 /// every call. All counters as an object take half as long as a call.
 #[napi]
 pub fn counters(handle: i64) -> Result<Option<Vec<f64>>> {
-    Ok(entry(handle)?.driver.inspect(|sandbox| {
+    Ok(sandbox(handle)?.driver.inspect(|sandbox| {
         let counters = sandbox.counters();
         vec![
             count(counters.exits),
@@ -155,5 +155,5 @@ pub fn counters(handle: i64) -> Result<Option<Vec<f64>>> {
 /// The counters; absent while the sandbox runs or before it exists.
 #[napi]
 pub fn statistics(handle: i64) -> Result<Option<NativeStatistics>> {
-    Ok(entry(handle)?.driver.inspect(|sandbox| sandbox.statistics().into()))
+    Ok(sandbox(handle)?.driver.inspect(|sandbox| sandbox.statistics().into()))
 }

@@ -4,10 +4,11 @@
 //! left the sandbox in) in 16, and a length in 32 ([`numbers::StepLayout`]).
 
 use crate::config::budget;
-use crate::environment::{self, Entry, entry, put, with_staged};
+use crate::environment::{SandboxHere, put, sandbox, with_owner, with_staged};
 use crate::numbers::{self, Condition, StopReason};
 use crate::report::NativeFailure;
 use crate::snapshots;
+use ampoule_host::registry;
 use ampoule_host::{Caller, Report};
 use ampoule_sandbox::{CallError, Failure, Resumption, Sandbox, State, Step, StopRequest};
 use napi::bindgen_prelude::{JsObjectValue as _, Object};
@@ -17,10 +18,10 @@ use napi_derive::napi;
 /// Makes the virtual machine and starts the guest. `false`: refused, `stopped` says why.
 #[napi]
 pub fn start_async(handle: i64, timeout_ms: f64, cpu_time_ms: f64) -> Result<bool> {
-    let entry = entry(handle)?;
-    let trace = entry.trace.take();
+    let here = sandbox(handle)?;
+    let trace = here.notes.trace.take();
     let budget = budget(timeout_ms, cpu_time_ms);
-    Ok(accepted(&entry, entry.driver.start_traced(budget, trace)))
+    Ok(accepted(&here, here.driver.start_traced(budget, trace)))
 }
 
 /// Calls an export with the staged arguments on a runner. `false`: refused, `stopped` says why.
@@ -32,50 +33,50 @@ pub fn call_async(
     timeout_ms: f64,
     cpu_time_ms: f64,
 ) -> Result<bool> {
-    let entry = entry(handle)?;
+    let here = sandbox(handle)?;
     let budget = budget(timeout_ms, cpu_time_ms);
-    let trace = entry.trace.take();
+    let trace = here.notes.trace.take();
     let begun =
-        with_staged(length, |bytes| entry.driver.call(function_id, bytes, budget, trace.as_ref()));
-    Ok(accepted(&entry, begun))
+        with_staged(length, |bytes| here.driver.call(function_id, bytes, budget, trace.as_ref()));
+    Ok(accepted(&here, begun))
 }
 
 /// Resumes on a runner, with the staged payload. `false`: refused, `stopped` says why.
 #[napi]
 pub fn resume_async(handle: i64, resumption: numbers::Resumption, length: u32) -> Result<bool> {
-    let entry = entry(handle)?;
+    let here = sandbox(handle)?;
     Ok(accepted(
-        &entry,
-        with_staged(length, |bytes| entry.driver.resume(resume_with(resumption, bytes))),
+        &here,
+        with_staged(length, |bytes| here.driver.resume(resume_with(resumption, bytes))),
     ))
 }
 
 /// Takes a snapshot on a runner. `false`: refused, `stopped` says why.
 #[napi]
 pub fn snapshot_async(handle: i64) -> Result<bool> {
-    let entry = entry(handle)?;
-    Ok(accepted(&entry, entry.driver.snapshot()))
+    let here = sandbox(handle)?;
+    Ok(accepted(&here, here.driver.snapshot()))
 }
 
 /// Goes back on a runner; 0 stands for what the sandbox was made from. `false`: refused, `stopped`
 /// says why.
 #[napi]
 pub fn restore_async(handle: i64, snapshot: i64) -> Result<bool> {
-    let entry = entry(handle)?;
+    let here = sandbox(handle)?;
     let snapshot = snapshots::find(snapshot)?;
-    Ok(accepted(&entry, entry.driver.restore(snapshot)))
+    Ok(accepted(&here, here.driver.restore(snapshot)))
 }
 
 /// Goes back on this thread.
 #[napi]
 pub fn restore_sync(handle: i64, snapshot: i64) -> Result<f64> {
-    let entry = entry(handle)?;
+    let here = sandbox(handle)?;
     let snapshot = snapshots::find(snapshot)?;
-    Ok(match entry.driver.restore_here(snapshot.as_ref()) {
-        Ok(()) => ended(&entry, numbers::Step::Restored),
+    Ok(match here.driver.restore_here(snapshot.as_ref()) {
+        Ok(()) => ended(&here, numbers::Step::Restored),
         Err(failure) => {
-            *entry.refusal.borrow_mut() = Some(failure);
-            ended(&entry, numbers::Step::Stopped)
+            *here.notes.refusal.borrow_mut() = Some(failure);
+            ended(&here, numbers::Step::Stopped)
         }
     })
 }
@@ -84,7 +85,7 @@ pub fn restore_sync(handle: i64, snapshot: i64) -> Result<f64> {
 #[napi]
 pub fn restores_cheaply(handle: i64, snapshot: i64) -> Result<bool> {
     let snapshot = snapshots::find(snapshot)?;
-    Ok(entry(handle)?.driver.restores_cheaply(snapshot.as_ref()))
+    Ok(sandbox(handle)?.driver.restores_cheaply(snapshot.as_ref()))
 }
 
 /// The JavaScript of this thread.
@@ -109,13 +110,13 @@ pub fn call_sync(
     timeout_ms: f64,
     cpu_time_ms: f64,
 ) -> Result<f64> {
-    let entry = entry(handle)?;
+    let here = sandbox(handle)?;
     let budget = budget(timeout_ms, cpu_time_ms);
-    let trace = entry.trace.take();
+    let trace = here.notes.trace.take();
     let step = with_staged(length, |bytes| {
-        entry.driver.call_here(function_id, bytes, budget, trace.as_ref(), &JavaScript(env))
+        here.driver.call_here(function_id, bytes, budget, trace.as_ref(), &JavaScript(env))
     });
-    Ok(came_to(&entry, step))
+    Ok(came_to(&here, step))
 }
 
 /// Resumes on this thread, with the staged payload, up to the next step.
@@ -126,11 +127,11 @@ pub fn resume_sync(
     resumption: numbers::Resumption,
     length: u32,
 ) -> Result<f64> {
-    let entry = entry(handle)?;
+    let here = sandbox(handle)?;
     let step = with_staged(length, |bytes| {
-        entry.driver.resume_here(resume_with(resumption, bytes), &JavaScript(env))
+        here.driver.resume_here(resume_with(resumption, bytes), &JavaScript(env))
     });
-    Ok(came_to(&entry, step))
+    Ok(came_to(&here, step))
 }
 
 const fn resume_with(resumption: numbers::Resumption, payload: &[u8]) -> Resumption<'_> {
@@ -143,16 +144,16 @@ const fn resume_with(resumption: numbers::Resumption, payload: &[u8]) -> Resumpt
     }
 }
 
-fn accepted(entry: &Entry, result: std::result::Result<(), CallError>) -> bool {
-    *entry.refusal.borrow_mut() = result.as_ref().err().map(refused);
+fn accepted(here: &SandboxHere, result: std::result::Result<(), CallError>) -> bool {
+    *here.notes.refusal.borrow_mut() = result.as_ref().err().map(refused);
     result.is_ok()
 }
 
-fn came_to(entry: &Entry, result: std::result::Result<Step, CallError>) -> f64 {
+fn came_to(here: &SandboxHere, result: std::result::Result<Step, CallError>) -> f64 {
     match result {
-        Ok(step) => describe(entry, step),
+        Ok(step) => describe(here, step),
         Err(error) => {
-            *entry.refusal.borrow_mut() = Some(refused(&error));
+            *here.notes.refusal.borrow_mut() = Some(refused(&error));
             plain(numbers::Step::Stopped)
         }
     }
@@ -169,23 +170,23 @@ fn refused(error: &CallError) -> Failure {
 /// The step that the step handler was told of; its payload goes into the staging buffer.
 #[napi]
 pub fn take_step(handle: i64) -> Result<f64> {
-    let Ok(entry) = entry(handle) else { return Ok(plain(numbers::Step::None)) };
-    match entry.driver.take_step() {
+    let Ok(here) = sandbox(handle) else { return Ok(plain(numbers::Step::None)) };
+    match here.driver.take_step() {
         None => Ok(plain(numbers::Step::None)),
         Some(Report::Closed) => {
-            environment::remove(handle);
+            with_owner(|owner| owner.remove(handle));
             Ok(plain(numbers::Step::Closed))
         }
-        Some(Report::Step(step)) => Ok(describe(&entry, step)),
+        Some(Report::Step(step)) => Ok(describe(&here, step)),
         Some(Report::Refused(failure)) => {
-            *entry.refusal.borrow_mut() = Some(failure);
-            Ok(ended(&entry, numbers::Step::Stopped))
+            *here.notes.refusal.borrow_mut() = Some(failure);
+            Ok(ended(&here, numbers::Step::Stopped))
         }
         Some(Report::Snapshot(snapshot)) => {
-            *entry.snapshot.borrow_mut() = Some(snapshot);
-            Ok(ended(&entry, numbers::Step::Snapshot))
+            *here.notes.snapshot.borrow_mut() = Some(snapshot);
+            Ok(ended(&here, numbers::Step::Snapshot))
         }
-        Some(Report::Restored) => Ok(ended(&entry, numbers::Step::Restored)),
+        Some(Report::Restored) => Ok(ended(&here, numbers::Step::Restored)),
     }
 }
 
@@ -195,8 +196,8 @@ fn plain(kind: numbers::Step) -> f64 {
 }
 
 /// A step without payload that ends something.
-fn ended(entry: &Entry, kind: numbers::Step) -> f64 {
-    let told = entry.driver.inspect(|sandbox| (sandbox.has_output(), condition_of(sandbox, kind)));
+fn ended(here: &SandboxHere, kind: numbers::Step) -> f64 {
+    let told = here.driver.inspect(|sandbox| (sandbox.has_output(), condition_of(sandbox, kind)));
     let (has_output, condition) = told.unwrap_or_default();
     numbers::step(kind, has_output, condition, 0)
 }
@@ -211,9 +212,9 @@ fn condition_of(sandbox: &Sandbox, kind: numbers::Step) -> u32 {
 }
 
 /// Encodes a step and brings its payload over.
-fn describe(entry: &Entry, step: Step) -> f64 {
+fn describe(here: &SandboxHere, step: Step) -> f64 {
     let (mut has_output, mut condition) = (false, 0);
-    let length = entry.driver.inspect(|sandbox| {
+    let length = here.driver.inspect(|sandbox| {
         has_output = sandbox.has_output();
         match step {
             Step::Return | Step::GuestError | Step::HostCall { .. } => {
@@ -241,10 +242,10 @@ fn describe(entry: &Entry, step: Step) -> f64 {
             number(numbers::Step::Sleep, 0, usize::try_from(milliseconds).unwrap_or(usize::MAX))
         }
         Step::Exited { code, signal } => {
-            *entry.exit.borrow_mut() = (code, signal.unwrap_or(0));
+            *here.notes.exit.borrow_mut() = (code, signal.unwrap_or(0));
             number(numbers::Step::Exited, 0, 0)
         }
-        Step::Stopped => ended(entry, numbers::Step::Stopped),
+        Step::Stopped => ended(here, numbers::Step::Stopped),
         // Stays within the executor.
         Step::Preempted => plain(numbers::Step::None),
     }
@@ -253,15 +254,15 @@ fn describe(entry: &Entry, step: Step) -> f64 {
 /// Why the sandbox stopped, or why it did not accept the last operation.
 #[napi]
 pub fn stopped(handle: i64) -> Result<NativeFailure> {
-    let entry = entry(handle)?;
-    let refusal = entry.refusal.borrow_mut().take();
-    Ok(refusal.or_else(|| entry.driver.failure()).map_or_else(NativeFailure::unknown, Into::into))
+    let here = sandbox(handle)?;
+    let refusal = here.notes.refusal.borrow_mut().take();
+    Ok(refusal.or_else(|| here.driver.failure()).map_or_else(NativeFailure::unknown, Into::into))
 }
 
 /// Stops a sandbox of any thread.
 #[napi]
 pub fn kill(handle: i64, reason: StopReason) {
-    if let Some(control) = environment::control(handle) {
+    if let Some(control) = registry::control(handle) {
         control.stop(match reason {
             StopReason::Killed => StopRequest::Killed,
             StopReason::Aborted => StopRequest::Aborted,
@@ -274,12 +275,12 @@ pub fn kill(handle: i64, reason: StopReason) {
 #[napi]
 #[must_use]
 pub fn is_stopping(handle: i64) -> bool {
-    environment::control(handle).is_some_and(|control| control.stop_is_pending())
+    registry::control(handle).is_some_and(|control| control.stop_is_pending())
 }
 
 /// Ends and frees a sandbox; the step handler is told, and `takeStep` then says `closed`.
 #[napi]
 pub fn close(handle: i64) -> Result<()> {
-    entry(handle)?.driver.close();
+    sandbox(handle)?.driver.close();
     Ok(())
 }

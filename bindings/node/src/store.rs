@@ -3,6 +3,7 @@
 
 use crate::report::NativeFailure;
 use crate::snapshots;
+use ampoule_host::registry;
 use ampoule_sandbox::store::{self, LoadOptions, Loaded, SaveOptions, SnapshotStoreError};
 use ampoule_sandbox::{Failure, Snapshot};
 use napi::bindgen_prelude::AsyncTask;
@@ -124,10 +125,10 @@ pub fn stop_store(number: i64) {
 #[napi(ts_return_type = "Promise<NativeOutcome>")]
 pub fn save_snapshot(number: i64, save: NativeSave) -> Result<AsyncTask<StoreTask>> {
     let found: Option<Snapshot> = snapshots::find(save.snapshot)?;
-    let name = snapshots::name(save.snapshot);
+    let name = registry::with_snapshot(save.snapshot, |_, name| name.to_owned());
     let options = SaveOptions {
         tag: save.tag,
-        name,
+        name: name.unwrap_or_default(),
         metadata: save.metadata.into_iter().collect::<BTreeMap<_, _>>(),
     };
     let path = PathBuf::from(save.path);

@@ -1,6 +1,6 @@
 //! Guest tracing: what the next call is to tell, and what it has told.
 
-use crate::environment::entry;
+use crate::environment::sandbox;
 use ampoule_sandbox::{CallTrace, Directives, Sandbox, TraceContext};
 use napi::{Error, Result};
 use napi_derive::napi;
@@ -71,7 +71,7 @@ pub fn trace_next(
     };
     let wall_offset = whole(offset_seconds) * 1_000_000_000 + whole(offset_nanoseconds);
     let trace = CallTrace { directives, context, wall_offset };
-    *entry(handle)?.trace.borrow_mut() = Some(trace);
+    *sandbox(handle)?.notes.trace.borrow_mut() = Some(trace);
     Ok(())
 }
 
@@ -89,14 +89,14 @@ const SLICE_BYTES: usize = 128 << 10;
 pub fn take_trace(handle: i64, count: u32) -> Result<String> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let take = |sandbox: &mut Sandbox| sandbox.take_trace_json(count, SLICE_BYTES);
-    let taken = entry(handle)?.driver.inspect(take);
+    let taken = sandbox(handle)?.driver.inspect(take);
     Ok(taken.unwrap_or_else(|| "[]".to_owned()))
 }
 
 /// Gives up what `takeTrace` would bring, but for callsites, and counts it as dropped.
 #[napi]
 pub fn drop_trace(handle: i64) -> Result<()> {
-    entry(handle)?.driver.inspect(Sandbox::drop_trace);
+    sandbox(handle)?.driver.inspect(Sandbox::drop_trace);
     Ok(())
 }
 
@@ -110,6 +110,6 @@ pub fn clock_is_invariant() -> bool {
 /// Whether CPU time inside the guest is counted although no limit asks for it.
 #[napi]
 pub fn measure_cpu_time(handle: i64, measures: bool) -> Result<()> {
-    entry(handle)?.driver.inspect(|sandbox| sandbox.measure_cpu_time(measures));
+    sandbox(handle)?.driver.inspect(|sandbox| sandbox.measure_cpu_time(measures));
     Ok(())
 }

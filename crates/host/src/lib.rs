@@ -1,6 +1,7 @@
 //! Hosting sandboxes: whose thread drives which of them, and what is kept between two.
 //!
 //! - [`Driver`] is a sandbox with what drives it: the calling thread or the executor's runners.
+//! - [`registry`] is the table of all sandboxes by number.
 //! - [`providers`] are what every sandbox of this process is given.
 #![forbid(unsafe_code)]
 
@@ -8,6 +9,7 @@ mod cache;
 mod driver;
 mod executor;
 mod providers;
+pub mod registry;
 mod watchdog;
 
 pub use driver::{Caller, Driver, Phase, Report};
