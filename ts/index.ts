@@ -40,12 +40,7 @@ export type {
   UndeclaredGuest,
 } from "./guest.js";
 export type { GuestLog, GuestLogLevel } from "./guest-log.js";
-export {
-  type ExecutableReport,
-  type HypervisorReport,
-  inspectExecutable,
-  probe,
-} from "./inspect.js";
+export { inspectExecutable, probe } from "./inspect.js";
 export type {
   FunctionDescription,
   GuestInterface,
@@ -76,6 +71,7 @@ export {
   type PoolSize,
   type PoolStatistics,
 } from "./pool.js";
+export type { ExecutableReport, HypervisorReport } from "./reports.js";
 export { type RunOptions, type RunResult, run } from "./run.js";
 export {
   type CreateOptions,

@@ -98,8 +98,8 @@ impl From<Statistics> for NativeStatistics {
             guest_time_ms: from.guest_time.as_secs_f64() * 1000.0,
             cpu_time_ms: from.cpu_time.as_secs_f64() * 1000.0,
             trace_bytes: count(from.trace_bytes),
-            trace_events: count(from.trace_records),
-            trace_dropped: count(from.trace_left_out),
+            trace_events: count(from.trace_events),
+            trace_dropped: count(from.trace_dropped),
             memory_bytes: count(from.memory_bytes),
         }
     }

@@ -51,7 +51,7 @@ type Work = Box<dyn FnOnce(&AtomicBool) -> std::result::Result<Brought, Failure>
 
 /// An operation on a store, by a number with which it can be stopped.
 pub struct StoreTask {
-    number: i64,
+    operation: i64,
     stop: Arc<AtomicBool>,
     work: Option<Work>,
 }
@@ -62,12 +62,12 @@ static RUNNING: Mutex<Option<HashMap<i64, Arc<AtomicBool>>>> = Mutex::new(None);
 
 impl StoreTask {
     fn new(
-        number: i64,
+        operation: i64,
         work: impl FnOnce(&AtomicBool) -> std::result::Result<Brought, Failure> + Send + 'static,
     ) -> AsyncTask<Self> {
-        let running = RUNNING.lock().as_ref().and_then(|running| running.get(&number).cloned());
+        let running = RUNNING.lock().as_ref().and_then(|running| running.get(&operation).cloned());
         AsyncTask::new(Self {
-            number,
+            operation,
             stop: running.unwrap_or_default(),
             work: Some(Box::new(work)),
         })
@@ -99,7 +99,7 @@ impl Task for StoreTask {
 
     fn finally(self, _env: Env) -> Result<()> {
         if let Some(running) = &mut *RUNNING.lock() {
-            running.remove(&self.number);
+            running.remove(&self.operation);
         }
         Ok(())
     }
@@ -115,15 +115,15 @@ pub fn begin_store() -> i64 {
 
 /// Makes an operation end soon.
 #[napi]
-pub fn stop_store(number: i64) {
-    if let Some(stop) = RUNNING.lock().as_ref().and_then(|running| running.get(&number)) {
+pub fn stop_store(operation: i64) {
+    if let Some(stop) = RUNNING.lock().as_ref().and_then(|running| running.get(&operation)) {
         stop.store(true, Ordering::Relaxed);
     }
 }
 
 /// Saves a snapshot.
 #[napi(ts_return_type = "Promise<NativeOutcome>")]
-pub fn save_snapshot(number: i64, save: NativeSave) -> Result<AsyncTask<StoreTask>> {
+pub fn save_snapshot(operation: i64, save: NativeSave) -> Result<AsyncTask<StoreTask>> {
     let found: Option<Snapshot> = snapshots::find(save.snapshot)?;
     let name = registry::with_snapshot(save.snapshot, |_, name| name.to_owned());
     let options = SaveOptions {
@@ -132,7 +132,7 @@ pub fn save_snapshot(number: i64, save: NativeSave) -> Result<AsyncTask<StoreTas
         metadata: save.metadata.into_iter().collect::<BTreeMap<_, _>>(),
     };
     let path = PathBuf::from(save.path);
-    Ok(StoreTask::new(number, move |stop| {
+    Ok(StoreTask::new(operation, move |stop| {
         let Some(snapshot) = found else { return Ok(Brought::Plain(Value::Null)) };
         let saved = store::save(&snapshot, &path, &options, stop);
         let saved = saved.map_err(|error| error.failure())?;
@@ -151,8 +151,13 @@ pub fn save_snapshot(number: i64, save: NativeSave) -> Result<AsyncTask<StoreTas
 /// Loads a snapshot; brings its number, with a handle open on this thread.
 #[napi(ts_return_type = "Promise<NativeOutcome>")]
 #[must_use]
-pub fn load_snapshot(number: i64, path: String, tag: String, verify: bool) -> AsyncTask<StoreTask> {
-    StoreTask::new(number, move |stop| {
+pub fn load_snapshot(
+    operation: i64,
+    path: String,
+    tag: String,
+    verify: bool,
+) -> AsyncTask<StoreTask> {
+    StoreTask::new(operation, move |stop| {
         let loaded = store::load(Path::new(&path), &LoadOptions { tag, verify }, stop);
         loaded.map(Brought::Snapshot).map_err(|error| error.failure())
     })
@@ -161,8 +166,8 @@ pub fn load_snapshot(number: i64, path: String, tag: String, verify: bool) -> As
 /// Tells what is in a store, or about the snapshot of a tag.
 #[napi(ts_return_type = "Promise<NativeOutcome>")]
 #[must_use]
-pub fn inspect_store(number: i64, path: String, tag: Option<String>) -> AsyncTask<StoreTask> {
-    StoreTask::new(number, move |_| {
+pub fn inspect_store(operation: i64, path: String, tag: Option<String>) -> AsyncTask<StoreTask> {
+    StoreTask::new(operation, move |_| {
         let about = store::inspect(Path::new(&path), tag.as_deref());
         about.map(Brought::Plain).map_err(|error| error.failure())
     })
@@ -171,8 +176,8 @@ pub fn inspect_store(number: i64, path: String, tag: Option<String>) -> AsyncTas
 /// Checks every snapshot of a store.
 #[napi(ts_return_type = "Promise<NativeOutcome>")]
 #[must_use]
-pub fn verify_store(number: i64, path: String) -> AsyncTask<StoreTask> {
-    StoreTask::new(number, move |stop| {
+pub fn verify_store(operation: i64, path: String) -> AsyncTask<StoreTask> {
+    StoreTask::new(operation, move |stop| {
         let findings = store::verify(Path::new(&path), stop);
         let findings = findings.map_err(|error| error.failure())?.into_iter();
         let findings = findings.map(|finding| {
@@ -191,8 +196,8 @@ pub fn verify_store(number: i64, path: String) -> AsyncTask<StoreTask> {
 /// Removes what no snapshot of a store needs.
 #[napi(ts_return_type = "Promise<NativeOutcome>")]
 #[must_use]
-pub fn prune_store(number: i64, path: String) -> AsyncTask<StoreTask> {
-    StoreTask::new(number, move |stop| {
+pub fn prune_store(operation: i64, path: String) -> AsyncTask<StoreTask> {
+    StoreTask::new(operation, move |stop| {
         let pruned = store::prune(Path::new(&path), stop);
         let pruned = pruned.map_err(|error| error.failure())?;
         Ok(Brought::Plain(json!({ "blobs": pruned.blobs, "bytes": pruned.bytes })))

@@ -281,8 +281,8 @@ impl Sandbox {
             memory_bytes: self.guest.space.committed_bytes(),
             system_calls: self.guest.personality.counts().collect(),
             trace_bytes: self.trace_bytes(),
-            trace_records: self.events.tracing.counters.records,
-            trace_left_out: self.events.tracing.counters.left_out,
+            trace_events: self.events.tracing.counters.records,
+            trace_dropped: self.events.tracing.counters.left_out,
             ..self.events.statistics.clone()
         }
     }

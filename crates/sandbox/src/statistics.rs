@@ -38,9 +38,9 @@ pub struct Statistics {
     /// Bytes of trace records that the guest published.
     pub trace_bytes: u64,
     /// Trace records that were read.
-    pub trace_records: u64,
+    pub trace_events: u64,
     /// Trace records that were left out or never written, and times in them that were moved.
-    pub trace_left_out: u64,
+    pub trace_dropped: u64,
     /// Steps of putting faults and aborts into words, a few nanoseconds each: symbols that were looked at
     /// and bytes of names that were gone along.
     pub report_steps: u64,

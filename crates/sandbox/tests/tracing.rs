@@ -165,7 +165,7 @@ fn a_traced_call_is_one_exit_and_tells_its_span() {
             assert!(spans.problems.is_empty(), "{spans:#?}");
         }
         assert!(after.trace_bytes > before.trace_bytes);
-        assert!(after.trace_records > before.trace_records);
+        assert!(after.trace_events > before.trace_events);
     }
 }
 
@@ -419,7 +419,7 @@ fn records_beyond_the_limit_are_counted_and_the_call_goes_on() {
     assert_eq!(counts.dropped + spans.events.len() as u64, 2000);
     assert!(spans.events.len() < 200);
     assert_eq!(spans.spans[0].closed.unwrap().1, 0, "what was opened is closed all the same");
-    assert_eq!(sandbox.statistics().trace_left_out, counts.dropped);
+    assert_eq!(sandbox.statistics().trace_dropped, counts.dropped);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 import { createRequire } from "node:module";
 import type { ErrorDetails } from "../../error-details.js";
 import { AmpouleError } from "../../errors.js";
-import type { ExecutableReport, HypervisorReport } from "../../inspect.js";
+import type { ExecutableReport, HypervisorReport } from "../../reports.js";
 
 /** A failure as data; `code` is one of the public codes. */
 export interface NativeFailure {

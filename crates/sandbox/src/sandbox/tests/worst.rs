@@ -339,8 +339,8 @@ fn the_largest_batch_of_junk_is_read_once_and_counted() {
         let statistics = sandbox.statistics();
         assert_eq!(statistics.exits - exits, 1);
         assert_eq!(statistics.trace_bytes, TRACE_BATCH_MAX);
-        assert!(statistics.trace_records <= TRACE_BATCH_MAX / 8, "{}", statistics.trace_records);
-        assert!(statistics.trace_left_out >= 7, "{}", statistics.trace_left_out);
+        assert!(statistics.trace_events <= TRACE_BATCH_MAX / 8, "{}", statistics.trace_events);
+        assert!(statistics.trace_dropped >= 7, "{}", statistics.trace_dropped);
         // What is told of junk is that it was junk.
         let told = sandbox.take_trace();
         assert!(told.len() <= 2, "{}", told.len());
