@@ -5,7 +5,9 @@
 //! place in the page, or any eight bytes.
 
 use ampoule_abi::layout::{MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, PIE_BASE, STACK_TOP, USER_END};
-use ampoule_linux::{Answer, Clock, File, OutputStream, Personality, Start, SystemCall};
+use ampoule_linux::{
+    Answer, Clock, File, OutputStream, Personality, Start, SystemCall, Termination, WaitFor,
+};
 use ampoule_memory::{AddressSpace, PORTION, Protection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,27 +72,30 @@ pub fn check(input: &[u8]) {
 
 /// Makes a call until it is answered; `false` when the guest is over.
 fn make(personality: &mut Personality, space: &mut AddressSpace, call: &SystemCall) -> bool {
+    let mut next = Some(personality.system_call(space, call));
     for repeat in 0..REPEATS_MAX {
-        let answer = personality.system_call(space, call);
+        let Some(answer) = next else { return true };
         assert!(space.work() <= 2 * PORTION, "{} units of work at once", space.work());
         assert!(personality.pending_output() <= OUTPUT_HIGH_WATER, "output beyond its mark");
         match answer {
             Answer::Return(_) | Answer::SetFsBase(_) => return true,
-            Answer::Exit { code } => {
-                assert!((0..=255).contains(&code), "exit code {code}");
+            Answer::End(ending) => {
+                if let Termination::Exit { code } = ending {
+                    assert!((0..=255).contains(&code), "exit code {code}");
+                }
                 return false;
             }
-            Answer::Killed { .. } | Answer::Handler { .. } | Answer::Deadlock { .. } => {
-                return false;
+            Answer::Wait(WaitFor::Input { .. }) if repeat == 0 => {
+                personality.provide_input(b"x\n".to_vec());
             }
-            Answer::NeedInput { .. } if repeat == 0 => personality.provide_input(b"x\n".to_vec()),
-            Answer::NeedInput { .. } => personality.end_input(),
-            Answer::OutputFull => {
+            Answer::Wait(WaitFor::Input { .. }) => personality.end_input(),
+            Answer::Wait(WaitFor::OutputRoom) => {
                 personality.take_output(OutputStream::Stdout);
                 personality.take_output(OutputStream::Stderr);
             }
-            Answer::Sleep { .. } | Answer::Again => {}
+            Answer::Wait(WaitFor::Time { .. }) | Answer::Again => {}
         }
+        next = personality.go_on(space);
     }
     true
 }

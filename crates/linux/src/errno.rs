@@ -1,5 +1,7 @@
 //! Error numbers, as `asm-generic/errno.h` defines them.
 
+use ampoule_memory::{AccessError, MapError};
+
 /// An error number of Linux.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Errno(i32);
@@ -75,8 +77,25 @@ impl Errno {
 }
 
 /// A pointer that the guest gave cannot be used the way the call needs.
-impl From<ampoule_memory::AccessError> for Errno {
-    fn from(_: ampoule_memory::AccessError) -> Self {
+impl From<AccessError> for Errno {
+    fn from(_: AccessError) -> Self {
         Self::EFAULT
+    }
+}
+
+/// Memory that cannot be changed the way the call needs.
+impl From<MapError> for Errno {
+    fn from(error: MapError) -> Self {
+        match error {
+            MapError::Unaligned { .. } => Self::EINVAL,
+            MapError::OutOfRange { .. }
+            | MapError::NotMapped { .. }
+            | MapError::OutOfMemory { .. }
+            | MapError::TooManyAreas { .. }
+            | MapError::Host { .. } => Self::ENOMEM,
+            MapError::Overlap { .. } => Self::EEXIST,
+            MapError::Pinned { .. } => Self::EPERM,
+            MapError::WritableAndExecutable => Self::EACCES,
+        }
     }
 }

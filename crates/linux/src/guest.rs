@@ -17,32 +17,6 @@ pub(crate) const CHUNK: usize = 16 << 10;
 
 const PAGE: u64 = ampoule_abi::layout::PAGE_SIZE;
 
-/// The six argument registers of a system call.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Arguments(pub(crate) [u64; 6]);
-
-impl Arguments {
-    /// The whole register.
-    pub(crate) const fn get(&self, index: usize) -> u64 {
-        self.0[index]
-    }
-
-    /// The register as C's `unsigned int`: its lower half.
-    pub(crate) fn uint(&self, index: usize) -> u32 {
-        low_half(self.0[index])
-    }
-
-    /// The register as C's `int`.
-    pub(crate) fn int(&self, index: usize) -> i32 {
-        self.uint(index).cast_signed()
-    }
-
-    /// The register as C's `long`.
-    pub(crate) const fn long(&self, index: usize) -> i64 {
-        self.0[index].cast_signed()
-    }
-}
-
 /// The lower 32 bits.
 pub(crate) fn low_half(value: u64) -> u32 {
     u32::try_from(value & 0xffff_ffff).unwrap_or_default()

@@ -5,44 +5,38 @@
 //! [`Personality::system_call`] answers what it asks for. The driver of the guest moves registers
 //! and carries out what an [`Answer`] tells it to.
 //!
-//! What lives here: the table of calls ([`documentation`] prints it) and, a module per family, their
-//! handlers: `process`, `memory`, `files`, `time`, `signals`. What does not: the program's loading,
-//! faults, limits on time and output, and any access to the host. Guest memory is reached through
-//! [`ampoule_memory::AddressSpace`] alone, and time through [`Clock`].
+//! What lives here, each room knowing only those behind it: `calls`, the handlers of system calls, a module for
+//! each family, with the table of them all ([`documentation`] prints it); `kernel`, what tasks share, and the
+//! scheduler; `task`, what belongs to one thread; `vfs`, descriptors, pipes and the tree of files. `state` is a
+//! personality as plain data. What does not: the program's loading, faults, limits on time and output, and any
+//! access to the host. Guest memory is reached through [`ampoule_memory::AddressSpace`] alone, and time through
+//! [`Clock`].
 #![forbid(unsafe_code)]
 
 mod answer;
-mod clock;
-mod control;
+mod calls;
 mod errno;
-mod files;
-mod futex;
 mod guest;
-mod limits;
-mod memory;
+mod kernel;
 mod personality;
-mod process;
-mod scheduling;
-mod signals;
 mod startup;
 mod state;
-mod table;
-mod time;
-mod timers;
+mod task;
+mod vfs;
 
-pub use answer::Answer;
-pub use clock::{Clock, HostClock, MONOTONIC_ORIGIN};
+pub use answer::{Answer, Termination, WaitFor};
+pub use calls::table::counts::SystemCallCount;
+pub use calls::table::documentation::{answered, documentation};
 pub use errno::Errno;
-pub use files::system::{
-    Device, File, FileSystem, Kind, MemoryFileSystem, Node, PlaceError, Status,
-};
-pub use files::{OUTPUT_HIGH_WATER, OutputStream};
-pub use personality::{Personality, SystemCall};
-pub use startup::{
-    ARGUMENT_MAX, ARGUMENTS_MAX, InitialStack, STACK_MAX, STACK_MIN, Start, StartError, StringList,
-};
-pub use state::{PersonalityState, StateError};
-pub use table::{SystemCallCount, answered, documentation};
+pub use kernel::clock::{Clock, HostClock, MONOTONIC_ORIGIN};
+pub use kernel::layout::{STACK_MAX, STACK_MIN};
+pub use personality::Personality;
+pub use startup::{ARGUMENT_MAX, ARGUMENTS_MAX, InitialStack, Start, StartError, StringList};
+pub use state::PersonalityState;
+pub use state::error::StateError;
+pub use task::registers::SystemCall;
+pub use vfs::files::{OUTPUT_HIGH_WATER, OutputStream};
+pub use vfs::system::{Device, File, FileSystem, Kind, MemoryFileSystem, Node, PlaceError, Status};
 
 #[cfg(test)]
 mod tests;

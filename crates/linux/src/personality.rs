@@ -1,27 +1,22 @@
-//! The state of one guest's Linux, and the way from a system call to its handler.
+//! One guest's Linux, and the way from a system call to its handler.
 
-use crate::answer::Answer;
-use crate::clock::Clock;
-use crate::files::buffers::Buffers;
-use crate::files::{Files, OutputStream};
-use crate::guest::{Arguments, low_half};
-use crate::memory::{Job, Layout};
-use crate::process::Process;
-use crate::signals::{Dispositions, SignalState};
-use crate::table::{self, Counts, SystemCallCount, Treatment};
+use crate::answer::{Answer, Reply, Termination};
+use crate::calls::call::Call;
+use crate::calls::table::counts::{Counts, SystemCallCount};
+use crate::calls::table::entry::{Treatment, Work};
+use crate::calls::table::lookup;
+use crate::errno::Errno;
+use crate::guest::low_half;
+use crate::kernel::Kernel;
+use crate::kernel::clock::Clock;
+use crate::kernel::random::Random;
+use crate::kernel::scheduler::{Next, Scheduler};
+use crate::task::Task;
+use crate::task::blocked::BlockedOn;
+use crate::task::registers::SystemCall;
+use crate::vfs::files::OutputStream;
 use ampoule_memory::AddressSpace;
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::sync::Arc;
-
-/// A system call as the registers have it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SystemCall {
-    /// `rax`. As in Linux its lower half counts.
-    pub number: u64,
-    /// `rdi`, `rsi`, `rdx`, `r10`, `r8`, `r9`.
-    pub arguments: [u64; 6],
-}
 
 /// One guest's Linux: plain data, a function of its start, the input it was given and its clock.
 ///
@@ -29,167 +24,146 @@ pub struct SystemCall {
 /// its own from the same state, its random generator too; [`Personality::fork`] gives it another.
 #[derive(Debug, Clone)]
 pub struct Personality {
-    /// Contexts of threads; there is one so far.
-    threads: Vec<Thread>,
-    /// The thread whose system call is answered: an index into `threads`.
-    current: usize,
-    pub(crate) process: Process,
-    pub(crate) dispositions: Dispositions,
-    pub(crate) layout: Layout,
-    pub(crate) files: Files,
-    pub(crate) random: Random,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) kernel: Kernel,
     counts: Counts,
 }
 
-/// What belongs to one thread of the guest.
-#[derive(Debug, Clone)]
-pub(crate) struct Thread {
-    pub(crate) name: [u8; 16],
-    pub(crate) fs_base: u64,
-    pub(crate) signals: SignalState,
-    pub(crate) parked: Parked,
-    /// The call that is parked: what is known of it is nothing to another one.
-    pub(crate) parked_call: Option<SystemCall>,
-}
-
-impl Thread {
-    /// A thread none of whose calls is parked.
-    pub(crate) const fn new(name: [u8; 16], fs_base: u64, signals: SignalState) -> Self {
-        Self { name, fs_base, signals, parked: Parked::Nothing, parked_call: None }
-    }
-}
-
-/// How far a call came that is made again.
-#[derive(Debug, Clone, Default)]
-pub(crate) enum Parked {
-    /// None is parked, or it begins anew.
-    #[default]
-    Nothing,
-    /// When a sleep ends, on the monotonic clock.
-    Until(u64),
-    /// Bytes that are done.
-    Done(u64),
-    /// A transfer, with what was moved.
-    Transfer(Buffers),
-    /// A search for free addresses, which goes on below.
-    Search { below: u64 },
-    /// A memory call, with what is left to do.
-    Memory(Job),
-}
-
-/// The generator behind `getrandom`, `/dev/urandom` and `AT_RANDOM`.
-#[derive(Debug, Clone)]
-pub(crate) struct Random(ChaCha20Rng);
-
-impl Random {
-    fn new(seed: [u8; 32]) -> Self {
-        Self(ChaCha20Rng::from_seed(seed))
-    }
-
-    pub(crate) fn fill(&mut self, out: &mut [u8]) {
-        self.0.fill_bytes(out);
-    }
-}
-
 impl Personality {
-    pub(crate) fn new(
-        name: [u8; 16],
-        layout: Layout,
-        files: Files,
-        seed: [u8; 32],
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        let stack_bytes = layout.stack.end - layout.stack.start;
-        let signals = SignalState::new();
-        let thread = Thread::new(name, 0, signals);
-        Self {
-            threads: vec![thread],
-            current: 0,
-            process: Process::new(stack_bytes),
-            dispositions: Dispositions::new(),
-            layout,
-            files,
-            random: Random::new(seed),
-            clock,
-            counts: Counts::default(),
-        }
+    /// A program of one task.
+    pub(crate) fn new(task: Task, kernel: Kernel) -> Self {
+        Self { scheduler: Scheduler::new(task), kernel, counts: Counts::default() }
     }
 
-    /// Answers a system call. See [`Answer`] for what the caller does then.
+    /// Answers a system call of the task that runs. See [`Answer`] for what the caller does then.
     ///
     /// Work is bounded: a call whose size the guest chooses does a portion ([`ampoule_memory::PORTION`]) and
-    /// answers [`Answer::Again`]. A call that is repeated because its answer was to park is counted once.
+    /// answers [`Answer::Again`]. A call of which several portions are made is counted once.
     pub fn system_call(&mut self, space: &mut AddressSpace, call: &SystemCall) -> Answer {
+        self.scheduler.running_mut().begin(*call);
+        self.serve(space, *call)
+    }
+
+    /// Goes on with the call whose answer was parked; [`None`] when there is none, and the guest is to run.
+    pub fn go_on(&mut self, space: &mut AddressSpace) -> Option<Answer> {
+        let call = self.scheduler.running().call()?;
+        Some(self.serve(space, call))
+    }
+
+    /// Whether a call is not answered yet, so that [`Self::go_on`] comes before the guest runs.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.scheduler.running().call().is_some()
+    }
+
+    /// Does what is to be done for the running task, which makes `call`.
+    fn serve(&mut self, space: &mut AddressSpace, call: SystemCall) -> Answer {
         space.begin_portion();
-        let thread = self.thread_mut();
-        if thread.parked_call.as_ref() != Some(call) {
-            thread.parked = Parked::Nothing;
+        let used = &mut self.kernel.accounting;
+        used.peak_memory = used.peak_memory.max(space.committed_bytes());
+        if let Some(ending) = self.tick() {
+            return Answer::End(ending);
         }
-        let number = low_half(call.number);
-        let arguments = Arguments(call.arguments);
-        let memory = space.committed_bytes();
-        self.process.peak_memory = self.process.peak_memory.max(memory);
-        if let Some(answer) = self.tick() {
+        if self.scheduler.running().blocked_on.is_some()
+            && let Some(answer) = self.what_to_wait_for()
+        {
             return answer;
         }
-        let entry = table::lookup(number);
-        let outcome = match entry.map(|entry| entry.treatment) {
-            Some(Treatment::Answered(handler)) => handler(self, space, &arguments),
+        let number = low_half(call.number);
+        let outcome = match lookup(number).map(|entry| entry.treatment) {
+            Some(Treatment::Answered { handler, work }) => {
+                let task = self.scheduler.running_mut();
+                let made = &mut Call { task, kernel: &mut self.kernel, space };
+                let outcome = handler(made, &call.arguments);
+                debug_assert!(
+                    work == Work::Sized || outcome != Ok(Reply::Again),
+                    "a call of constant work goes on in another portion"
+                );
+                outcome
+            }
             Some(Treatment::Refused(errno)) => Err(errno),
-            Some(Treatment::Absent) | None => Err(crate::Errno::ENOSYS),
+            Some(Treatment::Absent) | None => Err(Errno::ENOSYS),
         };
-        let answer = outcome.unwrap_or_else(|errno| Answer::Return(errno.as_result()));
-        let answer = self.until_the_timer(answer);
-        let thread = self.thread_mut();
-        thread.parked_call = answer.is_parked().then_some(*call);
-        if thread.parked_call.is_none() {
+        let answer = match outcome {
+            Ok(Reply::Return(value)) => Answer::Return(value),
+            Ok(Reply::SetFsBase(address)) => Answer::SetFsBase(address),
+            Ok(Reply::Again) => Answer::Again,
+            Ok(Reply::Wait(on)) => self.wait(on),
+            Ok(Reply::End(ending)) => Answer::End(ending),
+            Err(errno) => Answer::Return(errno.as_result()),
+        };
+        if !answer.is_parked() {
+            self.scheduler.running_mut().finish();
             self.counts.add(number);
         }
         answer
     }
 
-    /// A call that waits is looked at again when the real timer is due, also one that nothing else can end.
-    fn until_the_timer(&self, answer: Answer) -> Answer {
-        match (answer, self.real_timer_rest()) {
-            (Answer::Sleep { nanoseconds }, Some(rest)) => {
-                Answer::Sleep { nanoseconds: nanoseconds.min(rest) }
+    /// The running task waits: what the driver has to do.
+    fn wait(&mut self, on: BlockedOn) -> Answer {
+        self.scheduler.block(on);
+        self.what_to_wait_for().unwrap_or(Answer::Again)
+    }
+
+    /// What the driver has to wait for; [`None`] when a task can go on.
+    fn what_to_wait_for(&mut self) -> Option<Answer> {
+        let now = self.kernel.clock.monotonic();
+        match self.scheduler.next(now, self.kernel.real_timer_rest()) {
+            Next::Run => None,
+            Next::Wait(wait) => Some(Answer::Wait(wait)),
+            Next::Deadlock { waiting_for } => {
+                Some(Answer::End(Termination::Deadlock { waiting_for }))
             }
-            (Answer::Deadlock { .. }, Some(nanoseconds)) => Answer::Sleep { nanoseconds },
-            _ => answer,
         }
+    }
+
+    /// Nanoseconds after which a guest that computes is to be interrupted for [`Self::tick`]; [`None`] as
+    /// long as no timer runs and processor time has no limit.
+    #[must_use]
+    pub fn timer_due(&self) -> Option<u64> {
+        self.kernel.timer_due()
+    }
+
+    /// Raises the signals of timers that are due; the ending when one of them ends the program.
+    pub fn tick(&mut self) -> Option<Termination> {
+        self.kernel.tick(self.scheduler.running_mut())
     }
 
     /// Adds to the time that the guest computed, in nanoseconds: its processor clocks show that, and the
     /// time for which it was [served](Self::add_served).
     pub const fn add_computed(&mut self, nanoseconds: u64) {
-        self.process.computed = self.process.computed.saturating_add(nanoseconds);
+        let used = &mut self.kernel.accounting;
+        used.computed = used.computed.saturating_add(nanoseconds);
     }
 
     /// Adds to the time for which the host worked for the guest, in nanoseconds, as a kernel does.
     pub const fn add_served(&mut self, nanoseconds: u64) {
-        self.process.served = self.process.served.saturating_add(nanoseconds);
+        let used = &mut self.kernel.accounting;
+        used.served = used.served.saturating_add(nanoseconds);
     }
 
     /// Appends bytes to standard input.
     pub fn provide_input(&mut self, bytes: Vec<u8>) {
-        self.files.input.extend(bytes);
+        self.kernel.files.input.extend(bytes);
+        self.scheduler.wake(|on| matches!(on, BlockedOn::Input { .. }));
     }
 
     /// Ends standard input: after what was provided, reads return 0.
     pub fn end_input(&mut self) {
-        self.files.input_ended = true;
+        self.kernel.files.input_ended = true;
+        self.scheduler.wake(|on| matches!(on, BlockedOn::Input { .. }));
     }
 
     /// Takes what the guest wrote to a stream since the last time.
     pub fn take_output(&mut self, stream: OutputStream) -> Vec<u8> {
-        std::mem::take(self.files.output(stream))
+        self.scheduler.wake(|on| on == BlockedOn::OutputRoom);
+        std::mem::take(self.kernel.files.output(stream))
     }
 
     /// Bytes that wait in both output streams; never above [`crate::Start::output_high_water`].
     #[must_use]
     pub fn pending_output(&self) -> usize {
-        self.files.pending_output()
+        self.kernel.files.pending_output()
     }
 
     /// System calls made so far, by name, in order of their numbers.
@@ -200,13 +174,13 @@ impl Personality {
     /// The end of the heap, as `brk` has it.
     #[must_use]
     pub const fn program_break(&self) -> u64 {
-        self.layout.break_now
+        self.kernel.memory.break_now
     }
 
     /// Requests for memory that were refused with `ENOMEM` because the guest's memory ran out.
     #[must_use]
     pub const fn refused_for_memory(&self) -> u64 {
-        self.layout.out_of_memory
+        self.kernel.memory.out_of_memory
     }
 
     /// Goes back to the state of `from`, except for what the guest must not get back: its random
@@ -216,24 +190,9 @@ impl Personality {
     /// Cost: a copy of a few small tables; no system call.
     pub fn restore(&mut self, from: &Self) {
         // Everything is named, so that a new field cannot be forgotten here.
-        let Self {
-            threads,
-            current,
-            process,
-            dispositions,
-            layout,
-            files,
-            random: _,
-            clock,
-            counts: _,
-        } = from;
-        self.threads.clone_from(threads);
-        self.current = *current;
-        self.process = process.clone();
-        self.dispositions = dispositions.clone();
-        self.layout = layout.clone();
-        self.files.restore(files);
-        self.clock = Arc::clone(clock);
+        let Self { scheduler, kernel, counts: _ } = from;
+        self.scheduler.restore(scheduler);
+        self.kernel.restore(kernel);
     }
 
     /// The same state for another sandbox, with a random generator of its own. What the host keeps
@@ -242,68 +201,18 @@ impl Personality {
     pub fn fork(&self, seed: [u8; 32]) -> Self {
         let mut forked = self.clone();
         forked.forget_history();
-        forked.random = Random::new(seed);
+        forked.kernel.random = Random::new(seed);
         forked
     }
 
     /// Drops what was counted and written so far, for a guest that goes on from here as another one.
     pub fn forget_history(&mut self) {
         self.counts = Counts::default();
-        self.files.stdout = Vec::new();
-        self.files.stderr = Vec::new();
+        self.kernel.files.forget_output();
     }
 
     /// Replaces the clock.
     pub fn set_clock(&mut self, clock: Arc<dyn Clock>) {
-        self.clock = clock;
-    }
-
-    /// Everything but the random generator and the counts, from [`crate::state`].
-    pub(crate) fn resumed(
-        thread: Thread,
-        process: Process,
-        dispositions: Dispositions,
-        layout: Layout,
-        files: Files,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            threads: vec![thread],
-            current: 0,
-            process,
-            dispositions,
-            layout,
-            files,
-            random: Random::new([0; 32]),
-            clock,
-            counts: Counts::default(),
-        }
-    }
-
-    /// Parks the call that is being answered, to go on with `parked` in another portion.
-    pub(crate) fn park(&mut self, parked: Parked) -> Answer {
-        self.thread_mut().parked = parked;
-        Answer::Again
-    }
-
-    /// Takes what is known of a call that was parked.
-    pub(crate) fn take_parked(&mut self) -> Parked {
-        std::mem::take(&mut self.thread_mut().parked)
-    }
-
-    /// Takes how many bytes are done.
-    pub(crate) fn take_done(&mut self) -> u64 {
-        match self.take_parked() {
-            Parked::Done(done) => done,
-            _ => 0,
-        }
-    }
-
-    pub(crate) fn thread(&self) -> &Thread {
-        &self.threads[self.current]
-    }
-
-    pub(crate) fn thread_mut(&mut self) -> &mut Thread {
-        &mut self.threads[self.current]
+        self.kernel.clock = clock;
     }
 }

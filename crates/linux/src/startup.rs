@@ -1,14 +1,19 @@
 //! What a program finds when it starts: its stack with arguments, environment and auxiliary vector
 //! (kernel: `create_elf_tables` in `fs/binfmt_elf.c`), and its files.
 
-use crate::clock::Clock;
-use crate::files::system::{Device, File, FileSystem, MemoryFileSystem, PlaceError};
-use crate::files::{Files, OUTPUT_HIGH_WATER};
-use crate::memory::Layout;
+use crate::guest::to_usize;
+use crate::kernel::Kernel;
+use crate::kernel::clock::{CLOCK_TICKS, Clock, HostClock};
+use crate::kernel::layout::{Layout, STACK_MAX, STACK_MIN};
+use crate::kernel::random::Random;
 use crate::personality::Personality;
-use crate::time::CLOCK_TICKS;
+use crate::task::Task;
+use crate::task::registers::Registers;
+use crate::task::signals::SignalState;
+use crate::vfs::files::{Files, OUTPUT_HIGH_WATER};
+use crate::vfs::system::{Device, File, FileSystem, MemoryFileSystem, PlaceError};
 use ampoule_abi::channel::AT_AMPOULE;
-use ampoule_abi::layout::{CHANNEL_BASE, MESSAGE_MAX, MMAP_TOP, PAGE_SIZE, STACK_TOP};
+use ampoule_abi::layout::{MMAP_TOP, PAGE_SIZE, STACK_TOP};
 use ampoule_memory::{AccessError, AddressSpace, MapError, Protection, round_up_to_page};
 use std::sync::Arc;
 
@@ -17,10 +22,6 @@ pub const ARGUMENT_MAX: usize = 128 << 10;
 /// Most bytes of arguments and environment altogether: three quarters of Linux' default stack limit
 /// (kernel: `bprm_stack_limits`); with a smaller stack, a quarter of that.
 pub const ARGUMENTS_MAX: usize = 6 << 20;
-/// Smallest stack.
-pub const STACK_MIN: u64 = 64 << 10;
-/// Largest stack: what lies between the channel and the stack's top, less guard space.
-pub const STACK_MAX: u64 = STACK_TOP - (CHANNEL_BASE + 3 * MESSAGE_MAX) - (1 << 20);
 /// Bytes of a program header of a 64-bit ELF file.
 const PROGRAM_HEADER_SIZE: u64 = 56;
 const RANDOM_BYTES: usize = 16;
@@ -53,7 +54,7 @@ pub struct Start {
     pub channel: Option<u64>,
     /// What CPUID leaf 1 gives in EDX (`AT_HWCAP`).
     pub hwcap: u64,
-    /// Bytes of undrained output at which a write parks with [`crate::Answer::OutputFull`].
+    /// Bytes of undrained output at which a write parks with [`crate::WaitFor::OutputRoom`].
     pub output_high_water: usize,
     /// Where the guest's time comes from.
     pub clock: Arc<dyn Clock>,
@@ -77,7 +78,7 @@ impl Default for Start {
             channel: None,
             hwcap: 0,
             output_high_water: OUTPUT_HIGH_WATER,
-            clock: Arc::new(crate::clock::HostClock::new()),
+            clock: Arc::new(HostClock::new()),
         }
     }
 }
@@ -205,13 +206,15 @@ impl Personality {
         let files = Files::new(Arc::new(system), start.output_high_water);
         let name = thread_name(&start.executable);
         let clock = Arc::clone(&start.clock);
-        let mut personality = Self::new(name, layout, files, start.random, clock);
+        let mut generator = Random::new(start.random);
 
         let mut random = [0; RANDOM_BYTES];
-        personality.random.fill(&mut random);
+        generator.fill(&mut random);
         let (bytes, stack_pointer) = stack_image(&start, &random);
         space.write(stack_pointer, &bytes)?;
-        Ok((personality, InitialStack { stack_pointer }))
+        let task = Task::first(name, Registers { fs_base: 0 }, SignalState::new());
+        let kernel = Kernel::new(layout, files, generator, clock);
+        Ok((Self::new(task, kernel), InitialStack { stack_pointer }))
     }
 }
 
@@ -235,7 +238,7 @@ fn check_strings(start: &Start, stack_bytes: u64) -> Result<(), StartError> {
             bytes = bytes.saturating_add(string.len() + 1 + size_of::<u64>());
         }
     }
-    let limit = ARGUMENTS_MAX.min(crate::guest::to_usize(stack_bytes / 4));
+    let limit = ARGUMENTS_MAX.min(to_usize(stack_bytes / 4));
     if bytes > limit {
         return Err(StartError::ArgumentsTooLarge { bytes, limit });
     }

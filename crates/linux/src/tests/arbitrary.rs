@@ -1,7 +1,8 @@
 //! Whatever a guest asks for: no panic, no touch of what is the host's, no unbounded host memory.
 
 use super::{Guest, SCRATCH, SCRATCH_BYTES};
-use crate::{Answer, OUTPUT_HIGH_WATER, OutputStream, SystemCall};
+use crate::calls::table::entries::ENTRIES;
+use crate::{Answer, OUTPUT_HIGH_WATER, OutputStream, SystemCall, WaitFor};
 use ampoule_abi::layout::{
     CHANNEL_BASE, HOST_END, MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, PIE_BASE, STACK_TOP, SYSTEM_BASE,
     USER_END,
@@ -51,8 +52,7 @@ pub(super) fn argument() -> impl Strategy<Value = u64> {
 
 pub(super) fn system_call() -> impl Strategy<Value = SystemCall> {
     let number = prop_oneof![
-        8 => (0..crate::table::ENTRIES.len())
-            .prop_map(|at| u64::from(crate::table::ENTRIES[at].number)),
+        8 => (0..ENTRIES.len()).prop_map(|at| u64::from(ENTRIES[at].number)),
         // Memory calls and their like, more often.
         4 => prop::sample::select(vec![9_u64, 10, 11, 12, 25, 28, 0, 1, 19, 20, 257, 32, 33, 293]),
         1 => any::<u64>(),
@@ -90,15 +90,15 @@ proptest! {
             let answer = guest.make(call);
             prop_assert!(guest.personality.pending_output() <= OUTPUT_HIGH_WATER);
             match answer {
-                Answer::NeedInput { wanted } => {
+                Answer::Wait(WaitFor::Input { wanted }) => {
                     prop_assert!(wanted > 0);
                     guest.personality.provide_input(b"input".to_vec());
                 }
-                Answer::OutputFull => {
+                Answer::Wait(WaitFor::OutputRoom) => {
                     guest.personality.take_output(OutputStream::Stdout);
                     guest.personality.take_output(OutputStream::Stderr);
                 }
-                Answer::Sleep { nanoseconds } => guest.advance(nanoseconds.min(1 << 60)),
+                Answer::Wait(WaitFor::Time { nanoseconds }) => guest.advance(nanoseconds.min(1 << 60)),
                 Answer::Return(value) => prop_assert!(value >= -133, "{value} is no errno"),
                 _ => {}
             }

@@ -1,7 +1,7 @@
 //! Identity, limits, random bytes, futexes and the end of a process.
 
 use super::{Guest, NOWHERE, SECOND, negative};
-use crate::{Answer, Errno};
+use crate::{Answer, Errno, Termination, WaitFor};
 
 #[test]
 fn the_process_is_root_and_alone() {
@@ -122,18 +122,21 @@ fn a_futex_wakes_nobody_and_waits_in_vain() {
     let word = guest.words(&[7]);
     assert_eq!(guest.ok("futex", [word, 129, 1]), 0);
     guest.fails("futex", [word, 128, 8, 0], Errno::EAGAIN);
-    assert!(matches!(guest.call("futex", [word, 128, 7, 0]), Answer::Deadlock { .. }));
+    assert!(matches!(
+        guest.call("futex", [word, 128, 7, 0]),
+        Answer::End(Termination::Deadlock { .. })
+    ));
     guest.fails("futex", [word + 1, 0, 7, 0], Errno::EINVAL);
     guest.fails("futex", [NOWHERE, 0, 7, 0], Errno::EFAULT);
     let second = guest.words(&[1, 0]);
     let wait = [word, 128, 7, second];
-    assert_eq!(guest.call("futex", wait), Answer::Sleep { nanoseconds: SECOND });
+    assert_eq!(guest.call("futex", wait), Answer::Wait(WaitFor::Time { nanoseconds: SECOND }));
     guest.advance(SECOND);
     guest.fails("futex", wait, Errno::ETIMEDOUT);
     // Absolute, monotonic: 103 s, and it is 101 s.
     let at = guest.words(&[103, 0]);
     let wait = [word, 137, 7, at, 0, u64::from(u32::MAX)];
-    assert_eq!(guest.call("futex", wait), Answer::Sleep { nanoseconds: 2 * SECOND });
+    assert_eq!(guest.call("futex", wait), Answer::Wait(WaitFor::Time { nanoseconds: 2 * SECOND }));
     guest.advance(2 * SECOND);
     guest.fails("futex", wait, Errno::ETIMEDOUT);
     guest.fails("futex", [word, 128 | 6, 0, 0], Errno::ENOSYS);
@@ -142,7 +145,7 @@ fn a_futex_wakes_nobody_and_waits_in_vain() {
 #[test]
 fn exit_codes_are_bytes() {
     let mut guest = Guest::new();
-    assert_eq!(guest.call("exit_group", [3]), Answer::Exit { code: 3 });
-    assert_eq!(guest.call("exit", [negative(-1)]), Answer::Exit { code: 255 });
-    assert_eq!(guest.call("exit_group", [256]), Answer::Exit { code: 0 });
+    assert_eq!(guest.call("exit_group", [3]), Answer::End(Termination::Exit { code: 3 }));
+    assert_eq!(guest.call("exit", [negative(-1)]), Answer::End(Termination::Exit { code: 255 }));
+    assert_eq!(guest.call("exit_group", [256]), Answer::End(Termination::Exit { code: 0 }));
 }

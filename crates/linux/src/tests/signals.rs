@@ -1,7 +1,7 @@
 //! Signals that a program sends to itself.
 
 use super::{Guest, NOWHERE, negative};
-use crate::{Answer, Errno};
+use crate::{Answer, Errno, Termination, WaitFor};
 
 const SIGHUP: u64 = 1;
 const SIGABRT: u64 = 6;
@@ -25,10 +25,13 @@ fn default_actions_are_carried_out() {
     let mut guest = Guest::new();
     let own = guest.ok("getpid", []);
     for call in [("kill", [own, SIGABRT, 0]), ("tkill", [own, SIGABRT, 0])] {
-        assert_eq!(guest.call(call.0, call.1), Answer::Killed { signal: 6 });
+        assert_eq!(guest.call(call.0, call.1), Answer::End(Termination::Killed { signal: 6 }));
     }
-    assert_eq!(guest.call("tgkill", [own, own, SIGKILL]), Answer::Killed { signal: 9 });
-    assert_eq!(guest.call("kill", [0, 64]), Answer::Killed { signal: 64 });
+    assert_eq!(
+        guest.call("tgkill", [own, own, SIGKILL]),
+        Answer::End(Termination::Killed { signal: 9 })
+    );
+    assert_eq!(guest.call("kill", [0, 64]), Answer::End(Termination::Killed { signal: 64 }));
     assert_eq!(guest.ok("kill", [own, SIGCHLD]), 0);
     assert_eq!(guest.ok("kill", [own, 0]), 0);
     guest.fails("kill", [own, 65], Errno::EINVAL);
@@ -46,7 +49,7 @@ fn ignored_signals_do_nothing_and_handled_ones_are_named() {
     guest.handle(SIGHUP, 1);
     assert_eq!(guest.ok("kill", [own, SIGHUP]), 0);
     guest.handle(SIGABRT, 0x1234);
-    let handler = Answer::Handler { signal: 6 };
+    let handler = Answer::End(Termination::Handler { signal: 6 });
     assert_eq!(guest.call("kill", [own, SIGABRT]), handler);
     assert_eq!(guest.call("tkill", [own, SIGABRT]), handler);
     assert_eq!(guest.call("tgkill", [own, own, SIGABRT]), handler);
@@ -55,7 +58,7 @@ fn ignored_signals_do_nothing_and_handled_ones_are_named() {
     assert_eq!(guest.call("rt_tgsigqueueinfo", [own, own, SIGABRT, info]), handler);
     // What abort() does then.
     guest.handle(SIGABRT, 0);
-    assert_eq!(guest.call("kill", [own, SIGABRT]), Answer::Killed { signal: 6 });
+    assert_eq!(guest.call("kill", [own, SIGABRT]), Answer::End(Termination::Killed { signal: 6 }));
 }
 
 #[test]
@@ -68,7 +71,7 @@ fn a_handled_signal_is_named_when_it_is_no_longer_blocked() {
         guest.ok("rt_sigprocmask", [SET, all, 0, 8]);
         assert_eq!(guest.ok("tgkill", [own, own, SIGUSR1]), 0);
     };
-    let handler = Answer::Handler { signal: 10 };
+    let handler = Answer::End(Termination::Handler { signal: 10 });
     pending(&mut guest);
     assert_eq!(guest.call("rt_sigprocmask", [UNBLOCK, all, 0, 8]), handler);
     pending(&mut guest);
@@ -93,7 +96,10 @@ fn a_handler_of_a_broken_pipe_is_named() {
     let (reader, writer) = (guest.u32_at(ends).into(), guest.u32_at(ends + 4).into());
     guest.ok("close", [reader]);
     guest.handle(SIGPIPE, 0x1234);
-    assert_eq!(guest.call("write", [writer, ends, 1]), Answer::Handler { signal: 13 });
+    assert_eq!(
+        guest.call("write", [writer, ends, 1]),
+        Answer::End(Termination::Handler { signal: 13 })
+    );
 }
 
 #[test]
@@ -113,7 +119,10 @@ fn no_more_signals_wait_than_the_limit_says() {
     for _ in 0..64 {
         assert_eq!(guest.ok("rt_sigtimedwait", [all, 0, 0, 8]), 40);
     }
-    assert!(matches!(guest.call("rt_sigtimedwait", [all, 0, 0, 8]), Answer::Deadlock { .. }));
+    assert!(matches!(
+        guest.call("rt_sigtimedwait", [all, 0, 0, 8]),
+        Answer::End(Termination::Deadlock { .. })
+    ));
 }
 
 #[test]
@@ -147,7 +156,10 @@ fn blocked_signals_wait() {
     assert_eq!(guest.u64_at(out), 1 << 5);
     // musl's raise: the mask comes back, and with it the signal.
     let none = guest.words(&[0]);
-    assert_eq!(guest.call("rt_sigprocmask", [SET, none, 0, 8]), Answer::Killed { signal: 6 });
+    assert_eq!(
+        guest.call("rt_sigprocmask", [SET, none, 0, 8]),
+        Answer::End(Termination::Killed { signal: 6 })
+    );
 
     guest.ok("rt_sigprocmask", [SET, all, 0, 8]);
     guest.ok("kill", [own, SIGABRT]);
@@ -161,14 +173,23 @@ fn blocked_signals_wait() {
 fn waiting_for_a_signal_is_a_deadlock() {
     let mut guest = Guest::new();
     let none = guest.words(&[0]);
-    assert!(matches!(guest.call("pause", []), Answer::Deadlock { .. }));
-    assert!(matches!(guest.call("rt_sigsuspend", [none, 8]), Answer::Deadlock { .. }));
-    assert!(matches!(guest.call("rt_sigtimedwait", [none, 0, 0, 8]), Answer::Deadlock { .. }));
+    assert!(matches!(guest.call("pause", []), Answer::End(Termination::Deadlock { .. })));
+    assert!(matches!(
+        guest.call("rt_sigsuspend", [none, 8]),
+        Answer::End(Termination::Deadlock { .. })
+    ));
+    assert!(matches!(
+        guest.call("rt_sigtimedwait", [none, 0, 0, 8]),
+        Answer::End(Termination::Deadlock { .. })
+    ));
     let timeout = guest.words(&[1, 0]);
-    assert!(matches!(guest.call("rt_sigtimedwait", [none, 0, timeout, 8]), Answer::Sleep { .. }));
+    assert!(matches!(
+        guest.call("rt_sigtimedwait", [none, 0, timeout, 8]),
+        Answer::Wait(WaitFor::Time { .. })
+    ));
     guest.advance(super::SECOND);
     guest.fails("rt_sigtimedwait", [none, 0, timeout, 8], Errno::EAGAIN);
-    assert_eq!(guest.call("rt_sigreturn", []), Answer::Killed { signal: 11 });
+    assert_eq!(guest.call("rt_sigreturn", []), Answer::End(Termination::Killed { signal: 11 }));
 }
 
 #[test]

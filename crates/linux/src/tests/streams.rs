@@ -1,7 +1,7 @@
 //! Standard streams, pipes, descriptors, waiting.
 
 use super::{Guest, NOWHERE, SCRATCH, SCRATCH_BYTES, SECOND, negative};
-use crate::{Answer, Errno, OutputStream, Start};
+use crate::{Answer, Errno, OutputStream, Start, Termination, WaitFor};
 use ampoule_memory::Protection;
 
 const O_NONBLOCK: u64 = 0o4000;
@@ -57,7 +57,7 @@ fn a_write_larger_than_the_buffer_waits_and_goes_on() {
         assert!(guest.personality.pending_output() <= 10);
         written.append(&mut guest.personality.take_output(OutputStream::Stdout));
         match answer {
-            Answer::OutputFull => parked += 1,
+            Answer::Wait(WaitFor::OutputRoom) => parked += 1,
             other => break assert_eq!(other, Answer::Return(25)),
         }
     }
@@ -74,7 +74,7 @@ fn a_huge_claim_costs_the_host_no_memory() {
     let mut guest = Guest::new();
     let huge = 8 << 30;
     let reserved = guest.ok("mmap", [0, huge, 1, 0x4022, negative(-1), 0]);
-    assert_eq!(guest.call("write", [1, reserved, huge]), Answer::OutputFull);
+    assert_eq!(guest.call("write", [1, reserved, huge]), Answer::Wait(WaitFor::OutputRoom));
     assert_eq!(guest.personality.pending_output(), crate::OUTPUT_HIGH_WATER);
 }
 
@@ -82,7 +82,7 @@ fn a_huge_claim_costs_the_host_no_memory() {
 fn standard_input_parks_until_there_is_some() {
     let mut guest = Guest::new();
     let out = guest.room(16);
-    assert_eq!(guest.call("read", [0, out, 5]), Answer::NeedInput { wanted: 5 });
+    assert_eq!(guest.call("read", [0, out, 5]), Answer::Wait(WaitFor::Input { wanted: 5 }));
     guest.personality.provide_input(b"abcdefgh".to_vec());
     assert_eq!(guest.ok("ioctl", [0, 0x541b, out + 8]), 0);
     assert_eq!(guest.u32_at(out + 8), 8);
@@ -178,7 +178,10 @@ fn pipes_hold_what_the_guest_wrote() {
     let out = guest.room(32);
     assert_eq!(guest.ok("write", [writer, text, 13]), 13);
     assert_eq!(guest.ok("read", [reader, out, 4]), 4);
-    assert!(matches!(guest.call("write", [writer, SCRATCH, 65_536]), Answer::Deadlock { .. }));
+    assert!(matches!(
+        guest.call("write", [writer, SCRATCH, 65_536]),
+        Answer::End(Termination::Deadlock { .. })
+    ));
     guest.ok("close", [writer]);
     assert_eq!(guest.ok("read", [reader, out, 32]), 9);
     assert_eq!(guest.bytes(out, 9), b"-document");
@@ -188,9 +191,15 @@ fn pipes_hold_what_the_guest_wrote() {
     guest.ok("pipe2", [ends, O_NONBLOCK]);
     guest.fails("read", [reader, out, 1], Errno::EAGAIN);
     guest.ok("fcntl", [reader, 4, 0]);
-    assert!(matches!(guest.call("read", [reader, out, 1]), Answer::Deadlock { .. }));
+    assert!(matches!(
+        guest.call("read", [reader, out, 1]),
+        Answer::End(Termination::Deadlock { .. })
+    ));
     guest.ok("close", [reader]);
-    assert_eq!(guest.call("write", [writer, text, 1]), Answer::Killed { signal: 13 });
+    assert_eq!(
+        guest.call("write", [writer, text, 1]),
+        Answer::End(Termination::Killed { signal: 13 })
+    );
     let ignore = guest.words(&[1, 0, 0, 0]);
     guest.ok("rt_sigaction", [13, ignore, 0, 8]);
     guest.fails("write", [writer, text, 1], Errno::EPIPE);
@@ -214,7 +223,7 @@ fn a_pipe_is_opened_again_by_its_name() {
     assert_eq!(guest.ok("read", [second_reader, ends, 8]), 2);
     assert_eq!(guest.ok("read", [second_reader, ends, 8]), 0);
     guest.ok("close", [second_reader]);
-    assert!(guest.personality.files.pipes.iter().all(Option::is_none), "the pipe is gone");
+    assert!(guest.personality.kernel.files.pipes.iter().next().is_none(), "the pipe is gone");
 }
 
 #[test]
@@ -267,14 +276,26 @@ fn poll_finds_streams_ready() {
 fn waiting_for_nothing_sleeps_or_ends() {
     let mut guest = Guest::new();
     assert_eq!(guest.ok("poll", [0, 0, 0]), 0);
-    assert_eq!(guest.call("poll", [0, 0, 20]), Answer::Sleep { nanoseconds: 20_000_000 });
+    assert_eq!(
+        guest.call("poll", [0, 0, 20]),
+        Answer::Wait(WaitFor::Time { nanoseconds: 20_000_000 })
+    );
     guest.advance(15_000_000);
-    assert_eq!(guest.call("poll", [0, 0, 20]), Answer::Sleep { nanoseconds: 5_000_000 });
+    assert_eq!(
+        guest.call("poll", [0, 0, 20]),
+        Answer::Wait(WaitFor::Time { nanoseconds: 5_000_000 })
+    );
     guest.advance(5_000_000);
     assert_eq!(guest.ok("poll", [0, 0, 20]), 0);
-    assert!(matches!(guest.call("poll", [0, 0, negative(-1)]), Answer::Deadlock { .. }));
+    assert!(matches!(
+        guest.call("poll", [0, 0, negative(-1)]),
+        Answer::End(Termination::Deadlock { .. })
+    ));
     let timeout = guest.words(&[1, 5]);
-    assert_eq!(guest.call("ppoll", [0, 0, timeout]), Answer::Sleep { nanoseconds: SECOND + 5 });
+    assert_eq!(
+        guest.call("ppoll", [0, 0, timeout]),
+        Answer::Wait(WaitFor::Time { nanoseconds: SECOND + 5 })
+    );
     guest.advance(2 * SECOND);
     assert_eq!(guest.ok("ppoll", [0, 0, timeout]), 0);
 }
@@ -291,7 +312,7 @@ fn select_keeps_what_is_ready() {
     guest.fails("select", [negative(-1), 0, 0, 0, 0], Errno::EINVAL);
     let timeout = guest.words(&[0, 1_000]);
     let only_writer = guest.words(&[0b010]);
-    let sleep = Answer::Sleep { nanoseconds: 1_000_000 };
+    let sleep = Answer::Wait(WaitFor::Time { nanoseconds: 1_000_000 });
     assert_eq!(guest.call("select", [2, only_writer, 0, 0, timeout]), sleep);
     assert_eq!(guest.u64_at(only_writer), 0b010, "the set is left for the repeated call");
     guest.advance(1_000_000);

@@ -1,7 +1,7 @@
 //! Clocks and sleeping.
 
 use super::{Guest, NOWHERE, SECOND, negative};
-use crate::{Answer, Clock, Errno, HostClock, MONOTONIC_ORIGIN};
+use crate::{Answer, Clock, Errno, HostClock, MONOTONIC_ORIGIN, Termination, WaitFor};
 
 #[test]
 fn clocks_read_the_injected_time() {
@@ -42,13 +42,22 @@ fn sleeping_parks_until_the_time_has_come() {
     let mut guest = Guest::new();
     let duration = guest.words(&[2, 500]);
     let sleep = [duration, 0];
-    assert_eq!(guest.call("nanosleep", sleep), Answer::Sleep { nanoseconds: 2 * SECOND + 500 });
+    assert_eq!(
+        guest.call("nanosleep", sleep),
+        Answer::Wait(WaitFor::Time { nanoseconds: 2 * SECOND + 500 })
+    );
     guest.advance(SECOND);
-    assert_eq!(guest.call("nanosleep", sleep), Answer::Sleep { nanoseconds: SECOND + 500 });
+    assert_eq!(
+        guest.call("nanosleep", sleep),
+        Answer::Wait(WaitFor::Time { nanoseconds: SECOND + 500 })
+    );
     guest.advance(SECOND + 500);
     assert_eq!(guest.ok("nanosleep", sleep), 0);
     // Another sleep starts from its own now.
-    assert_eq!(guest.call("nanosleep", sleep), Answer::Sleep { nanoseconds: 2 * SECOND + 500 });
+    assert_eq!(
+        guest.call("nanosleep", sleep),
+        Answer::Wait(WaitFor::Time { nanoseconds: 2 * SECOND + 500 })
+    );
     guest.advance(9 * SECOND);
     assert_eq!(guest.ok("nanosleep", sleep), 0);
 
@@ -56,7 +65,9 @@ fn sleeping_parks_until_the_time_has_come() {
     let until = guest.words(&[now + 3, 0]);
     let absolute = [0, 1, until, 0];
     let answer = guest.call("clock_nanosleep", absolute);
-    assert!(matches!(answer, Answer::Sleep { nanoseconds } if nanoseconds < 3 * SECOND));
+    assert!(
+        matches!(answer, Answer::Wait(WaitFor::Time { nanoseconds }) if nanoseconds < 3 * SECOND)
+    );
     guest.advance(3 * SECOND);
     assert_eq!(guest.ok("clock_nanosleep", absolute), 0);
     let past = guest.words(&[5, 0]);
@@ -75,14 +86,14 @@ fn senseless_sleeps_are_refused() {
     guest.fails("nanosleep", [NOWHERE, 0], Errno::EFAULT);
     guest.fails("clock_nanosleep", [99, 0, before, 0], Errno::EINVAL);
     let for_ever = guest.words(&[i64::MAX.unsigned_abs(), 0]);
-    assert!(matches!(guest.call("nanosleep", [for_ever, 0]), Answer::Sleep { .. }));
+    assert!(matches!(guest.call("nanosleep", [for_ever, 0]), Answer::Wait(WaitFor::Time { .. })));
 }
 
 #[test]
 fn waiting_is_not_computing() {
     let mut guest = Guest::new();
     let (duration, out) = (guest.words(&[3, 0]), guest.room(144));
-    assert!(matches!(guest.call("nanosleep", [duration, 0]), Answer::Sleep { .. }));
+    assert!(matches!(guest.call("nanosleep", [duration, 0]), Answer::Wait(WaitFor::Time { .. })));
     guest.advance(3 * SECOND);
     guest.ok("nanosleep", [duration, 0]);
     guest.ok("clock_gettime", [2, out]);
@@ -102,7 +113,10 @@ fn waiting_is_not_computing() {
     guest.ok("times", [out]);
     assert_eq!((guest.u64_at(out), guest.u64_at(out + 8)), (123, 201));
     // Nothing computes while it waits for that.
-    assert!(matches!(guest.call("clock_nanosleep", [2, 0, duration]), Answer::Deadlock { .. }));
+    assert!(matches!(
+        guest.call("clock_nanosleep", [2, 0, duration]),
+        Answer::End(Termination::Deadlock { .. })
+    ));
 }
 
 /// A timer of `which`, due after and then every so many microseconds.
@@ -130,11 +144,23 @@ fn a_timer_ends_whatever_the_guest_waits_in() {
             "rt_sigtimedwait" => [none, 0, 0, 8],
             _ => [0; 4],
         };
-        assert_eq!(guest.call(call, arguments), Answer::Sleep { nanoseconds: 5_000_000 }, "{call}");
+        assert_eq!(
+            guest.call(call, arguments),
+            Answer::Wait(WaitFor::Time { nanoseconds: 5_000_000 }),
+            "{call}"
+        );
         guest.advance(4_000_000);
-        assert_eq!(guest.call(call, arguments), Answer::Sleep { nanoseconds: 1_000_000 }, "{call}");
+        assert_eq!(
+            guest.call(call, arguments),
+            Answer::Wait(WaitFor::Time { nanoseconds: 1_000_000 }),
+            "{call}"
+        );
         guest.advance(1_000_000);
-        assert_eq!(guest.call(call, arguments), Answer::Killed { signal: 14 }, "{call}");
+        assert_eq!(
+            guest.call(call, arguments),
+            Answer::End(Termination::Killed { signal: 14 }),
+            "{call}"
+        );
     }
 }
 
@@ -149,10 +175,10 @@ fn timers_of_what_was_computed_ask_to_be_looked_at() {
     assert_eq!(guest.personality.tick(), None);
     assert_eq!(guest.personality.timer_due(), Some(1_000_000));
     guest.personality.add_computed(1_000_000);
-    assert_eq!(guest.personality.tick(), Some(Answer::Killed { signal: 26 }));
+    assert_eq!(guest.personality.tick(), Some(Termination::Killed { signal: 26 }));
     start_timer(&mut guest, 2, 1000, 0);
     guest.personality.add_served(1_000_000);
-    assert_eq!(guest.call("getpid", []), Answer::Killed { signal: 27 });
+    assert_eq!(guest.call("getpid", []), Answer::End(Termination::Killed { signal: 27 }));
 }
 
 #[test]
@@ -183,7 +209,7 @@ fn processor_time_has_a_limit_that_a_program_sets_itself() {
     assert_eq!(guest.personality.tick(), None, "SIGXCPU is ignored");
     assert_eq!(guest.personality.timer_due(), Some(SECOND), "and comes again");
     guest.personality.add_computed(2 * SECOND);
-    assert_eq!(guest.personality.tick(), Some(Answer::Killed { signal: 9 }));
+    assert_eq!(guest.personality.tick(), Some(Termination::Killed { signal: 9 }));
 }
 
 #[test]
@@ -194,7 +220,7 @@ fn timers_outlive_a_snapshot() {
     let (state, contents) = guest.personality.state();
     let loaded = crate::Personality::from_state(&state, &contents).unwrap();
     assert!(loaded.timer_due().is_some_and(|due| due <= 700_000));
-    assert_eq!(loaded.process.computed, 5);
+    assert_eq!(loaded.kernel.accounting.computed, 5);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! No system call keeps the host for long, whatever it is asked for: every entry of the table is made at
 //! its worst and held to a bound of *counted* work between two looks at whether the guest is to stop.
 //!
-//! An entry is either in [`SIZED`], with the worst that it can be asked for, or in [`CONSTANT`], and then it
-//! is given whatever arguments look expensive. One that is in neither fails.
+//! An entry whose work is sized by the guest stands in [`SIZED`], with the worst that it can be asked for. One whose
+//! work is constant is given whatever arguments look expensive.
 
 use super::{CAPACITY, Guest, TestClock, negative};
-use crate::table::{ENTRIES, Treatment};
-use crate::{Answer, File, OutputStream, Personality, Start, SystemCall};
+use crate::calls::table::entries::ENTRIES;
+use crate::calls::table::entry::{Treatment, Work};
+use crate::{Answer, File, OutputStream, Personality, Start, SystemCall, WaitFor};
 use ampoule_abi::layout::PAGE_SIZE;
 use ampoule_memory::{Access, AddressSpace, FaultOutcome, PORTION, SealedSpace};
 use std::collections::BTreeSet;
@@ -81,7 +82,7 @@ impl Hostile {
     fn guest(&self) -> Guest {
         let (personality, clock) = (self.personality.clone(), Arc::clone(&self.clock));
         let space = self.image.instantiate().unwrap();
-        Guest { space, personality, clock, next: self.next, worst: 0, portions: 0 }
+        Guest { space, personality, clock, next: self.next, worst: 0, portions: 0, parked: None }
     }
 }
 
@@ -99,7 +100,9 @@ fn zeros(guest: &mut Guest) -> u64 {
 fn written<const N: usize>(guest: &mut Guest, name: &str, arguments: [u64; N]) -> u64 {
     loop {
         match guest.call(name, arguments) {
-            Answer::OutputFull => drop(guest.personality.take_output(OutputStream::Stdout)),
+            Answer::Wait(WaitFor::OutputRoom) => {
+                drop(guest.personality.take_output(OutputStream::Stdout))
+            }
             Answer::Return(value) => return value.unsigned_abs(),
             other => panic!("{name}: {other:?}"),
         }
@@ -237,23 +240,6 @@ const SIZED: &[Worst] = &[
     }),
 ];
 
-/// What takes the same time, whatever it is asked for. Paths have at most 4,096 bytes, descriptors are
-/// 1,024 at most.
-const CONSTANT: &str = "open close stat fstat lstat lseek rt_sigaction rt_sigprocmask rt_sigreturn ioctl \
-    access pipe sched_yield msync dup dup2 pause nanosleep getitimer alarm setitimer getpid execve exit kill \
-    uname fcntl flock fsync fdatasync truncate ftruncate getcwd chdir fchdir rename mkdir rmdir creat link \
-    unlink symlink readlink chmod fchmod chown fchown lchown umask gettimeofday getrlimit getrusage sysinfo \
-    times getuid getgid setuid setgid geteuid getegid setpgid getppid getpgrp setreuid setregid getgroups \
-    setresuid getresuid setresgid getresgid getpgid setfsuid setfsgid getsid rt_sigpending rt_sigtimedwait \
-    rt_sigqueueinfo rt_sigsuspend sigaltstack utime mknod personality statfs fstatfs getpriority setpriority \
-    sched_setparam sched_getparam sched_getscheduler sched_get_priority_max sched_get_priority_min mlock \
-    munlock mlockall munlockall prctl arch_prctl setrlimit sync gettid readahead tkill time futex \
-    sched_setaffinity sched_getaffinity set_tid_address fadvise64 clock_gettime clock_getres clock_nanosleep \
-    exit_group tgkill utimes ioprio_get openat mkdirat mknodat fchownat futimesat newfstatat unlinkat \
-    renameat linkat symlinkat readlinkat fchmodat faccessat set_robust_list sync_file_range utimensat dup3 \
-    pipe2 rt_tgsigqueueinfo prlimit64 syncfs getcpu renameat2 membarrier mlock2 statx close_range faccessat2 \
-    fchmodat2";
-
 /// Arguments that look expensive: long paths, all memory, the largest numbers, descriptors.
 fn dear(guest: &mut Guest) -> Vec<[u64; 6]> {
     let long = guest.put([b"/many/../".repeat(450), vec![0]].concat());
@@ -274,21 +260,19 @@ fn dear(guest: &mut Guest) -> Vec<[u64; 6]> {
     ]
 }
 
-fn answered() -> impl Iterator<Item = (&'static str, u64)> {
-    ENTRIES.iter().filter_map(|entry| {
-        let is_answered = matches!(entry.treatment, Treatment::Answered(_));
-        is_answered.then_some((entry.name, entry.number.into()))
+/// Names and numbers of the calls that are answered with this kind of work.
+fn answered(of: Work) -> impl Iterator<Item = (&'static str, u64)> {
+    ENTRIES.iter().filter_map(move |entry| match entry.treatment {
+        Treatment::Answered { work, .. } if work == of => Some((entry.name, entry.number.into())),
+        _ => None,
     })
 }
 
 #[test]
-fn every_answered_call_is_known_to_be_sized_or_constant() {
-    let sized: BTreeSet<&str> = SIZED.iter().map(|(name, ..)| *name).collect();
-    let constant: BTreeSet<&str> = CONSTANT.split_whitespace().collect();
-    let listed: BTreeSet<&str> = sized.union(&constant).copied().collect();
-    let answered: BTreeSet<&str> = answered().map(|(name, _)| name).collect();
-    assert_eq!(listed.symmetric_difference(&answered).collect::<Vec<_>>(), Vec::<&&str>::new());
-    assert!(sized.is_disjoint(&constant));
+fn every_sized_call_is_known_at_its_worst() {
+    let known: BTreeSet<&str> = SIZED.iter().map(|(name, ..)| *name).collect();
+    let sized: BTreeSet<&str> = answered(Work::Sized).map(|(name, _)| name).collect();
+    assert_eq!(known, sized);
 }
 
 #[test]
@@ -306,9 +290,7 @@ fn every_sized_call_stays_within_its_portions_at_its_worst() {
 #[test]
 fn constant_calls_cost_little_whatever_they_are_asked_for() {
     let hostile = Hostile::new();
-    for (name, number) in
-        answered().filter(|(name, _)| CONSTANT.split_whitespace().any(|c| c == *name))
-    {
+    for (name, number) in answered(Work::Constant) {
         let mut guest = hostile.guest();
         for arguments in dear(&mut guest) {
             guest.worst = 0;
@@ -351,7 +333,8 @@ fn large_leaves_are_taken_apart_in_portions() {
     .unwrap();
     let space = space.seal().unwrap().instantiate().unwrap();
     let clock = Arc::new(TestClock::default());
-    let mut guest = Guest { space, personality, clock, next: 0, worst: 0, portions: 0 };
+    let mut guest =
+        Guest { space, personality, clock, next: 0, worst: 0, portions: 0, parked: None };
     let bytes = 256 << 20;
     for act in ["mprotect", "mremap", "munmap", "madvise"] {
         let at = guest.ok("mmap", [FRESH, bytes, READ_WRITE, RESERVED | FIXED, NO_FILE, 0]);

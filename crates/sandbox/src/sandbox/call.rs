@@ -3,7 +3,6 @@
 use crate::channel::Received;
 use crate::config::{Budget, Limits};
 use crate::stop::Stop;
-use ampoule_linux::SystemCall;
 use std::time::{Duration, Instant};
 
 /// One call (or the start): what it may use, what it has used, and where the host is in serving it.
@@ -17,8 +16,6 @@ pub(super) struct Call {
     output: u64,
     /// Out-of-memory answers before the call, to see whether one was among its own.
     pub(super) out_of_memory_before: u64,
-    /// A system call whose answer needs the driver; it is made again afterwards.
-    pub(super) parked: Option<SystemCall>,
     /// A message of which a part was copied so far.
     pub(super) receiving: Option<Received>,
     /// When the guest was left last, to be served by the host.

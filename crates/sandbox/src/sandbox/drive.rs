@@ -4,7 +4,7 @@ use super::Sandbox;
 use super::state::{State, Step, Wait};
 use crate::events::Event;
 use crate::stop::Stop;
-use ampoule_linux::{Answer, SystemCall};
+use ampoule_linux::{Answer, SystemCall, Termination, WaitFor};
 use ampoule_machine::Trap;
 use ampoule_spans::Ending;
 use std::time::{Duration, Instant};
@@ -74,17 +74,19 @@ impl Sandbox {
                 };
             }
             self.check_cpu()?;
-            let step = match (self.call.receiving.take(), self.call.parked.take()) {
-                (Some(received), _) => self.receive_some(received)?,
-                (None, Some(call)) => self.system_call(call)?,
-                (None, None) => match self.enter_guest()? {
+            let step = if let Some(received) = self.call.receiving.take() {
+                self.receive_some(received)?
+            } else if self.guest.personality.is_serving() {
+                self.serve(None)?
+            } else {
+                match self.enter_guest()? {
                     Trap::Doorbell => self.receive()?,
                     Trap::TraceFull => {
                         self.collect_full_trace()?;
                         None
                     }
                     Trap::SystemCall { number, arguments } => {
-                        self.system_call(SystemCall { number, arguments })?
+                        self.serve(Some(SystemCall { number, arguments }))?
                     }
                     Trap::Exception(exception) => {
                         self.repair(&exception)?;
@@ -95,12 +97,10 @@ impl Sandbox {
                     }
                     Trap::Kicked => {
                         self.events.tell(Event::Interrupted);
-                        match self.guest.personality.tick() {
-                            Some(answer) => self.end_of_program(answer)?,
-                            None => None,
-                        }
+                        let end = self.guest.personality.tick();
+                        end.map(|end| self.end_of_program(end)).transpose()?
                     }
-                },
+                }
             };
             if let Some(step) = step {
                 return Ok(step);
@@ -160,53 +160,56 @@ impl Sandbox {
         trap.map_err(|error| Stop::Hypervisor { message: error.to_string() })
     }
 
-    /// Answers a system call; `None` lets the guest go on.
-    fn system_call(&mut self, call: SystemCall) -> Result<Option<Step>, Stop> {
-        let pending_before = self.guest.personality.pending_output();
-        let answer = self.guest.personality.system_call(&mut self.guest.space, &call);
+    /// Answers a system call, or goes on with the one that is not answered yet; `None` lets the guest go on.
+    fn serve(&mut self, call: Option<SystemCall>) -> Result<Option<Step>, Stop> {
+        let personality = &mut self.guest.personality;
+        let pending_before = personality.pending_output();
+        let answer = match call {
+            Some(call) => Some(personality.system_call(&mut self.guest.space, &call)),
+            None => personality.go_on(&mut self.guest.space),
+        };
+        let Some(answer) = answer else { return Ok(None) };
         self.account_output(pending_before)?;
-        if answer.is_parked() {
-            self.call.parked = Some(call);
-        }
         match answer {
             Answer::Return(value) => self.guest.machine.return_from_system_call(value),
             Answer::SetFsBase(base) => {
                 self.guest.machine.set_fs_base(base);
                 self.guest.machine.return_from_system_call(0);
             }
-            Answer::Exit { .. }
-            | Answer::Killed { .. }
-            | Answer::Handler { .. }
-            | Answer::Deadlock { .. } => return self.end_of_program(answer),
-            // The next round makes the call again.
             Answer::Again => self.origin.since.turns += 1,
-            Answer::NeedInput { wanted } => {
-                return Ok(Some(self.wait(Wait::Input, Step::Input { wanted })));
-            }
-            Answer::OutputFull => return Ok(Some(self.wait(Wait::Driver, Step::Output))),
-            Answer::Sleep { nanoseconds } => {
-                let duration = Duration::from_nanos(nanoseconds);
-                if duration >= SHORT_SLEEP {
-                    return Ok(Some(self.wait(Wait::Driver, Step::Sleep { duration })));
-                }
-                if self.providers.contention.others_wait() {
-                    return Ok(Some(Step::Preempted));
-                }
-                std::thread::sleep(duration);
-                self.call.left = None;
-            }
+            Answer::Wait(on) => return Ok(self.wait_for(on)),
+            Answer::End(end) => return self.end_of_program(end).map(Some),
         }
         Ok(None)
     }
 
-    /// The step, or the reason to stop, of an answer after which the guest never runs again.
-    fn end_of_program(&mut self, answer: Answer) -> Result<Option<Step>, Stop> {
-        match answer {
-            Answer::Exit { code } => self.exit(code, None).map(Some),
-            Answer::Killed { signal } => self.exit(128 + i32::from(signal), Some(signal)).map(Some),
-            Answer::Handler { signal } => Err(Stop::Signal { signal }),
-            Answer::Deadlock { waiting_for } => Err(Stop::Deadlock { waiting_for }),
-            _ => Ok(None),
+    /// The step that brings what the guest waits for; `None` when that has been slept for here.
+    fn wait_for(&mut self, on: WaitFor) -> Option<Step> {
+        match on {
+            WaitFor::Input { wanted } => Some(self.wait(Wait::Input, Step::Input { wanted })),
+            WaitFor::OutputRoom => Some(self.wait(Wait::Driver, Step::Output)),
+            WaitFor::Time { nanoseconds } => {
+                let duration = Duration::from_nanos(nanoseconds);
+                if duration >= SHORT_SLEEP {
+                    return Some(self.wait(Wait::Driver, Step::Sleep { duration }));
+                }
+                if self.providers.contention.others_wait() {
+                    return Some(Step::Preempted);
+                }
+                std::thread::sleep(duration);
+                self.call.left = None;
+                None
+            }
+        }
+    }
+
+    /// The step, or the reason to stop, of a guest that never runs again.
+    fn end_of_program(&mut self, end: Termination) -> Result<Step, Stop> {
+        match end {
+            Termination::Exit { code } => self.exit(code, None),
+            Termination::Killed { signal } => self.exit(128 + i32::from(signal), Some(signal)),
+            Termination::Handler { signal } => Err(Stop::Signal { signal }),
+            Termination::Deadlock { waiting_for } => Err(Stop::Deadlock { waiting_for }),
         }
     }
 

@@ -1,0 +1,5 @@
+//! Calls about signals.
+
+pub(crate) mod actions;
+pub(crate) mod send;
+pub(crate) mod wait;
