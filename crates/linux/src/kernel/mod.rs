@@ -136,8 +136,10 @@ impl Kernel {
         self.raise(task, SIGXCPU)
     }
 
-    /// Raises a signal of the kernel's; one that too many of wait is lost, as in Linux.
+    /// Raises a signal of the kernel's; one that too many of wait is lost, as in Linux. Whatever the task waits
+    /// for, it looks again, for that may be this signal.
     fn raise(&self, task: &mut Task, signal: u32) -> Option<Termination> {
+        task.blocked_on = None;
         self.signals.raise(&mut task.signals, Signal::by_kernel(signal)).ok().flatten()
     }
 }

@@ -165,6 +165,26 @@ fn a_timer_ends_whatever_the_guest_waits_in() {
 }
 
 #[test]
+fn a_blocked_signal_of_a_timer_ends_a_wait_for_it() {
+    let mut guest = Guest::new();
+    let (alarm, out) = (guest.words(&[1 << 13]), guest.room(128));
+    guest.ok("rt_sigprocmask", [0, alarm, 0, 8]);
+    start_timer(&mut guest, 0, 5000, 0);
+    let wait = [alarm, out, 0, 8];
+    let until_then = Answer::Wait(WaitFor::Time { nanoseconds: 5_000_000 });
+    assert_eq!(guest.call("rt_sigtimedwait", wait), until_then);
+    guest.advance(5_000_000);
+    assert_eq!(guest.ok("rt_sigtimedwait", wait), 14);
+    // Others are not ended by it, and wait on.
+    let long = guest.words(&[9, 0]);
+    start_timer(&mut guest, 0, 5000, 0);
+    assert_eq!(guest.call("nanosleep", [long, 0]), until_then);
+    guest.advance(5_000_000);
+    let rest = Answer::Wait(WaitFor::Time { nanoseconds: 9 * SECOND - 5_000_000 });
+    assert_eq!(guest.call("nanosleep", [long, 0]), rest);
+}
+
+#[test]
 fn timers_of_what_was_computed_ask_to_be_looked_at() {
     let mut guest = Guest::new();
     assert_eq!(guest.personality.timer_due(), None);
