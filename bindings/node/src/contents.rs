@@ -3,7 +3,7 @@
 //! The table keeps nothing: contents live as long as a sandbox, a snapshot or the cache of ready
 //! guests uses them, and from `intern` to the `create` behind it.
 
-use crate::config::number;
+use crate::convert::number;
 use napi::bindgen_prelude::Uint8Array;
 use napi::{Error, Result};
 use napi_derive::napi;

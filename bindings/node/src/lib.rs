@@ -7,6 +7,7 @@
 
 pub mod config;
 pub mod contents;
+mod convert;
 pub mod environment;
 pub mod numbers;
 pub mod report;

@@ -1,6 +1,6 @@
 //! Failures, the probe and what is in an executable: data for people.
 
-use crate::config::count;
+use crate::convert::count;
 use ampoule_sandbox::{ElfKind, Failure, parse_executable};
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;

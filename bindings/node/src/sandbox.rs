@@ -1,6 +1,6 @@
 //! Looking at a sandbox: its interface, its output, its counters.
 
-use crate::config::count;
+use crate::convert::count;
 use crate::environment::sandbox;
 use ampoule_sandbox::{OutputStream, Statistics};
 use napi::bindgen_prelude::Uint8Array;

@@ -2,7 +2,7 @@
 //!
 //! A handle belongs to the thread that opened it; those of a thread that ends are closed.
 
-use crate::config::{count, number};
+use crate::convert::{count, number};
 use crate::environment::{leave_in_the_end, sandbox, with_owner};
 use ampoule_host::registry;
 use ampoule_sandbox::Snapshot;

@@ -3,7 +3,7 @@
 //! A step is one number: kind in 4 bits, "output is pending" in 1, the host function (or what the end
 //! left the sandbox in) in 16, and a length in 32 ([`numbers::StepLayout`]).
 
-use crate::config::budget;
+use crate::convert::budget;
 use crate::environment::{SandboxHere, put, sandbox, with_owner, with_staged};
 use crate::numbers::{self, Condition, StopReason};
 use crate::report::NativeFailure;

@@ -1,5 +1,6 @@
 //! Guest tracing: what the next call is to tell, and what it has told.
 
+use crate::convert::number;
 use crate::environment::sandbox;
 use ampoule_sandbox::{CallTrace, Directives, Sandbox, TraceContext};
 use napi::{Error, Result};
@@ -22,7 +23,7 @@ pub fn wall_offset() -> Vec<f64> {
     let float = |value: i128| i32::try_from(value).map_or(f64::NAN, f64::from);
     // Whole seconds fit into 53 bits for millions of years.
     let seconds = i64::try_from(offset.div_euclid(SECOND)).unwrap_or(i64::MAX);
-    vec![crate::config::number(seconds), float(offset.rem_euclid(SECOND))]
+    vec![number(seconds), float(offset.rem_euclid(SECOND))]
 }
 
 /// Keeps directives, and gives the number by which `traceNext` knows them.
