@@ -2,7 +2,7 @@
 //!
 //! - [`Driver`] is a sandbox with what drives it: the calling thread or the executor's runners.
 //! - [`registry`] is the table of all sandboxes by number.
-//! - [`providers`] are what every sandbox of this process is given.
+//! - [`providers()`] are what every sandbox of this process is given.
 #![forbid(unsafe_code)]
 
 mod cache;

@@ -7,7 +7,7 @@
 //! .lock, .saving       locks
 //! ```
 //!
-//! - [`Directory`] opens what is there, with every check; [`Writer`] adds a snapshot, [`prune`] takes away
+//! - [`Directory`] opens what is there, with every check; [`Writer`] adds a snapshot, [`prune()`] takes away
 //!   what nothing names.
 //! - [`Manifest`] and [`Descriptor`] are of the documents that the OCI specifications define.
 //!

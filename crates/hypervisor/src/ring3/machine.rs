@@ -51,7 +51,7 @@ enum WayIn {
     Hypervisor,
 }
 
-/// A machine that starts at `entry` in `space`, in which `pages` are those of [`super::system_pages`], over `vm`,
+/// A machine that starts at `entry` in `space`, in which `pages` are those of [`super::system_pages()`], over `vm`,
 /// which has no memory yet.
 ///
 /// # Errors

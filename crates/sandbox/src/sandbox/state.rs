@@ -13,7 +13,7 @@ pub enum State {
     Ready,
     /// To be run: initialising or in a call.
     Busy,
-    /// Waits for [`Sandbox::resume`].
+    /// Waits for [`Sandbox::resume`](super::Sandbox::resume).
     Waiting(Wait),
     /// A plain program ended.
     Ended,
@@ -34,17 +34,17 @@ pub enum Wait {
     Driver,
 }
 
-/// Why [`Sandbox::run`] returned.
+/// Why [`Sandbox::run`](super::Sandbox::run) returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Initialised; [`Sandbox::interface`] tells what can be called.
+    /// Initialised; [`Sandbox::interface`](super::Sandbox::interface) tells what can be called.
     Ready,
-    /// The function returned; its result is in [`Sandbox::message`], one valid CBOR item.
+    /// The function returned; its result is in [`Sandbox::message`](super::Sandbox::message), one valid CBOR item.
     Return,
-    /// The function returned an error; [`Sandbox::message`] holds it, a valid failure.
+    /// The function returned an error; [`Sandbox::message`](super::Sandbox::message) holds it, a valid failure.
     GuestError,
-    /// Run this import with the arguments in [`Sandbox::message`], one valid CBOR item, and resume
-    /// with its result.
+    /// Run this import with the arguments in [`Sandbox::message`](super::Sandbox::message), one valid CBOR
+    /// item, and resume with its result.
     HostCall {
         /// Index into the interface's imports, which it does not exceed.
         function: u32,
@@ -62,7 +62,7 @@ pub enum Step {
         /// How long.
         duration: Duration,
     },
-    /// The time slice is over; [`Sandbox::run`] goes on. Only on an executor's runner.
+    /// The time slice is over; [`Sandbox::run`](super::Sandbox::run) goes on. Only on an executor's runner.
     Preempted,
     /// A plain program ended.
     Exited {
@@ -71,7 +71,7 @@ pub enum Step {
         /// The signal that ended it.
         signal: Option<u8>,
     },
-    /// The sandbox is poisoned; [`Sandbox::state`] tells why.
+    /// The sandbox is poisoned; [`Sandbox::state`](super::Sandbox::state) tells why.
     Stopped,
 }
 
