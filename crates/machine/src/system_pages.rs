@@ -28,7 +28,7 @@ impl SystemPages {
             let length = range.end - range.start;
             let at = space.map_pinned(range.start, length, range.protection, range.privilege)?;
             if let Some(bytes) = contents {
-                let written = space.memory().write(at.get(), bytes);
+                let written = space.memory().write(at, bytes);
                 debug_assert!(written.is_ok(), "system pages lie inside guest memory");
             }
             places.push(at);

@@ -1,29 +1,68 @@
 //! Which guest-physical pages are in use.
 
-use ampoule_abi::layout::PAGE_SIZE;
+use crate::address::{Block, Frame, PageCount, PhysicalAddress};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Frames in the 2 MiB that one page table, or one large leaf, maps.
-pub(crate) const BLOCK_FRAMES: u64 = 512;
-
-/// A run of guest-physical pages, numbered from guest-physical address zero.
+/// A run of guest-physical pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Run {
-    pub(crate) first: u64,
-    pub(crate) count: u64,
+    pub(crate) first: Frame,
+    pub(crate) count: PageCount,
 }
 
 impl Run {
-    pub(crate) const fn offset(self) -> u64 {
-        self.first * PAGE_SIZE
+    /// The frames from `first` up to `end`, which is not before it.
+    pub(crate) const fn between(first: Frame, end: Frame) -> Self {
+        Self { first, count: end.since(first) }
     }
 
-    pub(crate) const fn length(self) -> u64 {
-        self.count * PAGE_SIZE
+    pub(crate) const fn one(frame: Frame) -> Self {
+        Self { first: frame, count: PageCount::ONE }
     }
 
-    const fn end(self) -> u64 {
-        self.first + self.count
+    pub(crate) const fn start(self) -> PhysicalAddress {
+        self.first.address()
+    }
+
+    pub(crate) const fn bytes(self) -> u64 {
+        self.count.bytes()
+    }
+
+    pub(crate) const fn end(self) -> Frame {
+        self.first.plus(self.count)
+    }
+
+    /// How many of its first frames lie before `end`.
+    pub(crate) fn before(self, end: Frame) -> PageCount {
+        end.saturating_since(self.first).min(self.count)
+    }
+
+    /// Adds `frame` to the last of `runs` when it is the next one, else as a run of its own. Returns whether
+    /// it is one of its own.
+    pub(crate) fn append(runs: &mut Vec<Self>, frame: Frame) -> bool {
+        match runs.last_mut() {
+            Some(run) if run.end() == frame => {
+                run.count += PageCount::ONE;
+                false
+            }
+            _ => {
+                runs.push(Self::one(frame));
+                true
+            }
+        }
+    }
+
+    /// The runs in order, those that lie at most `gap` frames apart as one.
+    pub(crate) fn merged(mut runs: Vec<Self>, gap: PageCount) -> Vec<Self> {
+        runs.sort_unstable_by_key(|run| run.first);
+        runs.dedup_by(|next, run| {
+            let joins = next.first <= run.end().plus(gap);
+            if joins {
+                *run = Self::between(run.first, run.end().max(next.end()));
+            }
+            joins
+        });
+        runs
     }
 }
 
@@ -34,21 +73,22 @@ impl Run {
 #[derive(Debug, Clone)]
 pub(crate) struct FrameAllocator {
     /// Frames below were handed out at least once.
-    next: u64,
-    /// Frames the guest may have.
-    limit: u64,
+    next: Frame,
+    /// Behind the last frame that the guest may have.
+    limit: Frame,
     /// What was given back.
     free: FreeRuns,
 }
 
 impl FrameAllocator {
-    pub(crate) const fn new(limit: u64) -> Self {
-        Self { next: 0, limit, free: FreeRuns::new() }
+    /// An allocator of the frames below `limit`, all of them fresh.
+    pub(crate) const fn new(limit: Frame) -> Self {
+        Self { next: Frame::ZERO, limit, free: FreeRuns::new() }
     }
 
     /// An allocator that handed out the frames below `next`, of which `free` came back. Those runs do not
     /// overlap.
-    pub(crate) fn with(next: u64, limit: u64, free: Vec<Run>) -> Self {
+    pub(crate) fn with(next: Frame, limit: Frame, free: Vec<Run>) -> Self {
         let mut allocator = Self { next, limit, free: FreeRuns::new() };
         for run in free {
             allocator.release(run);
@@ -58,65 +98,65 @@ impl FrameAllocator {
 
     /// Runs that were given back, in order; no two touch.
     pub(crate) fn free(&self) -> impl Iterator<Item = Run> {
-        self.free.by_place.iter().map(|(&first, &end)| Run { first, count: end - first })
+        self.free.by_place.iter().map(|(&first, &end)| Run::between(first, end))
     }
 
     /// One past the highest frame ever handed out.
-    pub(crate) const fn high_water(&self) -> u64 {
+    pub(crate) const fn high_water(&self) -> Frame {
         self.next
     }
 
-    pub(crate) const fn limit(&self) -> u64 {
+    pub(crate) const fn limit(&self) -> Frame {
         self.limit
     }
 
     /// Frames never handed out.
-    pub(crate) const fn fresh(&self) -> u64 {
-        self.limit - self.next
+    pub(crate) const fn fresh(&self) -> PageCount {
+        self.limit.since(self.next)
     }
 
     /// Frames that can be had.
-    pub(crate) const fn available(&self) -> u64 {
-        self.limit - self.in_use()
+    pub(crate) fn available(&self) -> PageCount {
+        self.fresh() + self.free.frames
     }
 
-    pub(crate) const fn in_use(&self) -> u64 {
-        self.next - self.free.frames
+    pub(crate) fn in_use(&self) -> PageCount {
+        self.next.since(Frame::ZERO) - self.free.frames
     }
 
     /// Up to `wanted` contiguous frames, at least one, or none when all are in use: from the smallest free
     /// run that has as many, so that the large ones stay large.
-    pub(crate) fn allocate(&mut self, wanted: u64) -> Option<Run> {
+    pub(crate) fn allocate(&mut self, wanted: PageCount) -> Option<Run> {
         if let Some(run) = self.free.smallest_of(wanted) {
             return Some(self.free.take_front(run, wanted));
         }
         let count = wanted.min(self.fresh());
-        if count > 0 {
+        if count > PageCount::ZERO {
             let run = Run { first: self.next, count };
-            self.next += count;
+            self.next = run.end();
             return Some(run);
         }
         let largest = self.free.largest()?;
         Some(self.free.take_front(largest, wanted))
     }
 
-    /// A block: [`BLOCK_FRAMES`] frames at a multiple of their number, none below `from`.
-    pub(crate) fn allocate_block(&mut self, from: u64) -> Option<Run> {
-        let from = from.next_multiple_of(BLOCK_FRAMES);
+    /// As many frames as a block has pages, at a multiple of their number, none below `from`.
+    pub(crate) fn allocate_block(&mut self, from: Frame) -> Option<Run> {
+        let from = from.next_block();
         if let Some(run) = self.free.with_block(from) {
-            let first = run.first.next_multiple_of(BLOCK_FRAMES).max(from);
-            let block = Run { first, count: BLOCK_FRAMES };
+            let first = run.first.next_block().max(from);
+            let block = Run { first, count: Block::PAGES };
             self.free.take_out(run, block);
             return Some(block);
         }
-        let first = self.next.next_multiple_of(BLOCK_FRAMES).max(from);
-        let block = Run { first, count: BLOCK_FRAMES };
+        let first = self.next.next_block().max(from);
+        let block = Run { first, count: Block::PAGES };
         if block.end() > self.limit {
             return None;
         }
-        let skipped = Run { first: self.next, count: first - self.next };
+        let skipped = Run::between(self.next, first);
         self.next = block.end();
-        if skipped.count > 0 {
+        if skipped.count > PageCount::ZERO {
             self.release(skipped);
         }
         Some(block)
@@ -131,13 +171,13 @@ impl FrameAllocator {
 #[derive(Debug, Clone)]
 struct FreeRuns {
     /// The end of each by its first frame.
-    by_place: BTreeMap<u64, u64>,
+    by_place: BTreeMap<Frame, Frame>,
     /// The length of each, and its first frame.
-    by_size: BTreeSet<(u64, u64)>,
+    by_size: BTreeSet<(PageCount, Frame)>,
     /// The last block of each that has a whole one.
-    blocks: BTreeSet<u64>,
+    blocks: BTreeSet<Frame>,
     /// Frames in all of them.
-    frames: u64,
+    frames: PageCount,
 }
 
 impl FreeRuns {
@@ -146,12 +186,13 @@ impl FreeRuns {
             by_place: BTreeMap::new(),
             by_size: BTreeSet::new(),
             blocks: BTreeSet::new(),
-            frames: 0,
+            frames: PageCount::ZERO,
         }
     }
 
-    fn smallest_of(&self, count: u64) -> Option<Run> {
-        self.by_size.range((count, 0)..).next().map(|&(count, first)| Run { first, count })
+    fn smallest_of(&self, count: PageCount) -> Option<Run> {
+        let mut as_large = self.by_size.range((count, Frame::ZERO)..);
+        as_large.next().map(|&(count, first)| Run { first, count })
     }
 
     fn largest(&self) -> Option<Run> {
@@ -159,13 +200,13 @@ impl FreeRuns {
     }
 
     /// A run with a whole block that starts at `from` or behind it.
-    fn with_block(&self, from: u64) -> Option<Run> {
+    fn with_block(&self, from: Frame) -> Option<Run> {
         let &last = self.blocks.range(from..).next()?;
         let (&first, &end) = self.by_place.range(..=last).next_back()?;
-        Some(Run { first, count: end - first })
+        Some(Run::between(first, end))
     }
 
-    fn take_front(&mut self, run: Run, wanted: u64) -> Run {
+    fn take_front(&mut self, run: Run, wanted: PageCount) -> Run {
         let taken = Run { first: run.first, count: wanted.min(run.count) };
         self.take_out(run, taken);
         taken
@@ -174,8 +215,8 @@ impl FreeRuns {
     /// Takes `part` out of `run`, which is one of these.
     fn take_out(&mut self, run: Run, part: Run) {
         self.remove(run);
-        self.insert(Run { first: run.first, count: part.first - run.first });
-        self.insert(Run { first: part.end(), count: run.end() - part.end() });
+        self.insert(Run::between(run.first, part.first));
+        self.insert(Run::between(part.end(), run.end()));
     }
 
     /// Adds a run, as one with the free ones on both sides of it.
@@ -184,18 +225,18 @@ impl FreeRuns {
         if let Some((&before, &until)) = self.by_place.range(..first).next_back()
             && until == first
         {
-            self.remove(Run { first: before, count: until - before });
+            self.remove(Run::between(before, until));
             first = before;
         }
         if let Some(&until) = self.by_place.get(&end) {
-            self.remove(Run { first: end, count: until - end });
+            self.remove(Run::between(end, until));
             end = until;
         }
-        self.insert(Run { first, count: end - first });
+        self.insert(Run::between(first, end));
     }
 
     fn insert(&mut self, run: Run) {
-        if run.count > 0 {
+        if run.count > PageCount::ZERO {
             self.by_place.insert(run.first, run.end());
             self.by_size.insert((run.count, run.first));
             self.blocks.extend(last_block(run));
@@ -214,8 +255,8 @@ impl FreeRuns {
 }
 
 /// The last whole block of a run.
-fn last_block(run: Run) -> Option<u64> {
-    let block = (run.end() & !(BLOCK_FRAMES - 1)).checked_sub(BLOCK_FRAMES)?;
+fn last_block(run: Run) -> Option<Frame> {
+    let block = run.end().this_block().checked_sub(Block::PAGES)?;
     (block >= run.first).then_some(block)
 }
 

@@ -6,24 +6,30 @@
 //! [`Mapping`] to its VM and asks the [`AddressSpace`] for the root of the page tables.
 
 mod address;
+mod area;
+mod description;
+mod error;
 mod extent;
 mod frames;
 mod image;
+mod mapped;
 mod mapping;
 mod meter;
+mod outcome;
 mod physical;
 mod protection;
 mod space;
-mod table;
+mod view;
 
-pub use address::{PhysicalAddress, round_up_to_page};
+pub use address::{PageCount, PageRange, PhysicalAddress, VirtualAddress, round_up_to_page};
+pub use area::Search;
+pub use description::{AreaDescription, PinnedRange, SpaceDescription};
+pub use error::{AccessError, DescriptionError, MapError, RestoreError};
 pub use extent::Extent;
 pub use image::SealedSpace;
 pub use mapping::{Mapping, OutOfBounds};
 pub use meter::PORTION;
+pub use outcome::{FaultOutcome, Restored};
 pub use physical::PhysicalMemory;
 pub use protection::{Access, Privilege, Protection};
-pub use space::{
-    AccessError, AddressSpace, AreaDescription, DescriptionError, FaultOutcome, MapError,
-    PinnedRange, RestoreError, Restored, Search, SpaceDescription,
-};
+pub use space::AddressSpace;

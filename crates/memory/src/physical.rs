@@ -16,21 +16,21 @@ use std::sync::Arc;
 /// from one part into another: callers go page by page or run by run within a part.
 #[derive(Debug, Clone, Default)]
 pub struct PhysicalMemory {
-    parts: Vec<(u64, Arc<Mapping>)>,
+    parts: Vec<(PhysicalAddress, Arc<Mapping>)>,
 }
 
 impl PhysicalMemory {
-    pub(crate) fn new(parts: Vec<(u64, Arc<Mapping>)>) -> Self {
+    pub(crate) fn new(parts: Vec<(PhysicalAddress, Arc<Mapping>)>) -> Self {
         Self { parts }
     }
 
     pub(crate) fn add(&mut self, base: PhysicalAddress, mapping: Arc<Mapping>) {
-        self.parts.push((base.get(), mapping));
+        self.parts.push((base, mapping));
     }
 
     /// The mappings and where they belong, for handing to a hypervisor.
     pub fn parts(&self) -> impl Iterator<Item = (PhysicalAddress, &Arc<Mapping>)> {
-        self.parts.iter().map(|(base, mapping)| (PhysicalAddress::new(*base), mapping))
+        self.parts.iter().map(|(base, mapping)| (*base, mapping))
     }
 
     /// The first part, from guest-physical zero.
@@ -42,7 +42,7 @@ impl PhysicalMemory {
     ///
     /// # Errors
     /// [`OutOfBounds`] when no mapping holds the whole range.
-    pub fn read(&self, address: u64, out: &mut [u8]) -> Result<(), OutOfBounds> {
+    pub fn read(&self, address: PhysicalAddress, out: &mut [u8]) -> Result<(), OutOfBounds> {
         let (mapping, offset) = self.part(address)?;
         mapping.read(offset, out)
     }
@@ -51,7 +51,7 @@ impl PhysicalMemory {
     ///
     /// # Errors
     /// [`OutOfBounds`] when no mapping holds the whole range.
-    pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), OutOfBounds> {
+    pub fn write(&self, address: PhysicalAddress, bytes: &[u8]) -> Result<(), OutOfBounds> {
         let (mapping, offset) = self.part(address)?;
         mapping.write(offset, bytes)
     }
@@ -60,7 +60,7 @@ impl PhysicalMemory {
     ///
     /// # Errors
     /// [`OutOfBounds`] when no mapping holds the whole range.
-    pub fn zero(&self, address: u64, length: u64) -> Result<(), OutOfBounds> {
+    pub fn zero(&self, address: PhysicalAddress, length: u64) -> Result<(), OutOfBounds> {
         let (mapping, offset) = self.part(address)?;
         mapping.zero(offset, length)
     }
@@ -69,7 +69,7 @@ impl PhysicalMemory {
     ///
     /// # Errors
     /// [`OutOfBounds`] when no mapping holds the word or it is not aligned.
-    pub fn read_u64(&self, address: u64) -> Result<u64, OutOfBounds> {
+    pub fn read_u64(&self, address: PhysicalAddress) -> Result<u64, OutOfBounds> {
         let (mapping, offset) = self.part(address)?;
         mapping.read_u64(offset)
     }
@@ -78,7 +78,7 @@ impl PhysicalMemory {
     ///
     /// # Errors
     /// [`OutOfBounds`] when no mapping holds the word or it is not aligned.
-    pub fn write_u64(&self, address: u64, value: u64) -> Result<(), OutOfBounds> {
+    pub fn write_u64(&self, address: PhysicalAddress, value: u64) -> Result<(), OutOfBounds> {
         let (mapping, offset) = self.part(address)?;
         mapping.write_u64(offset, value)
     }
@@ -86,7 +86,7 @@ impl PhysicalMemory {
     /// As [`Mapping::for_each_word`], at a guest-physical address.
     pub(crate) fn for_each_word(
         &self,
-        address: u64,
+        address: PhysicalAddress,
         count: u64,
         see: impl FnMut(u64),
     ) -> io::Result<()> {
@@ -95,25 +95,30 @@ impl PhysicalMemory {
     }
 
     /// As [`Mapping::discard`], over a range that may span parts.
-    pub(crate) fn discard(&self, address: u64, length: u64) -> io::Result<()> {
+    pub(crate) fn discard(&self, address: PhysicalAddress, length: u64) -> io::Result<()> {
         self.for_each_part(address, length, Mapping::discard)
     }
 
     /// As [`Mapping::evict_translations`], over a range that may span parts.
-    pub(crate) fn evict_translations(&self, address: u64, length: u64) -> io::Result<()> {
+    pub(crate) fn evict_translations(
+        &self,
+        address: PhysicalAddress,
+        length: u64,
+    ) -> io::Result<()> {
         self.for_each_part(address, length, Mapping::evict_translations)
     }
 
     fn for_each_part(
         &self,
-        address: u64,
+        address: PhysicalAddress,
         length: u64,
         act: impl Fn(&Mapping, u64, u64) -> io::Result<()>,
     ) -> io::Result<()> {
-        let mut at = address;
-        let end = address.saturating_add(length);
+        let mut at = address.get();
+        let end = at.saturating_add(length);
         while at < end {
-            let (mapping, offset) = self.part(at).map_err(io::Error::other)?;
+            let (mapping, offset) =
+                self.part(PhysicalAddress::new(at)).map_err(io::Error::other)?;
             let count = (mapping.length() - offset).min(end - at);
             act(mapping, offset, count)?;
             at += count;
@@ -122,13 +127,13 @@ impl PhysicalMemory {
     }
 
     /// The mapping that holds `address`, and the offset in it.
-    fn part(&self, address: u64) -> Result<(&Mapping, u64), OutOfBounds> {
+    fn part(&self, address: PhysicalAddress) -> Result<(&Mapping, u64), OutOfBounds> {
         self.parts
             .iter()
             .find_map(|(base, mapping)| {
-                let offset = address.checked_sub(*base)?;
+                let offset = address.get().checked_sub(base.get())?;
                 (offset < mapping.length()).then_some((mapping.as_ref(), offset))
             })
-            .ok_or(OutOfBounds { offset: address, length: 1, available: 0 })
+            .ok_or(OutOfBounds { offset: address.get(), length: 1, available: 0 })
     }
 }

@@ -139,9 +139,9 @@ impl Ring0Pages {
         }
         extended[XSAVE_FORMAT..XSAVE_HEADER_END].fill(0);
         let mut present = [0_u8; EXTENDED_MAX];
-        memory.read(self.entry_state.get(), &mut present)?;
+        memory.read(self.entry_state, &mut present)?;
         if present != extended {
-            memory.write(self.entry_state.get(), &extended)?;
+            memory.write(self.entry_state, &extended)?;
         }
         let registers = &state.registers;
         let words = [
@@ -153,8 +153,8 @@ impl Ring0Pages {
             (ENTRY_RIP, registers.rip),
         ];
         for (at, word) in words {
-            if memory.read_u64(self.entry_state.get() + at)? != word {
-                memory.write_u64(self.entry_state.get() + at, word)?;
+            if memory.read_u64(self.entry_state.plus(at))? != word {
+                memory.write_u64(self.entry_state.plus(at), word)?;
             }
         }
         Ok(())
@@ -181,10 +181,10 @@ impl Ring0Pages {
         registers: &Registers,
         space: &AddressSpace,
     ) -> Option<CpuState> {
-        let word = |at: u64| space.memory().read_u64(self.entry_state.get() + at).ok();
+        let word = |at: u64| space.memory().read_u64(self.entry_state.plus(at)).ok();
         let mut extended = vec![0; usize::try_from(PAGE_SIZE).ok()?];
         let kept = &mut extended[..EXTENDED_MAX];
-        space.memory().read(self.entry_state.get(), kept).ok()?;
+        space.memory().read(self.entry_state, kept).ok()?;
         let registers = Registers {
             rcx: word(ENTRY_RCX)?,
             rax: word(ENTRY_RAX)?,
@@ -235,8 +235,8 @@ impl Ring0Pages {
         if rsp != RING_0_STACK + PAGE_SIZE - words * 8 {
             return None;
         }
-        let base = self.stack.get() + PAGE_SIZE - words * 8;
-        let word = |index: u64| space.memory().read_u64(base + index * 8).ok();
+        let base = self.stack.plus(PAGE_SIZE - words * 8);
+        let word = |index: u64| space.memory().read_u64(base.plus(index * 8)).ok();
         let skipped = words - 5;
         Some(ExceptionFrame {
             error_code: if error_code { word(0)? } else { 0 },

@@ -1,8 +1,18 @@
 use super::*;
 use proptest::prelude::*;
 
+const BLOCK_FRAMES: u64 = Block::PAGES.get();
 /// Pages of the model's memory: a few blocks and a piece of one.
 const LIMIT: u64 = 4 * BLOCK_FRAMES + 100;
+
+const fn run(first: u64, count: u64) -> Run {
+    Run { first: Frame::new(first), count: PageCount::new(count) }
+}
+
+/// The numbers of its first frame and of the one behind its last.
+const fn numbers(run: Run) -> std::ops::Range<u64> {
+    run.first.get()..run.end().get()
+}
 
 /// An allocator as one would first write it: what each page is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,11 +26,12 @@ struct Model(Vec<Page>);
 
 impl Model {
     fn pages(&self, run: Run) -> &[Page] {
-        &self.0[usize::try_from(run.first).unwrap()..usize::try_from(run.end()).unwrap()]
+        let std::ops::Range { start, end } = numbers(run);
+        &self.0[usize::try_from(start).unwrap()..usize::try_from(end).unwrap()]
     }
 
     fn set(&mut self, run: Run, page: Page) {
-        for index in run.first..run.end() {
+        for index in numbers(run) {
             self.0[usize::try_from(index).unwrap()] = page;
         }
     }
@@ -34,8 +45,8 @@ impl Model {
         let mut runs: Vec<Run> = Vec::new();
         for (first, _) in (0..).zip(&self.0).filter(|(_, page)| **page == Page::Free) {
             match runs.last_mut() {
-                Some(run) if run.end() == first => run.count += 1,
-                _ => runs.push(Run { first, count: 1 }),
+                Some(run) if run.end().get() == first => run.count += PageCount::ONE,
+                _ => runs.push(run(first, 1)),
             }
         }
         runs
@@ -44,8 +55,8 @@ impl Model {
     /// Whether a whole block that nobody uses starts at `from` or behind it.
     fn has_block(&self, from: u64) -> bool {
         (from.next_multiple_of(BLOCK_FRAMES)..LIMIT).step_by(512).any(|first| {
-            let block = Run { first, count: BLOCK_FRAMES };
-            block.end() <= LIMIT
+            let block = run(first, BLOCK_FRAMES);
+            block.end().get() <= LIMIT
                 && (self.pages(block).iter().all(|page| *page == Page::Free)
                     || self.pages(block).iter().all(|page| *page == Page::Fresh))
         })
@@ -76,18 +87,20 @@ proptest! {
     fn whatever_the_order_the_allocator_agrees_with_a_table_of_pages(
         acts in prop::collection::vec(act(), 1..120),
     ) {
-        let mut allocator = FrameAllocator::new(LIMIT);
+        let limit = Frame::new(LIMIT);
+        let mut allocator = FrameAllocator::new(limit);
         let mut model = Model(vec![Page::Fresh; usize::try_from(LIMIT).unwrap()]);
         let mut held: Vec<Run> = Vec::new();
         for act in acts {
             match act {
                 Act::Allocate(wanted) => {
-                    let fits = model.free().iter().any(|run| run.count >= wanted)
+                    let fits = model.free().iter().any(|run| run.count.get() >= wanted)
                         || model.count(Page::Fresh) >= wanted;
-                    match allocator.allocate(wanted) {
+                    match allocator.allocate(PageCount::new(wanted)) {
                         Some(run) => {
-                            prop_assert!(run.count > 0 && run.count <= wanted);
-                            prop_assert!(!fits || run.count == wanted, "{run:?} of {wanted}");
+                            let count = run.count.get();
+                            prop_assert!(count > 0 && count <= wanted);
+                            prop_assert!(!fits || count == wanted, "{run:?} of {wanted}");
                             prop_assert!(!model.pages(run).contains(&Page::Used));
                             model.set(run, Page::Used);
                             held.push(run);
@@ -97,14 +110,14 @@ proptest! {
                 }
                 Act::Block { from } => {
                     let before = allocator.high_water();
-                    match allocator.allocate_block(from) {
+                    match allocator.allocate_block(Frame::new(from)) {
                         Some(run) => {
-                            prop_assert!(run.first >= from && run.first.is_multiple_of(512));
-                            prop_assert_eq!(run.count, BLOCK_FRAMES);
+                            let first = run.first.get();
+                            prop_assert!(first >= from && first.is_multiple_of(512));
+                            prop_assert_eq!(run.count.get(), BLOCK_FRAMES);
                             prop_assert!(!model.pages(run).contains(&Page::Used));
                             if allocator.high_water() > before {
-                                let skipped = run.first - before;
-                                model.set(Run { first: before, count: skipped }, Page::Free);
+                                model.set(Run::between(before, run.first), Page::Free);
                             }
                             model.set(run, Page::Used);
                             held.push(run);
@@ -116,27 +129,28 @@ proptest! {
                     if held.is_empty() {
                         continue;
                     }
-                    let run = held.swap_remove(which % held.len());
-                    let first = run.first + skip.min(run.count - 1);
-                    let part = Run { first, count: count.min(run.end() - first) };
+                    let whole = held.swap_remove(which % held.len());
+                    let std::ops::Range { start, end } = numbers(whole);
+                    let first = start + skip.min(end - start - 1);
+                    let part = run(first, count.min(end - first));
                     let around = [
-                        Run { first: run.first, count: part.first - run.first },
-                        Run { first: part.end(), count: run.end() - part.end() },
+                        Run::between(whole.first, part.first),
+                        Run::between(part.end(), whole.end()),
                     ];
-                    held.extend(around.into_iter().filter(|rest| rest.count > 0));
+                    held.extend(around.into_iter().filter(|rest| rest.count > PageCount::ZERO));
                     allocator.release(part);
                     model.set(part, Page::Free);
                 }
             }
-            prop_assert_eq!(allocator.in_use(), model.count(Page::Used));
-            prop_assert_eq!(allocator.available(), LIMIT - model.count(Page::Used));
-            prop_assert_eq!(allocator.fresh(), model.count(Page::Fresh));
+            prop_assert_eq!(allocator.in_use().get(), model.count(Page::Used));
+            prop_assert_eq!(allocator.available().get(), LIMIT - model.count(Page::Used));
+            prop_assert_eq!(allocator.fresh().get(), model.count(Page::Fresh));
             prop_assert_eq!(allocator.free().collect::<Vec<_>>(), model.free());
         }
         // What is kept of it makes the same allocator.
         let (next, free) = (allocator.high_water(), model.free());
-        let mut again = FrameAllocator::with(next, LIMIT, free.into_iter().rev().collect());
-        for wanted in [1, 512, 3, 700, 2, 1] {
+        let mut again = FrameAllocator::with(next, limit, free.into_iter().rev().collect());
+        for wanted in [1, 512, 3, 700, 2, 1].map(PageCount::new) {
             prop_assert_eq!(again.allocate(wanted), allocator.allocate(wanted));
         }
     }
@@ -144,13 +158,30 @@ proptest! {
 
 #[test]
 fn what_was_given_back_in_pieces_is_one_run_again() {
-    let mut allocator = FrameAllocator::new(10_000);
-    let run = allocator.allocate(10_000).unwrap();
+    let mut allocator = FrameAllocator::new(Frame::new(10_000));
+    let all = allocator.allocate(PageCount::new(10_000)).unwrap();
     for parity in [1, 0] {
-        for first in (run.first + parity..run.end()).step_by(2) {
-            allocator.release(Run { first, count: 1 });
+        for first in numbers(all).skip(parity).step_by(2) {
+            allocator.release(run(first, 1));
         }
     }
     assert_eq!(allocator.free().count(), 1);
-    assert_eq!(allocator.allocate(10_000), Some(run));
+    assert_eq!(allocator.allocate(PageCount::new(10_000)), Some(all));
+}
+
+#[test]
+fn runs_that_touch_or_nearly_do_become_one() {
+    let merged = |gap| Run::merged(vec![run(20, 2), run(1, 3), run(4, 1), run(8, 9)], gap);
+    assert_eq!(merged(PageCount::ZERO), [run(1, 4), run(8, 9), run(20, 2)]);
+    assert_eq!(merged(PageCount::new(3)), [run(1, 21)]);
+    let mut runs = Vec::new();
+    let own = [5, 6, 8].map(|number| Run::append(&mut runs, Frame::new(number)));
+    assert_eq!((own, runs), ([true, false, true], vec![run(5, 2), run(8, 1)]));
+}
+
+#[test]
+fn the_part_of_a_run_before_a_frame_is_counted() {
+    for (end, count) in [(0, 0), (5, 0), (6, 1), (8, 3), (100, 3)] {
+        assert_eq!(run(5, 3).before(Frame::new(end)), PageCount::new(count), "before {end}");
+    }
 }

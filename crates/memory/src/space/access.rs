@@ -1,32 +1,14 @@
 //! Reading, writing and repairing: what happens at a guest-virtual address.
 
 use super::AddressSpace;
-use crate::address::{PhysicalAddress, to_usize};
-use crate::physical::PhysicalMemory;
+use crate::address::{PageRange, PhysicalAddress, VirtualAddress, to_usize};
+use crate::area::Backing;
+use crate::error::AccessError;
+use crate::outcome::FaultOutcome;
 use crate::protection::Access;
-use crate::space::area::Backing;
+use crate::view::page_tables::PageTables;
 use ampoule_abi::layout::PAGE_SIZE;
-
-/// A guest-virtual address that the guest itself could not have accessed so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("guest address {address:#x} is not accessible for {access}")]
-pub struct AccessError {
-    /// The first address that was not accessible.
-    pub address: u64,
-    /// What was to be done there.
-    pub access: Access,
-}
-
-/// What became of a page fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FaultOutcome {
-    /// The page is accessible now: run the instruction again.
-    Repaired,
-    /// The guest has no right to this access.
-    Denied,
-    /// The guest has the right, but its memory is used up.
-    OutOfMemory,
-}
+use std::ops::Range;
 
 impl AddressSpace {
     /// Copies `out.len()` guest bytes at `address`, with the rights of ring 3.
@@ -34,8 +16,9 @@ impl AddressSpace {
     /// # Errors
     /// [`AccessError`] with the first inaccessible address; bytes before it may have been copied.
     pub fn read(&mut self, address: u64, out: &mut [u8]) -> Result<(), AccessError> {
-        self.for_each_page(address, out.len(), Access::Read, |memory, at, range| {
-            memory.read(at, &mut out[range]).is_ok()
+        let access = Access::Read;
+        self.copy(address, out.len(), access, Self::repair(access), |view, at, part| {
+            view.read(at, &mut out[part])
         })
     }
 
@@ -45,15 +28,10 @@ impl AddressSpace {
     /// # Errors
     /// [`AccessError`] with the first address that is not mapped; bytes before it may have been copied.
     pub fn peek(&self, address: u64, out: &mut [u8]) -> Result<(), AccessError> {
-        let mut done = 0;
-        while done < out.len() {
-            let at = address.wrapping_add(done as u64);
-            let denied = AccessError { address: at, access: Access::Read };
-            let count = to_usize(PAGE_SIZE - at % PAGE_SIZE).min(out.len() - done);
-            let physical = self.translate(at, Access::Read).ok_or(denied)?;
-            let chunk = &mut out[done..done + count];
-            self.memory.read(physical.get(), chunk).map_err(|_| denied)?;
-            done += count;
+        let copied = VirtualAddress::checked(address).map_or(0, |at| self.view.read(at, out));
+        if copied < out.len() {
+            let address = address.wrapping_add(copied as u64);
+            return Err(AccessError { address, access: Access::Read });
         }
         Ok(())
     }
@@ -63,8 +41,9 @@ impl AddressSpace {
     /// # Errors
     /// [`AccessError`] with the first inaccessible address; bytes before it were written.
     pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), AccessError> {
-        self.for_each_page(address, bytes.len(), Access::Write, |memory, at, range| {
-            memory.write(at, &bytes[range]).is_ok()
+        let access = Access::Write;
+        self.copy(address, bytes.len(), access, Self::repair(access), |view, at, part| {
+            view.write(at, &bytes[part])
         })
     }
 
@@ -100,23 +79,13 @@ impl AddressSpace {
     /// # Errors
     /// [`AccessError`] where the range is not mapped or the guest's memory is used up.
     pub fn load(&mut self, address: u64, bytes: &[u8]) -> Result<(), AccessError> {
-        let mut done = 0;
-        while done < bytes.len() {
-            let at = address.wrapping_add(done as u64);
-            let denied = AccessError { address: at, access: Access::Write };
-            let count = to_usize(PAGE_SIZE - at % PAGE_SIZE).min(bytes.len() - done);
-            self.meter.charge_bytes(count as u64);
-            let mut entry = self.entry(at);
-            if !entry.is_committed() {
-                let (_, area) = self.shape.areas.containing(at).ok_or(denied)?;
-                self.commit_around(at, area.protection).map_err(|_| denied)?;
-                entry = self.entry(at);
-            }
-            let offset = entry.target().get() + at % PAGE_SIZE;
-            self.memory.write(offset, &bytes[done..done + count]).map_err(|_| denied)?;
-            done += count;
-        }
-        Ok(())
+        let commit = |space: &mut Self, at| {
+            let area = space.mapped.areas().containing(at);
+            area.is_some_and(|area| space.commit_around(at, area).is_ok())
+        };
+        self.copy(address, bytes.len(), Access::Write, commit, |view, at, part| {
+            view.load(at, &bytes[part])
+        })
     }
 
     /// Answers a page fault that ring 3 raised at `address`.
@@ -125,12 +94,15 @@ impl AddressSpace {
     /// stale (the processor may keep an entry from before rights were widened) and repaired by
     /// running on.
     pub fn handle_fault(&mut self, address: u64, access: Access) -> FaultOutcome {
-        if self.entry(address).allows_user(access) {
+        let Some(address) = VirtualAddress::checked(address) else { return FaultOutcome::Denied };
+        if self.view.allows(address, access) {
             return FaultOutcome::Repaired;
         }
-        match self.shape.areas.at(address) {
-            Some(area) if area.backing == Backing::Zeroed && area.protection.allows(access) => {
-                match self.commit_around(address, area.protection) {
+        match self.mapped.areas().containing(address) {
+            Some((start, area))
+                if area.backing == Backing::Zeroed && area.protection.allows(access) =>
+            {
+                match self.commit_around(address, (start, area)) {
                     Ok(()) => FaultOutcome::Repaired,
                     Err(_) => FaultOutcome::OutOfMemory,
                 }
@@ -142,46 +114,52 @@ impl AddressSpace {
     /// Where ring 3 would find the byte at `address`, without changing anything.
     #[must_use]
     pub fn translate(&self, address: u64, access: Access) -> Option<PhysicalAddress> {
-        let entry = self.entry(address);
-        let allowed = address < ampoule_abi::layout::USER_END && entry.allows_user(access);
-        allowed.then(|| PhysicalAddress::new(entry.target().get() + address % PAGE_SIZE))
+        self.view.translate(VirtualAddress::checked(address)?, access)
     }
 
     /// Whether a page of `[start, end)`, which is short, was read or written since the image was made.
     #[must_use]
     pub fn was_used(&self, start: u64, end: u64) -> bool {
-        let pages = end.saturating_sub(start) / PAGE_SIZE;
-        (0..pages).any(|index| self.entry(start + index * PAGE_SIZE).was_used())
+        let [start, end] = [start, end].map(VirtualAddress::clamped);
+        self.view.was_used(PageRange::new(start, end))
     }
 
-    fn for_each_page(
+    /// Answers a fault of the host's, on the guest's behalf.
+    fn repair(access: Access) -> impl FnMut(&mut Self, VirtualAddress) -> bool {
+        move |space, at| space.handle_fault(at.get(), access) == FaultOutcome::Repaired
+    }
+
+    /// Lets the view `copy` all of `length` bytes from `address` on. Where it gets stuck, `repair` makes the
+    /// page accessible, if it may be, and it tries once more.
+    #[inline]
+    fn copy(
         &mut self,
         address: u64,
         length: usize,
         access: Access,
-        mut copy: impl FnMut(&PhysicalMemory, u64, std::ops::Range<usize>) -> bool,
+        mut repair: impl FnMut(&mut Self, VirtualAddress) -> bool,
+        mut copy: impl FnMut(&PageTables, VirtualAddress, Range<usize>) -> usize,
     ) -> Result<(), AccessError> {
         let mut done = 0;
+        // Up to where all was copied when something was last repaired.
+        let mut repaired = None;
         while done < length {
-            let at = address.wrapping_add(done as u64);
-            let denied = AccessError { address: at, access };
-            let count = to_usize(PAGE_SIZE - at % PAGE_SIZE).min(length - done);
-            self.meter.charge_bytes(count as u64);
-            let physical = match self.translate(at, access) {
-                Some(physical) => physical,
-                None if self.handle_fault(at, access) == FaultOutcome::Repaired => {
-                    self.translate(at, access).ok_or(denied)?
+            if let Some(at) = VirtualAddress::checked(address.wrapping_add(done as u64)) {
+                let copied = copy(&self.view, at, done..length);
+                self.meter.charge_copy(at, copied as u64);
+                done += copied;
+                if done == length {
+                    break;
                 }
-                None => return Err(denied),
-            };
-            if !copy(&self.memory, physical.get(), done..done + count) {
-                return Err(denied);
             }
-            if access == Access::Write {
-                // The processor sees nothing of it, and a restore has to know.
-                self.shape.tables.mark_dirty(&self.memory, at);
+            let address = address.wrapping_add(done as u64);
+            let is_first_try = repaired.replace(done) != Some(done);
+            let at = VirtualAddress::checked(address).filter(|_| is_first_try);
+            if !at.is_some_and(|at| repair(self, at)) {
+                let in_page = PAGE_SIZE - address % PAGE_SIZE;
+                self.meter.charge_bytes(in_page.min((length - done) as u64));
+                return Err(AccessError { address, access });
             }
-            done += count;
         }
         Ok(())
     }

@@ -1,4 +1,6 @@
 use super::*;
+use crate::error::AccessError;
+use crate::outcome::FaultOutcome;
 use crate::protection::Access;
 
 const START: u64 = 0x40_0000;
@@ -136,9 +138,10 @@ fn free_ranges_are_found_from_the_top() {
     space.map(top - MIB, MIB, Protection::READ).unwrap();
     let from = NULL_GUARD_END;
     let mut found = |length, below| space.search_free(length, from, below);
-    assert_eq!(found(PAGE_SIZE, top), Search::Found(top - MIB - PAGE_SIZE));
-    assert_eq!(found(PAGE_SIZE, top - MIB / 2), Search::Found(top - MIB - PAGE_SIZE));
-    assert_eq!(found(PAGE_SIZE, top + MIB), Search::Found(top + MIB - PAGE_SIZE));
+    let at = Search::Found;
+    assert_eq!(found(PAGE_SIZE, top), at(top - MIB - PAGE_SIZE));
+    assert_eq!(found(PAGE_SIZE, top - MIB / 2), at(top - MIB - PAGE_SIZE));
+    assert_eq!(found(PAGE_SIZE, top + MIB), at(top + MIB - PAGE_SIZE));
     assert_eq!(found(u64::MAX, top), Search::Nothing);
     assert_eq!(space.search_free(PAGE_SIZE, top - MIB, top), Search::Nothing);
 }

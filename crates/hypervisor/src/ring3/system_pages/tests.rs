@@ -16,7 +16,7 @@ fn what_was_installed_is_found() {
     assert!(image(|_, _| {}).is_some());
     // What an exception left on the stack is nobody's business.
     let on_stack = |space: &mut AddressSpace, stack: PhysicalAddress| {
-        space.memory().write(stack.get() + 4000, b"frame").unwrap();
+        space.memory().write(stack.plus(4000), b"frame").unwrap();
     };
     assert!(image(on_stack).is_some());
 }
@@ -26,7 +26,7 @@ fn other_bytes_at_ring_0_are_refused() {
     for start in [TABLES, EXCEPTION_STUBS, SYSTEM_CALL_STUB] {
         for offset in [0, 1, 0x102, 0x3ff, 0x400, 0x7ff, 0xfff] {
             let changed = |space: &mut AddressSpace, _| {
-                let at = space.seal().unwrap().page(start).unwrap().0.get() + offset;
+                let at = space.seal().unwrap().page(start).unwrap().0.plus(offset);
                 let mut byte = [0];
                 space.memory().read(at, &mut byte).unwrap();
                 space.memory().write(at, &[byte[0] ^ 0x10]).unwrap();

@@ -1,5 +1,8 @@
 use super::*;
+use crate::address::{Block, VirtualAddress};
 use crate::protection::Protection;
+use crate::view::page_tables::restore::HOT_PAGES_MAX;
+use ampoule_abi::layout::PAGE_SIZE;
 
 const START: u64 = 0x40_0000;
 
@@ -208,7 +211,7 @@ fn a_cleared_space_holds_nothing_and_takes_another_image() {
     let mut page = [0; 4096];
     for (base, mapping) in space.memory().parts() {
         for offset in (0..mapping.length().min(80 << 20)).step_by(4096) {
-            space.memory().read(base.get() + offset, &mut page).unwrap();
+            space.memory().read(base.plus(offset), &mut page).unwrap();
             assert_eq!(page, [0; 4096]);
         }
     }
@@ -247,15 +250,16 @@ fn a_large_leaf_that_was_only_taken_apart_is_undone() {
     let image = original.seal().unwrap();
     let mut space = image.instantiate().unwrap();
     let mut page = START;
-    while space.shape.large.is_empty() {
+    while space.view.large_leaves() == 0 {
         write_as_guest(&mut space, page, b"secret");
-        page += BLOCK;
+        page += Block::BYTES;
     }
-    let last = page - BLOCK;
+    let last = page - Block::BYTES;
     // As for a move that then fails.
     space.begin_portion();
-    space.prepare_some(last, last + BLOCK, START + (64 << 20)).unwrap();
-    assert!(space.shape.large.is_empty());
+    let block = space.check_change(last, Block::BYTES).unwrap();
+    space.prepare_part(block, VirtualAddress::clamped(START + (64 << 20))).unwrap();
+    assert_eq!(space.view.large_leaves(), 0);
     assert!(!space.restore(&image).unwrap().wholesale);
     let mut out = [1; 6];
     space.read(last, &mut out).unwrap();

@@ -1,12 +1,16 @@
 //! The list of mapped ranges.
 
+use crate::address::{PageRange, VirtualAddress};
 use crate::protection::Protection;
 use std::collections::BTreeMap;
+
+/// Most separate ranges, as Linux's `vm.max_map_count`; bounds what a guest can make the host keep.
+pub(crate) const AREAS_MAX: usize = 65_530;
 
 /// What stands behind an area.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backing {
-    /// Zero-filled guest memory, committed at first touch.
+    /// Zero-filled memory, committed at first touch.
     Zeroed,
     /// Pages of the host's choosing; the guest can neither unmap nor protect them.
     Pinned,
@@ -15,17 +19,17 @@ pub(crate) enum Backing {
 /// One mapped range; its start is the key in [`Areas`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Area {
-    pub(crate) end: u64,
+    pub(crate) end: VirtualAddress,
     pub(crate) protection: Protection,
     pub(crate) backing: Backing,
 }
 
 impl Area {
-    pub(crate) const fn zeroed(end: u64, protection: Protection) -> Self {
+    pub(crate) const fn zeroed(end: VirtualAddress, protection: Protection) -> Self {
         Self { end, protection, backing: Backing::Zeroed }
     }
 
-    pub(crate) const fn pinned(end: u64, protection: Protection) -> Self {
+    pub(crate) const fn pinned(end: VirtualAddress, protection: Protection) -> Self {
         Self { end, protection, backing: Backing::Pinned }
     }
 }
@@ -38,11 +42,11 @@ impl Area {
 /// [`Areas::find_free`] is the exception and works in portions.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Areas {
-    areas: BTreeMap<u64, Area>,
+    areas: BTreeMap<VirtualAddress, Area>,
     /// What is mapped, whatever its rights: the end of each range by its start. No two touch.
-    extents: BTreeMap<u64, u64>,
+    extents: BTreeMap<VirtualAddress, VirtualAddress>,
     /// The host's ranges, a handful: the end of each by its start.
-    pinned: BTreeMap<u64, u64>,
+    pinned: BTreeMap<VirtualAddress, VirtualAddress>,
 }
 
 /// What a portion of a search for free addresses came to.
@@ -65,12 +69,12 @@ impl Areas {
         self.areas.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Area)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (VirtualAddress, &Area)> {
         self.areas.iter().map(|(&start, area)| (start, area))
     }
 
     /// Adds a range that overlaps none, merging it with equal neighbours.
-    pub(crate) fn insert(&mut self, start: u64, area: Area) {
+    pub(crate) fn insert(&mut self, start: VirtualAddress, area: Area) {
         self.extend(start, area.end);
         if area.backing == Backing::Pinned {
             self.pinned.insert(start, area.end);
@@ -79,7 +83,7 @@ impl Areas {
     }
 
     /// Adds a range that is mapped already to those with rights.
-    fn join(&mut self, start: u64, area: Area) {
+    fn join(&mut self, start: VirtualAddress, area: Area) {
         let Area { mut end, protection, backing } = area;
         let mut start = start;
         if backing == Backing::Zeroed {
@@ -100,7 +104,7 @@ impl Areas {
     }
 
     /// Adds `[start, end)`, which is not mapped, to the extents.
-    fn extend(&mut self, start: u64, end: u64) {
+    fn extend(&mut self, start: VirtualAddress, end: VirtualAddress) {
         let (mut from, mut to) = (start, end);
         if let Some((&before, &until)) = self.extents.range(..start).next_back()
             && until == start
@@ -114,50 +118,52 @@ impl Areas {
     }
 
     /// Start and area of the range that holds `address`.
-    pub(crate) fn containing(&self, address: u64) -> Option<(u64, Area)> {
+    pub(crate) fn containing(&self, address: VirtualAddress) -> Option<(VirtualAddress, Area)> {
         let (&start, &area) = self.areas.range(..=address).next_back()?;
         (address < area.end).then_some((start, area))
     }
 
-    pub(crate) fn at(&self, address: u64) -> Option<Area> {
+    pub(crate) fn at(&self, address: VirtualAddress) -> Option<Area> {
         self.containing(address).map(|(_, area)| area)
     }
 
-    /// Ranges that share an address with `[start, end)`.
-    pub(crate) fn within(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, &Area)> {
-        let first = self.containing(start).map_or(start, |(first, _)| first);
-        self.areas.range(first..end.max(first)).map(|(&start, area)| (start, area))
+    /// Ranges that share an address with `range`.
+    pub(crate) fn within(&self, range: PageRange) -> impl Iterator<Item = (VirtualAddress, &Area)> {
+        let first = self.containing(range.start()).map_or(range.start(), |(first, _)| first);
+        self.areas.range(first..range.end().max(first)).map(|(&start, area)| (start, area))
     }
 
-    pub(crate) fn overlaps(&self, start: u64, end: u64) -> bool {
-        self.within(start, end).next().is_some()
+    pub(crate) fn overlaps(&self, range: PageRange) -> bool {
+        self.within(range).next().is_some()
     }
 
-    /// Whether something of `[start, end)` is the host's.
-    pub(crate) fn has_pinned(&self, start: u64, end: u64) -> bool {
-        self.pinned.range(..end).next_back().is_some_and(|(_, &until)| until > start)
+    /// Whether something of `range` is the host's.
+    pub(crate) fn has_pinned(&self, range: PageRange) -> bool {
+        let last = self.pinned.range(..range.end()).next_back();
+        last.is_some_and(|(_, &until)| until > range.start())
     }
 
     /// Up to where everything from `start` on is mapped; `start` itself when it is not.
-    pub(crate) fn mapped_up_to(&self, start: u64) -> u64 {
+    pub(crate) fn mapped_up_to(&self, start: VirtualAddress) -> VirtualAddress {
         let extent = self.extents.range(..=start).next_back();
         extent.map_or(start, |(_, &end)| end.max(start))
     }
 
     /// Whether every address of `[start, end)` is mapped.
-    pub(crate) fn covers(&self, start: u64, end: u64) -> bool {
+    pub(crate) fn covers(&self, start: VirtualAddress, end: VirtualAddress) -> bool {
         self.mapped_up_to(start) >= end
     }
 
-    /// How many more ranges there would be if none crossed `start` or `end`.
-    pub(crate) fn splits(&self, start: u64, end: u64) -> usize {
-        let crosses = |at: u64| self.containing(at).is_some_and(|(first, _)| first < at);
-        usize::from(crosses(start)) + usize::from(crosses(end))
+    /// How many more ranges there would be if none crossed an end of `range`.
+    pub(crate) fn splits(&self, range: PageRange) -> usize {
+        let crosses = |at| self.containing(at).is_some_and(|(first, _)| first < at);
+        usize::from(crosses(range.start())) + usize::from(crosses(range.end()))
     }
 
-    /// Takes `[start, end)`, which lies in one range, out of it, and returns what it was.
-    pub(crate) fn cut(&mut self, start: u64, end: u64) -> Option<Area> {
-        let area = self.carve(start, end)?;
+    /// Takes `part`, which lies in one range, out of it, and returns what it was.
+    pub(crate) fn cut(&mut self, part: PageRange) -> Option<Area> {
+        let (start, end) = (part.start(), part.end());
+        let area = self.carve(part)?;
         let (&from, &until) = self.extents.range(..=start).next_back()?;
         self.extents.remove(&from);
         if from < start {
@@ -169,14 +175,15 @@ impl Areas {
         Some(area)
     }
 
-    /// Gives `[start, end)`, which lies in one range, other rights.
-    pub(crate) fn protect(&mut self, start: u64, end: u64, protection: Protection) {
-        if let Some(area) = self.carve(start, end) {
-            self.join(start, Area { end, protection, ..area });
+    /// Gives `part`, which lies in one range, other rights.
+    pub(crate) fn protect(&mut self, part: PageRange, protection: Protection) {
+        if let Some(area) = self.carve(part) {
+            self.join(part.start(), Area { end: part.end(), protection, ..area });
         }
     }
 
-    fn carve(&mut self, start: u64, end: u64) -> Option<Area> {
+    fn carve(&mut self, part: PageRange) -> Option<Area> {
+        let (start, end) = (part.start(), part.end());
         let (first, area) = self.containing(start)?;
         self.areas.remove(&first);
         if first < start {
@@ -193,24 +200,26 @@ impl Areas {
     pub(crate) fn find_free(
         &self,
         length: u64,
-        from: u64,
-        below: u64,
+        from: VirtualAddress,
+        below: VirtualAddress,
         steps: u64,
     ) -> (Search, u64) {
+        let is_large = |start: VirtualAddress, end: VirtualAddress| end.since(start) >= length;
         let mut gap_end = below;
         let mut taken = 0;
         for (&start, &end) in self.extents.range(..below).rev() {
-            if end <= gap_end && gap_end - end >= length || end <= from {
+            if end <= gap_end && is_large(end, gap_end) || end <= from {
                 break;
             }
             gap_end = gap_end.min(start);
             taken += 1;
             if taken >= steps {
-                return (Search::Below(gap_end), taken);
+                return (Search::Below(gap_end.get()), taken);
             }
         }
-        let start = gap_end.checked_sub(length).filter(|&start| start >= from);
-        (start.map_or(Search::Nothing, Search::Found), taken)
+        let start = gap_end.get().checked_sub(length).and_then(VirtualAddress::checked);
+        let start = start.filter(|&start| start >= from);
+        (start.map_or(Search::Nothing, |start| Search::Found(start.get())), taken)
     }
 }
 
@@ -220,43 +229,65 @@ mod tests {
 
     const PAGE: u64 = 4096;
 
+    const fn at(page: u64) -> VirtualAddress {
+        VirtualAddress::clamped(page * PAGE)
+    }
+
+    const fn range(first: u64, end: u64) -> PageRange {
+        PageRange::new(at(first), at(end))
+    }
+
     #[test]
     fn what_is_mapped_is_known_however_many_ranges_it_has() {
         let mut areas = Areas::new();
         for page in 0..100 {
             let rights = if page % 2 == 0 { Protection::READ } else { Protection::NONE };
-            areas.insert(page * PAGE, Area::zeroed((page + 1) * PAGE, rights));
+            areas.insert(at(page), Area::zeroed(at(page + 1), rights));
         }
         assert_eq!((areas.len(), areas.extents.len()), (100, 1));
-        assert!(areas.covers(0, 100 * PAGE) && !areas.covers(0, 101 * PAGE));
-        assert!(areas.cut(50 * PAGE, 51 * PAGE).is_some());
-        assert_eq!(areas.mapped_up_to(3), 50 * PAGE);
-        assert_eq!(areas.mapped_up_to(50 * PAGE), 50 * PAGE);
-        assert!(areas.covers(51 * PAGE, 100 * PAGE) && !areas.covers(49 * PAGE, 52 * PAGE));
-        areas.insert(50 * PAGE, Area::zeroed(51 * PAGE, Protection::READ));
+        assert!(areas.covers(at(0), at(100)) && !areas.covers(at(0), at(101)));
+        assert!(areas.cut(range(50, 51)).is_some());
+        assert_eq!(areas.mapped_up_to(VirtualAddress::clamped(3)), at(50));
+        assert_eq!(areas.mapped_up_to(at(50)), at(50));
+        assert!(areas.covers(at(51), at(100)) && !areas.covers(at(49), at(52)));
+        areas.insert(at(50), Area::zeroed(at(51), Protection::READ));
         assert_eq!((areas.len(), areas.extents.len()), (100, 1));
-        areas.protect(PAGE, 2 * PAGE, Protection::READ);
+        areas.protect(range(1, 2), Protection::READ);
         assert_eq!((areas.len(), areas.extents.len()), (98, 1));
-        assert_eq!(areas.splits(PAGE, 2 * PAGE), 2);
+        assert_eq!(areas.splits(range(1, 2)), 2);
     }
 
     #[test]
     fn a_search_past_many_ranges_goes_on_where_it_stopped() {
         let mut areas = Areas::new();
         for page in (100..200).step_by(2) {
-            areas.insert(page * PAGE, Area::zeroed((page + 1) * PAGE, Protection::READ));
+            areas.insert(at(page), Area::zeroed(at(page + 1), Protection::READ));
         }
-        let (mut below, mut portions) = (200 * PAGE, 0);
+        let (mut below, mut portions) = (at(200), 0);
         let found = loop {
-            match areas.find_free(2 * PAGE, PAGE, below, 8) {
-                (Search::Below(at), 8) if at < below => below = at,
+            match areas.find_free(2 * PAGE, at(1), below, 8) {
+                (Search::Below(lower), 8) if lower < below.get() => {
+                    below = VirtualAddress::clamped(lower)
+                }
                 (other, _) => break other,
             }
             portions += 1;
         };
-        assert_eq!((found, portions), (Search::Found(98 * PAGE), 6));
-        assert_eq!(areas.find_free(PAGE, PAGE, 200 * PAGE, 8).0, Search::Found(199 * PAGE));
-        assert_eq!(areas.find_free(99 * PAGE, 2 * PAGE, 200 * PAGE, 900).0, Search::Nothing);
-        assert_eq!(areas.find_free(2 * PAGE, 150 * PAGE, 200 * PAGE, 900).0, Search::Nothing);
+        assert_eq!((found, portions), (Search::Found(at(98).get()), 6));
+        assert_eq!(areas.find_free(PAGE, at(1), at(200), 8).0, Search::Found(at(199).get()));
+        assert_eq!(areas.find_free(99 * PAGE, at(2), at(200), 900).0, Search::Nothing);
+        assert_eq!(areas.find_free(2 * PAGE, at(150), at(200), 900).0, Search::Nothing);
+    }
+
+    #[test]
+    fn a_pinned_range_is_known_and_never_joined() {
+        let mut areas = Areas::new();
+        areas.insert(at(4), Area::pinned(at(6), Protection::READ));
+        areas.insert(at(6), Area::pinned(at(7), Protection::READ));
+        areas.insert(at(3), Area::zeroed(at(4), Protection::READ));
+        assert_eq!(areas.len(), 3);
+        assert!(areas.has_pinned(range(5, 6)) && areas.has_pinned(range(0, 5)));
+        assert!(!areas.has_pinned(range(3, 4)) && !areas.has_pinned(range(7, 9)));
+        assert!(areas.overlaps(range(0, 4)) && !areas.overlaps(range(0, 3)));
     }
 }

@@ -1,9 +1,12 @@
 use super::*;
 use crate::address::to_usize;
+use crate::mapping::Mapping;
 use crate::protection::Access;
 use crate::space::AddressSpace;
+use ampoule_abi::layout::USER_END;
 use rustix::fs::MemfdFlags;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 const START: u64 = 0x40_0000;
 const SYSTEM: u64 = 0x7f_8000_0000;
@@ -213,21 +216,12 @@ fn extents_that_files_do_not_have_are_refused() {
 fn a_changed_page_table_is_refused() {
     let image = space().seal().unwrap();
     let description = image.describe();
-    let mut tables = Vec::new();
-    let root = PhysicalAddress::new(description.root * PAGE_SIZE);
-    PageTables::verify::<()>(&memory_of(&image.view), root, &mut |_, entry, is_leaf| {
-        if !is_leaf {
-            tables.push(entry.target().get());
-        }
-        Ok(false)
-    })
-    .unwrap();
-    tables.push(root.get());
+    let tables = image.layout.table_frames(&image.memory());
     let file = file_of(&image);
     let mut tried = 0;
     for table in tables {
         for index in (0..512).filter(|index| index % 61 == 0 || *index < 41) {
-            let at = table + index * 8;
+            let at = table.address().get() + index * 8;
             let mut word = [0; 8];
             image.read(at, &mut word).unwrap();
             let word = u64::from_le_bytes(word);
@@ -248,13 +242,13 @@ fn two_entries_do_not_lead_to_one_page() {
     let image = space().seal().unwrap();
     let description = image.describe();
     let slot = |page: u64| {
-        let table = image.shape.tables.leaf_table(&memory_of(&image.view), START).unwrap();
-        table.get() + ((START + page * PAGE_SIZE) >> 12 & 511) * 8
+        let address = VirtualAddress::clamped(START + page * PAGE_SIZE);
+        image.layout.leaf_slot(&image.memory(), address).unwrap()
     };
-    let entry = |page| memory_of(&image.view).read_u64(slot(page)).unwrap();
+    let entry = |page| image.memory().read_u64(slot(page)).unwrap();
     let flags = 0xfff0_0000_0000_0fff;
     let (system, _) = image.page(SYSTEM).unwrap();
-    let table = image.shape.tables.leaf_table(&memory_of(&image.view), START).unwrap();
+    let table = slot(0).frame().address();
     for (what, target) in [
         ("another page", entry(3) & !flags),
         ("ring 0's page", system.get()),
@@ -266,7 +260,7 @@ fn two_entries_do_not_lead_to_one_page() {
     ] {
         let file = file_of(&image);
         let word = entry(2) & flags | target;
-        rustix::io::pwrite(&file, &word.to_le_bytes(), slot(2)).unwrap();
+        rustix::io::pwrite(&file, &word.to_le_bytes(), slot(2).get()).unwrap();
         let refused = reload(&description, file, 1000);
         assert!(matches!(refused, Err(DescriptionError::Shared { .. })), "{what}: {refused:?}");
     }

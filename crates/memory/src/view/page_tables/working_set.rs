@@ -7,12 +7,11 @@
 //! next one, in bulk, with their bits set. Such pages count as dirty from the start, which is what
 //! restores expect of pages that every run writes.
 
-use super::AddressSpace;
-use crate::address::PhysicalAddress;
+use super::PageTables;
+use super::entry::Entry;
+use super::tables::{Used, set_bits};
+use crate::address::{PageCount, PhysicalAddress};
 use crate::frames::Run;
-use crate::image::SealedSpace;
-use crate::table::{Entry, Used};
-use ampoule_abi::layout::PAGE_SIZE;
 use std::io;
 
 /// Pages above which a set is not worth its memory and time: 1 MiB, about a millisecond.
@@ -32,43 +31,30 @@ pub(crate) struct WorkingSet {
     frames: Vec<Run>,
 }
 
-impl SealedSpace {
-    /// Pages that instances of this image get ready, tables included; 0 until it was learned.
-    #[must_use]
-    pub fn working_set_pages(&self) -> u64 {
-        let runs = self.working_set.get().map_or(&[][..], |set| &set.frames);
-        runs.iter().map(|run| run.count).sum()
+impl WorkingSet {
+    /// Pages in it, tables included.
+    pub(crate) fn pages(&self) -> PageCount {
+        self.frames.iter().map(|run| run.count).sum()
     }
 }
 
-impl AddressSpace {
-    /// Learns which pages of the image this space has used, unless that is known. To be called after
-    /// the guest has done what it usually does, once.
-    ///
-    /// Cost: a look at the tables that were used, the first time for an image.
-    pub fn learn_working_set(&self) {
-        if let Some(base) = &self.base
-            && self.shape.changes == base.shape.changes
-        {
-            base.working_set.get_or_init(|| self.used_pages().unwrap_or_default());
-        }
-    }
-
-    fn used_pages(&self) -> Option<WorkingSet> {
-        let image = self.base.as_ref()?.shape.image_frames;
+impl PageTables {
+    /// The pages of the image that were used since it was made, unless they are too many.
+    pub(crate) fn working_set(&self) -> Option<WorkingSet> {
+        let image_end = self.layout.image_end;
         let mut set = WorkingSet::default();
         let (mut frames, mut pages) = (Vec::new(), Vec::new());
-        self.shape.tables.for_each_used(&self.memory, |used| match used {
+        self.layout.tables.for_each_used(&self.memory, |used| match used {
             // Later entries are not in the image.
             Used::Table { slot, table } => {
-                let tables = [slot.get() / PAGE_SIZE, table.get() / PAGE_SIZE];
-                if tables.iter().all(|&table| table < image) {
+                let tables = [slot.frame(), table.frame()];
+                if tables.iter().all(|&table| table < image_end) {
                     set.parents.push(slot);
                     frames.extend(tables);
                 }
             }
             Used::Page { slot, bits, frame } => {
-                if slot.get() / PAGE_SIZE < image {
+                if slot.frame() < image_end {
                     set.leaves.push((slot, bits));
                     pages.push((slot, bits, frame));
                 }
@@ -80,7 +66,7 @@ impl AddressSpace {
         for group in pages.chunk_by(|a, b| neighbours(a.0) == neighbours(b.0)) {
             let wanted =
                 group.iter().filter(|(_, bits, _)| group.len() > 1 || bits & Entry::DIRTY != 0);
-            frames.extend(wanted.map(|&(_, _, frame)| frame).filter(|&frame| frame < image));
+            frames.extend(wanted.map(|&(_, _, frame)| frame).filter(|&frame| frame < image_end));
         }
         frames.sort_unstable();
         frames.dedup();
@@ -88,31 +74,26 @@ impl AddressSpace {
             return None;
         }
         for frame in frames {
-            match set.frames.last_mut() {
-                Some(run) if run.first + run.count == frame => run.count += 1,
-                _ => set.frames.push(Run { first: frame, count: 1 }),
-            }
+            Run::append(&mut set.frames, frame);
         }
         Some(set)
     }
 
-    /// Makes the working set of the image present, if one is known. To be called when all memory is
-    /// the image's, before the guest runs.
+    /// Makes a working set present. To be called when all memory is the image's, before the guest runs.
     ///
     /// # Errors
     /// When an entry lies outside of memory, which no image's does.
-    pub(crate) fn prefault(&self) -> io::Result<()> {
-        let set = self.base.as_ref().and_then(|base| base.working_set.get());
-        let (Some(set), Some(first)) = (set, self.memory.first()) else { return Ok(()) };
+    pub(crate) fn prefault(&self, set: &WorkingSet) -> io::Result<()> {
+        let Some(first) = self.memory.first() else { return Ok(()) };
         for run in &set.frames {
             // Only ahead of time: what fails now the guest's own touch will find out.
-            let _ = first.populate(run.offset(), run.length());
+            let _ = first.populate(run.start().get(), run.bytes());
         }
         for &slot in &set.parents {
-            self.shape.tables.set_bits(&self.memory, slot, Entry::ACCESSED)?;
+            set_bits(&self.memory, slot, Entry::ACCESSED)?;
         }
         for &(slot, bits) in &set.leaves {
-            self.shape.tables.set_bits(&self.memory, slot, bits)?;
+            set_bits(&self.memory, slot, bits)?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
-use super::*;
 use crate::protection::Protection;
+use crate::space::AddressSpace;
+use ampoule_abi::layout::PAGE_SIZE;
 
 const START: u64 = 0x40_0000;
 
