@@ -225,7 +225,7 @@ describeWithKvm("a run finds nothing of the one before", () => {
   });
 });
 
-/** A register that an instruction of ring 3 writes, as guests/testing/src/registers.rs lists them. */
+/** A register that an instruction of ring 3 writes, as guests/fixtures/testing/src/registers.rs lists them. */
 interface Register {
   readonly name: string;
   readonly asked: "fingerprint" | "directly" | "faults" | "untold";

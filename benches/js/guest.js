@@ -1,4 +1,4 @@
-/** The guest `guests/bench`, through the package's public API. */
+/** The guest `guests/fixtures/bench`, through the package's public API. */
 
 import { fileURLToPath } from "node:url";
 import { Sandbox } from "ampoule";

@@ -1,4 +1,4 @@
-//! The guest `guests/bench`, and driving it on this thread.
+//! The guest `guests/fixtures/bench`, and driving it on this thread.
 
 use ampoule_host::providers;
 use ampoule_sandbox::{Budget, Config, Limits, Sandbox, Step};

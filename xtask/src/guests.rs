@@ -37,7 +37,7 @@ fn build_c(guests: &Path) -> Result<()> {
             "note: no musl-gcc, so no musl guests are built (Debian: apt-get install musl-tools)"
         );
     }
-    for path in entries(&guests.join("c"))? {
+    for path in entries(&guests.join("fixtures/c"))? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let program = output.join(format!("{name}-glibc"));
         if path.is_dir() {

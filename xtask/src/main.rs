@@ -18,7 +18,7 @@ const USAGE: &str = "\
 usage: cargo xtask <task>
 
 tasks:
-  guests    build every guest: the Rust ones and those of guests/c
+  guests    build every guest: the Rust ones and those of guests/fixtures/c
   codegen   regenerate code from schemas (needs flatc)
   docs      write the list of system calls and fill the pages' examples
   tidy      check the house rules; one line for each finding

@@ -1,7 +1,7 @@
 //! The system calls that the personality answers, against Linux itself: the same program makes the
 //! same calls natively and in a sandbox, and what it prints is compared line by line.
 //!
-//! `guests/c/system-calls` holds the checks, a file a family, and makes the world in which they run
+//! `guests/fixtures/c/system-calls` holds the checks, a file a family, and makes the world in which they run
 //! natively. What differs by design is listed in `system_calls/differences.rs`.
 
 #[path = "system_calls/differences.rs"]
@@ -262,7 +262,8 @@ fn a_signal_with_a_handler_stops_the_guest_and_is_named() {
 /// The C sources of the suite.
 #[expect(clippy::unwrap_used, reason = "test support: failing loudly is the point")]
 fn sources() -> String {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests/c/system-calls");
+    let directory =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests/fixtures/c/system-calls");
     let read = |name: std::fs::DirEntry| std::fs::read_to_string(name.path()).unwrap();
     std::fs::read_dir(directory).unwrap().map(|entry| read(entry.unwrap())).collect()
 }
@@ -276,7 +277,7 @@ fn every_answered_call_has_a_check() {
             || words.contains(&format!("SYS_{call}").as_str())
     };
     let unchecked: Vec<_> = ampoule_linux::answered().filter(|call| !is_checked(call)).collect();
-    assert_eq!(unchecked, Vec::<&str>::new(), "add checks to guests/c/system-calls");
+    assert_eq!(unchecked, Vec::<&str>::new(), "add checks to guests/fixtures/c/system-calls");
 }
 
 #[test]

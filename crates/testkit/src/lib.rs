@@ -68,7 +68,7 @@ pub enum CLibrary {
     Musl,
 }
 
-/// Path of the C guest `guests/c/<name>.c`, linked against `library`; `None`, loudly, where
+/// Path of the C guest `guests/fixtures/c/<name>.c`, linked against `library`; `None`, loudly, where
 /// `musl-gcc` is not installed.
 ///
 /// # Panics
@@ -82,7 +82,7 @@ pub fn c_guest(name: &str, library: CLibrary) -> Option<PathBuf> {
             let program = guests_directory().join(format!("target/c/{name}-musl"));
             if !program.is_file() {
                 skip(&format!(
-                    "the musl build of guests/c/{name}.c is missing: install musl-gcc (Debian: \
+                    "the musl build of guests/fixtures/c/{name}.c is missing: install musl-gcc (Debian: \
                      musl-tools), then run `cargo xtask guests`"
                 ));
                 return None;

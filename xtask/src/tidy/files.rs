@@ -103,7 +103,10 @@ mod tests {
     fn temporary_paths_belong_to_tests() {
         let path = ["open(\"", "/tmp", "/x\")"].concat();
         assert_finding(name_no_machine, &[("ts/a.ts", &path)], "ts/a.ts:1", "temporary");
-        assert_clean(name_no_machine, &[("__tests__/a.ts", &path), ("guests/c/a.c", &path)]);
+        assert_clean(
+            name_no_machine,
+            &[("__tests__/a.ts", &path), ("guests/fixtures/c/a.c", &path)],
+        );
         let with_tests = format!("fn f() {{}}\n#[cfg(test)]\nmod tests {{ {path} }}");
         assert_clean(name_no_machine, &[("crates/linux/src/a.rs", &with_tests)]);
     }
