@@ -50,7 +50,7 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
             }
 
             fn #invoke(
-                source: &mut dyn __ampoule::ArgumentSource,
+                source: __ampoule::ArgumentSource<'_>,
                 out: &mut ::std::vec::Vec<u8>,
             ) -> ::std::result::Result<(), __ampoule::GuestError> {
                 #(let mut #slots: ::std::option::Option<#owned> = ::std::option::Option::None;)*

@@ -44,18 +44,14 @@
 mod bytes;
 #[expect(unsafe_code, reason = "the SDK's one entry to the machine")]
 mod channel;
-mod convert;
 mod error;
-mod host;
-mod native;
-mod registry;
-mod schema;
-mod serve;
+pub mod serve;
 #[cfg_attr(
     not(feature = "tracing"),
     expect(dead_code, reason = "much of it is for the `tracing` crate's spans")
 )]
 pub mod trace;
+mod typed;
 
 pub use ampoule_guest_macros::{guest_function, host_function};
 pub use bytes::Bytes;
@@ -84,15 +80,16 @@ macro_rules! main {
 /// For the macros' code only; changes without notice.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::convert::{
+    pub use crate::serve::{invalid_result, write_argument_count};
+    pub use crate::typed::convert::{
         BytesResult, BytesSlot, Failed, FailedWithDetails, FailedWithMessage, FallibleResult,
         Outgoing, OutgoingBytes, OutgoingValue, PlainResult, ResultType, Returned, Slot,
-        SplitPlain, SplitResult, ValueSlot, invalid_result,
+        SplitPlain, SplitResult, ValueSlot,
     };
-    pub use crate::host::{HostOutcome, call, write_argument_count};
-    pub use crate::registry::{ArgumentSource, Export, Import, ImportEntry, Signature};
-    pub use crate::schema::Direction;
-    pub use crate::serve::{InitOutcome, run};
+    pub use crate::typed::host::{HostOutcome, call};
+    pub use crate::typed::init::InitOutcome;
+    pub use crate::typed::registry::{ArgumentSource, Export, Import, ImportEntry, Signature, run};
+    pub use crate::typed::schema::Direction;
     pub use ampoule_wire::failure::GuestError;
     pub use inventory;
 

@@ -31,23 +31,19 @@ mod subscriber;
 
 pub use context::{TraceContext, context};
 
-use crate::channel::{self, Channel};
-use crate::serve;
-use ampoule_wire::trace::{FieldName, Kind, Level, Value};
+use crate::channel::{self, Channel, current};
+use ampoule_wire::trace::{Kind, Level, Value};
 use callsites::{NamedCallsite, Origin};
+use fields::MESSAGE_FIELD;
 use recorder::Parent;
 use std::cell::Cell;
 use std::num::NonZeroU64;
-
-/// The field that holds the text of an event.
-const MESSAGE: &str = "message";
-const MESSAGE_FIELD: FieldName<'static> = FieldName::Index(0);
 
 /// Frequency in Hz of the counter that [`timestamp`] reads, as far as the host knows it. It may differ
 /// after a sandbox was restored. `None` on plain Linux.
 #[must_use]
 pub fn tsc_frequency() -> Option<NonZeroU64> {
-    serve::channel().and_then(|channel| NonZeroU64::new(channel.tsc_frequency()))
+    current::get().and_then(|channel| NonZeroU64::new(channel.tsc_frequency()))
 }
 
 /// The processor's time-stamp counter, which dates spans and events.

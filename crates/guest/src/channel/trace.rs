@@ -1,6 +1,6 @@
 //! The trace area, what the control page says about tracing, and the time-stamp counter.
 
-use super::ChannelError;
+use super::error::ChannelError;
 use ampoule_abi::channel::{
     Area, ControlPage, TRACE_BATCH_MAX, TRACE_DIRECTIVES_MAX, TRACE_RECORD_ALIGNMENT, TraceHeader,
 };
@@ -22,7 +22,7 @@ const BATCH_MIN: usize = 512;
 
 /// Where batches are written, and the control page that says what the host wants of them.
 ///
-/// Holds addresses only, as [`super::Channel`] does; everything that the host writes is read anew.
+/// Holds addresses only, as the channel does; everything that the host writes is read anew.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TraceArea {
     control: usize,

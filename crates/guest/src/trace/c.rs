@@ -3,9 +3,8 @@
 //! What they take are the header's promises: a pointer is null or that of a text with a zero byte at
 //! its end (of `field_count` fields), which nobody changes during the call.
 
-use super::MESSAGE_FIELD;
 use super::callsites::{NamedCallsite, Origin};
-use super::fields::Fields;
+use super::fields::{Fields, MESSAGE_FIELD};
 use super::producer;
 use super::recorder::Parent;
 use super::spans::NO_SPAN;

@@ -1,5 +1,7 @@
 //! The numbers of callsites, and which of them the host knows.
 
+#[cfg(feature = "tracing")]
+use ampoule_wire::trace::Callsite;
 use ampoule_wire::trace::{Kind, Level};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -190,6 +192,33 @@ impl Hasher for Mixed {
 
     fn write_u64(&mut self, number: u64) {
         self.0 = mix(self.0 ^ number);
+    }
+}
+
+/// What the host is told of a callsite of the `tracing` crate.
+#[cfg(feature = "tracing")]
+pub(super) fn describe<'a>(metadata: &'static Metadata, id: u32) -> Callsite<'a> {
+    Callsite {
+        id,
+        name: metadata.name(),
+        target: metadata.target(),
+        level: level(metadata),
+        kind: if metadata.is_span() { Kind::Span } else { Kind::Event },
+        file: metadata.file(),
+        line: metadata.line().unwrap_or_default(),
+        fields: metadata.fields().iter().map(|field| field.name()).collect(),
+    }
+}
+
+/// How important what the callsite makes is.
+#[cfg(feature = "tracing")]
+pub(super) fn level(metadata: &tracing_core::Metadata<'_>) -> Level {
+    match *metadata.level() {
+        tracing_core::Level::ERROR => Level::Error,
+        tracing_core::Level::WARN => Level::Warn,
+        tracing_core::Level::INFO => Level::Info,
+        tracing_core::Level::DEBUG => Level::Debug,
+        tracing_core::Level::TRACE => Level::Trace,
     }
 }
 

@@ -5,6 +5,10 @@ use std::fmt::{self, Write};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// The field that holds the text of an event.
+pub(super) const MESSAGE: &str = "message";
+pub(super) const MESSAGE_FIELD: FieldName<'static> = FieldName::Index(0);
+
 /// What stands for a value whose own code panicked.
 const PANICKED: &str = "<panicked>";
 

@@ -1,8 +1,7 @@
 //! The logger of the `log` crate's records.
 
-use super::MESSAGE_FIELD;
 use super::callsites::{NamedCallsite, Origin};
-use super::fields::Fields;
+use super::fields::{Fields, MESSAGE_FIELD};
 use super::producer;
 use super::recorder::Parent;
 use ampoule_wire::trace::{FieldName, Kind, Level, Value};

@@ -2,7 +2,7 @@
 
 use super::batch::Batch;
 use super::callsites::{Callsites, NamedCallsite, Number, Origin};
-use super::fields::Fields;
+use super::fields::{Fields, MESSAGE};
 use super::spans::{NO_SPAN, Span, Spans};
 use crate::channel::trace::{TraceArea, timestamp};
 use ampoule_wire::trace::{Callsite, FieldName, Kind, Record, Value};
@@ -184,12 +184,12 @@ impl Recorder {
 fn describe(origin: Origin<'_>, number: Number) -> Callsite<'_> {
     match origin {
         #[cfg(feature = "tracing")]
-        Origin::Static(metadata) => super::subscriber::describe(metadata, number.number),
+        Origin::Static(metadata) => super::callsites::describe(metadata, number.number),
         #[cfg(not(feature = "tracing"))]
         Origin::Static(nothing) => match *nothing {},
         Origin::Named(site) => {
             let NamedCallsite { kind, level, .. } = site;
-            let fields: &[&str] = if kind == Kind::Span { &[] } else { &[super::MESSAGE] };
+            let fields: &[&str] = if kind == Kind::Span { &[] } else { &[MESSAGE] };
             let known = if number.shared {
                 NamedCallsite { name: "", target: "", file: None, line: 0, ..site }
             } else {

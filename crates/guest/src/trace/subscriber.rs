@@ -1,11 +1,11 @@
 //! The subscriber of the `tracing` crate's spans and events.
 
-use super::callsites::{Metadata, Origin};
+use super::callsites::{Metadata, Origin, level};
 use super::fields::Fields;
 use super::producer;
 use super::recorder::Parent;
 use super::spans::NO_SPAN;
-use ampoule_wire::trace::{Callsite, FieldName, Kind, Level, Value};
+use ampoule_wire::trace::{FieldName, Value};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
@@ -88,30 +88,6 @@ pub(super) fn apply_level() {
         APPLIES.set(true);
         rebuild_interest_cache();
         APPLIES.set(false);
-    }
-}
-
-/// What the host is told of a callsite.
-pub(super) fn describe<'a>(metadata: &'static Metadata, id: u32) -> Callsite<'a> {
-    Callsite {
-        id,
-        name: metadata.name(),
-        target: metadata.target(),
-        level: level(metadata),
-        kind: if metadata.is_span() { Kind::Span } else { Kind::Event },
-        file: metadata.file(),
-        line: metadata.line().unwrap_or_default(),
-        fields: metadata.fields().iter().map(|field| field.name()).collect(),
-    }
-}
-
-fn level(metadata: &tracing_core::Metadata<'_>) -> Level {
-    match *metadata.level() {
-        tracing_core::Level::ERROR => Level::Error,
-        tracing_core::Level::WARN => Level::Warn,
-        tracing_core::Level::INFO => Level::Info,
-        tracing_core::Level::DEBUG => Level::Debug,
-        tracing_core::Level::TRACE => Level::Trace,
     }
 }
 

@@ -5,8 +5,9 @@
 //! method of the same name, the one is taken whose `Self` type needs the least adjustment. Each
 //! family below says how it has to be called.
 
-use crate::error::{ErrorData, ErrorDetails};
-use crate::schema::{self, Direction};
+use crate::bytes::Bytes;
+use crate::error::ErrorDetails;
+use crate::typed::schema::{self, Direction};
 use ampoule_wire::failure::GuestError;
 use ampoule_wire::value::{self, ConversionError, Deserializer};
 use schemars::JsonSchema;
@@ -59,82 +60,6 @@ pub trait ErrorToHost: Display {}
 
 impl<E: Display + ?Sized> ErrorToHost for E {}
 
-/// The arguments of one call.
-#[derive(Debug)]
-pub struct Arguments<'de> {
-    deserializer: Deserializer<'de>,
-    function: &'static str,
-    left: u64,
-}
-
-impl<'de> Arguments<'de> {
-    /// Checks the payload and opens its array.
-    pub(crate) fn new(function: &'static str, payload: &'de [u8]) -> Result<Self, GuestError> {
-        value::validate(payload, &value::Limits::default())
-            .map_err(|error| refused(function, None, &error.to_string()))?;
-        let mut deserializer = Deserializer::new(payload);
-        let left =
-            deserializer.array().map_err(|error| refused(function, None, &error.to_string()))?;
-        Ok(Self { deserializer, function, left })
-    }
-
-    /// Reads the next argument; one that is not there reads as `null`.
-    ///
-    /// # Errors
-    /// Kind `InvalidArgument`, with both names.
-    pub fn next<T>(
-        &mut self,
-        name: &'static str,
-        read: impl FnOnce(&mut Deserializer<'_>) -> Result<T, ConversionError>,
-    ) -> Result<T, GuestError> {
-        let function = self.function;
-        match self.left.checked_sub(1) {
-            Some(left) => {
-                self.left = left;
-                read(&mut self.deserializer)
-                    .map_err(|error| refused(function, Some(name), &error.to_string()))
-            }
-            None => read(&mut Deserializer::new(&[0xf6]))
-                .map_err(|_| refused(function, Some(name), "it is missing")),
-        }
-    }
-
-    /// Checks that there are no more.
-    ///
-    /// # Errors
-    /// Kind `InvalidArgument`.
-    pub fn finish(self) -> Result<(), GuestError> {
-        match self.left {
-            0 => Ok(()),
-            left => {
-                Err(refused(self.function, None, &format!("there are {left} arguments too many")))
-            }
-        }
-    }
-}
-
-/// What the host takes for a refusal of its arguments rather than for an error of the function, which
-/// did not run.
-#[derive(Serialize)]
-struct Refusal<'a> {
-    function: &'static str,
-    parameter: Option<&'static str>,
-    refused: &'a str,
-}
-
-fn refused(function: &'static str, parameter: Option<&'static str>, why: &str) -> GuestError {
-    let what = match parameter {
-        Some(name) => format!("argument `{name}` of `{function}`"),
-        None => format!("arguments of `{function}`"),
-    };
-    let refusal = Refusal { function, parameter, refused: why };
-    GuestError {
-        kind: "InvalidArgument".to_owned(),
-        message: format!("{what}: {why}"),
-        data: ErrorData::new(&refusal).map(|ErrorData(data)| data),
-    }
-}
-
 /// A value that will cross the boundary. `(&Slot::<T>::new()).read(..)` and `.schema(..)`.
 #[derive(Debug)]
 pub struct Slot<T>(PhantomData<T>);
@@ -161,7 +86,7 @@ pub trait BytesSlot {
 
 impl BytesSlot for Slot<Vec<u8>> {
     fn read(&self, from: &mut Deserializer<'_>) -> Result<Vec<u8>, ConversionError> {
-        <crate::Bytes as serde::Deserialize>::deserialize(from).map(Vec::from)
+        <Bytes as serde::Deserialize>::deserialize(from).map(Vec::from)
     }
 
     fn schema(&self, direction: Direction) -> String {
@@ -390,11 +315,4 @@ impl<E: ?Sized> FailedWithMessage<E> for &Failed<'_, E> {
     {
         GuestError { kind: "Error".to_owned(), message: self.0.to_string(), data: None }
     }
-}
-
-/// A result that has no encoded form.
-#[must_use]
-pub fn invalid_result(function: &str, error: &ConversionError) -> GuestError {
-    let message = format!("the result of `{function}` cannot be sent: {error}");
-    GuestError { kind: "InvalidResult".to_owned(), message, data: None }
 }

@@ -1,8 +1,9 @@
 //! The same program on plain Linux: its functions from the command line, for tests and debuggers.
 
-use crate::convert::Arguments;
-use crate::registry::{ArgumentSource, Export, Registry};
+use crate::serve::arguments::CallArguments;
+use crate::serve::functions::{Functions, start};
 use ampoule_wire::failure::GuestError;
+use ampoule_wire::interface::Function;
 use ampoule_wire::value::{self, Deserializer};
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
@@ -13,27 +14,35 @@ use std::process::ExitCode;
 /// Exit status of a wrong command line.
 const USAGE: u8 = 2;
 
-pub(crate) fn run(init: impl FnOnce() -> Result<(), String>, build_id: &str) -> ExitCode {
+/// The program with the command line of the process.
+pub(super) fn run<F: Functions>(
+    make: impl FnOnce() -> Result<F, String>,
+    build_id: &str,
+) -> ExitCode {
+    match make() {
+        Ok(mut functions) => answer(&mut functions, build_id),
+        Err(error) => complain(&error, ExitCode::FAILURE),
+    }
+}
+
+fn answer(functions: &mut dyn Functions, build_id: &str) -> ExitCode {
     let mut arguments = std::env::args();
     let program = arguments.next().unwrap_or_default();
     let arguments: Vec<String> = arguments.collect();
-    let registry = match Registry::collect() {
-        Ok(registry) => registry,
-        Err(error) => return complain(&error, ExitCode::FAILURE),
-    };
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["describe"] => print(&registry.interface(build_id).to_json()),
+        ["describe"] => print(&functions.describe().interface(build_id).to_json()),
         ["call", name, arguments @ ..] => {
-            let Some(export) = registry.exports.iter().find(|export| export.name == *name) else {
-                let names: Vec<_> = registry.exports.iter().map(|export| export.name).collect();
+            let exports = functions.describe().exports;
+            let Some(index) = exports.iter().position(|export| export.name == *name) else {
+                let names: Vec<_> = exports.iter().map(|export| export.name.as_str()).collect();
                 let error = format!("no function `{name}`; there are: {}", names.join(", "));
                 return complain(&error, ExitCode::from(USAGE));
             };
-            if let Err(error) = init() {
-                return complain(&format!("initialisation failed: {error}"), ExitCode::FAILURE);
+            if let Err(error) = start(functions) {
+                return complain(&error, ExitCode::FAILURE);
             }
-            match call(export, arguments) {
+            match call(functions, index, &exports[index], arguments) {
                 Ok(result) => print(&result.to_string()),
                 Err(error) => complain(&describe(&error).to_string(), ExitCode::FAILURE),
             }
@@ -65,12 +74,17 @@ fn describe(error: &GuestError) -> Value {
     json!({ "kind": error.kind, "message": error.message, "data": data })
 }
 
-fn call(export: &'static Export, arguments: &[&str]) -> Result<Value, GuestError> {
-    let schemas = (export.signature)().parameters;
+fn call(
+    functions: &mut dyn Functions,
+    index: usize,
+    export: &Function,
+    arguments: &[&str],
+) -> Result<Value, GuestError> {
+    let parameters = &export.parameters;
     let values: Vec<Value> = arguments
         .iter()
         .enumerate()
-        .map(|(index, text)| argument(text, schemas.get(index).map(|(_, schema)| schema.as_str())))
+        .map(|(index, text)| argument(text, parameters.get(index).map(|it| it.schema.as_str())))
         .collect();
     let mut payload = Vec::new();
     let invalid =
@@ -79,7 +93,7 @@ fn call(export: &'static Export, arguments: &[&str]) -> Result<Value, GuestError
         .map_err(|error| invalid("InvalidArgument", error.to_string()))?;
 
     let mut result = Vec::new();
-    (export.invoke)(&mut Owned { function: export.name, payload: &payload }, &mut result)?;
+    functions.call(index, CallArguments::of(&payload), &mut result)?;
     to_json(&result).map_err(|error| invalid("InvalidResult", error))
 }
 
@@ -96,20 +110,6 @@ fn argument(text: &str, schema: Option<&str>) -> Value {
     match value {
         Value::String(text) if schema["contentEncoding"] == "bytes" => text.into_bytes().into(),
         value => value,
-    }
-}
-
-struct Owned<'a> {
-    function: &'static str,
-    payload: &'a [u8],
-}
-
-impl ArgumentSource for Owned<'_> {
-    fn read(
-        &mut self,
-        read: &mut dyn FnMut(Arguments<'_>) -> Result<(), GuestError>,
-    ) -> Result<(), GuestError> {
-        read(Arguments::new(self.function, self.payload)?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! JSON Schema of Rust types, in the form that `schema/interface.fbs` describes.
 
+use crate::bytes::Bytes;
 use schemars::generate::{Contract, SchemaSettings};
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
@@ -33,7 +34,7 @@ pub(crate) fn of<T: JsonSchema + ?Sized>(direction: Direction) -> String {
 
 /// The schema of bytes as text.
 pub(crate) fn bytes(direction: Direction) -> String {
-    of::<crate::Bytes>(direction)
+    of::<Bytes>(direction)
 }
 
 /// Gives the integers of the machine's own size, which has 64 bits, the format by which the host knows

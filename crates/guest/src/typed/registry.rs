@@ -1,9 +1,10 @@
-//! The functions of a guest, as the macros register them.
+//! The functions of a guest, as the macros register them, and the program that offers them.
 
-use crate::convert::Arguments;
-use ampoule_abi::version;
+use crate::serve::{self, Arguments, CallArguments, Description, Functions};
+use crate::typed::init::InitOutcome;
 use ampoule_wire::failure::GuestError;
-use ampoule_wire::interface::{Function, Interface, Parameter};
+use ampoule_wire::interface::{Function, Parameter};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Types of a function, as JSON Schema.
@@ -25,19 +26,28 @@ pub struct Export {
     /// Its types.
     pub signature: fn() -> Signature,
     /// Decodes the arguments, calls it, and appends the encoded result to the vector.
-    pub invoke: fn(&mut dyn ArgumentSource, &mut Vec<u8>) -> Result<(), GuestError>,
+    pub invoke: fn(ArgumentSource<'_>, &mut Vec<u8>) -> Result<(), GuestError>,
 }
 
-/// Where the arguments of a call come from.
-pub trait ArgumentSource {
-    /// Runs `read` over the encoded arguments, which it must not keep.
+/// Where the arguments of a call to a function come from.
+#[derive(Debug)]
+pub struct ArgumentSource<'a> {
+    function: &'static str,
+    arguments: CallArguments<'a>,
+}
+
+impl ArgumentSource<'_> {
+    /// Runs `read` over the arguments.
     ///
     /// # Errors
     /// Those of `read`.
-    fn read(
-        &mut self,
+    pub fn read(
+        self,
         read: &mut dyn FnMut(Arguments<'_>) -> Result<(), GuestError>,
-    ) -> Result<(), GuestError>;
+    ) -> Result<(), GuestError> {
+        let Self { function, arguments } = self;
+        arguments.read(|payload| read(Arguments::new(function, payload)?))
+    }
 }
 
 /// A `#[host_function]`.
@@ -73,15 +83,22 @@ pub struct ImportEntry(pub &'static Import);
 inventory::collect!(Export);
 inventory::collect!(ImportEntry);
 
-/// All functions, in the order of their ids: that of their names, because the linker's is none.
-pub(crate) struct Registry {
-    pub(crate) exports: Vec<&'static Export>,
-    imports: Vec<&'static Import>,
+/// The whole program, for `main`. In a sandbox it never returns.
+pub fn run<T: InitOutcome>(init: impl FnOnce() -> T, build_id: &str) -> ExitCode {
+    serve::run(|| Registry::collect(init), build_id)
 }
 
-impl Registry {
-    /// Collects the functions and numbers the imports. Fails if a name is there twice.
-    pub(crate) fn collect() -> Result<Self, String> {
+/// All functions, in the order of their ids: that of their names, because the linker's is none.
+pub(crate) struct Registry<I> {
+    exports: Vec<&'static Export>,
+    imports: Vec<&'static Import>,
+    init: Option<I>,
+}
+
+impl<I: FnOnce() -> T, T: InitOutcome> Registry<I> {
+    /// Collects the functions and numbers the imports; `init` is to run before the first call. Fails if a
+    /// name is there twice.
+    pub(crate) fn collect(init: I) -> Result<Self, String> {
         let mut exports: Vec<_> = inventory::iter::<Export>().collect();
         exports.sort_unstable_by_key(|export| export.name);
         let mut imports: Vec<_> = inventory::iter::<ImportEntry>().map(|entry| entry.0).collect();
@@ -96,26 +113,36 @@ impl Registry {
         for (id, import) in (0..).zip(&imports) {
             import.id.store(id, Ordering::Relaxed);
         }
-        Ok(Self { exports, imports })
+        Ok(Self { exports, imports, init: Some(init) })
+    }
+}
+
+impl<I: FnOnce() -> T, T: InitOutcome> Functions for Registry<I> {
+    fn start(&mut self) -> Result<(), String> {
+        // No closure, whose frame would stand in backtraces as one of the author's.
+        match self.init.take() {
+            Some(init) => init().into_result(),
+            None => Ok(()),
+        }
     }
 
-    pub(crate) fn interface(&self, build_id: &str) -> Interface {
-        Interface {
-            abi_version: version::CURRENT,
-            sdk: env!("CARGO_PKG_NAME").to_owned(),
-            sdk_version: env!("CARGO_PKG_VERSION").to_owned(),
-            build_id: build_id.to_owned(),
-            exports: self
-                .exports
-                .iter()
-                .map(|export| describe(export.name, export.documentation, export.signature))
-                .collect(),
-            imports: self
-                .imports
-                .iter()
-                .map(|import| describe(import.name, import.documentation, import.signature))
-                .collect(),
+    fn describe(&self) -> Description {
+        let exports = self.exports.iter();
+        let imports = self.imports.iter();
+        Description {
+            exports: exports.map(|it| describe(it.name, it.documentation, it.signature)).collect(),
+            imports: imports.map(|it| describe(it.name, it.documentation, it.signature)).collect(),
         }
+    }
+
+    fn call(
+        &mut self,
+        index: usize,
+        arguments: CallArguments<'_>,
+        result: &mut Vec<u8>,
+    ) -> Result<(), GuestError> {
+        let export = self.exports[index];
+        (export.invoke)(ArgumentSource { function: export.name, arguments }, result)
     }
 }
 
