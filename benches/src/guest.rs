@@ -1,6 +1,6 @@
 //! The guest `guests/fixtures/bench`, and driving it on this thread.
 
-use ampoule_host::providers;
+use ampoule_host::{BACKENDS, providers};
 use ampoule_sandbox::{Budget, Config, Limits, Sandbox, Step};
 use ampoule_wire::value;
 use anyhow::{Context, Result, bail, ensure};
@@ -46,6 +46,7 @@ pub(crate) fn config(memory_mib: u64) -> Result<Config> {
             value_items: 250_000,
             trace_bytes: 16 << 20,
         },
+        backends: BACKENDS,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use ampoule_linux::{Personality, Start};
 use ampoule_memory::{AddressSpace, Protection};
+use ampoule_hypervisor::BACKENDS;
 use ampoule_sandbox::store::fuzzing;
 use ampoule_store::fuzzing as documents;
 
@@ -11,7 +12,7 @@ pub fn check(input: &[u8]) {
     match kind % 4 {
         0 => documents::index(document),
         1 => documents::manifest(document),
-        2 => fuzzing::config(document),
+        2 => fuzzing::config(document, BACKENDS),
         _ => fuzzing::pages(document),
     }
 }
@@ -49,5 +50,5 @@ fn config() -> Vec<u8> {
     let (personality, _) = Personality::start(&mut space, start).expect("it starts");
     space.map(0x40_0000, 0x4000, Protection::READ).expect("there is room");
     let space = space.seal().expect("the host has a memfd").describe();
-    fuzzing::config_seed(space, personality.state().0).expect("it is JSON")
+    fuzzing::config_seed(space, personality.state().0, BACKENDS).expect("it is JSON")
 }

@@ -2,7 +2,7 @@
 
 use crate::convert::{number, unsigned};
 use crate::{contents, environment, snapshots};
-use ampoule_host::Driver;
+use ampoule_host::{BACKENDS, Driver};
 use ampoule_sandbox::{Config, File, Limits};
 use napi::{Error, Result};
 use napi_derive::napi;
@@ -73,6 +73,7 @@ pub fn create(config: NativeConfig) -> Result<f64> {
         stack_bytes: unsigned(config.stack_bytes)?,
         message_bytes: config.message_bytes.map(unsigned).transpose()?,
         limits: limits(&config.limits)?,
+        backends: BACKENDS,
     };
     let handle = environment::add(restores, |on_step| Driver::new(config, on_step))?;
     Ok(number(handle))

@@ -69,10 +69,10 @@ pub struct NativeFeature {
 #[napi]
 #[must_use]
 pub fn probe() -> NativeProbe {
-    let probe = ampoule_sandbox::probe();
+    let probe = ampoule_host::probe();
     NativeProbe {
         device: probe.device.display().to_string(),
-        usable: probe.availability == ampoule_sandbox::Availability::Available,
+        usable: probe.is_usable(),
         finding: probe.finding(),
         remedy: probe.availability.remedy().to_owned(),
         features: probe
@@ -82,7 +82,7 @@ pub fn probe() -> NativeProbe {
             .collect(),
         mshv_present: probe.mshv_present,
         cpus: u32::try_from(probe.cpus).unwrap_or(u32::MAX),
-        thread_change_ms: ampoule_sandbox::BACKENDS.thread_change_cost().as_secs_f64() * 1000.0,
+        thread_change_ms: ampoule_host::BACKENDS.thread_change_cost().as_secs_f64() * 1000.0,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::report::NativeFailure;
 use crate::snapshots;
-use ampoule_host::registry;
+use ampoule_host::{BACKENDS, registry};
 use ampoule_sandbox::store::{self, LoadOptions, Loaded, SaveOptions, SnapshotStoreError};
 use ampoule_sandbox::{Failure, Snapshot};
 use napi::bindgen_prelude::AsyncTask;
@@ -158,7 +158,8 @@ pub fn load_snapshot(
     verify: bool,
 ) -> AsyncTask<StoreTask> {
     StoreTask::new(operation, move |stop| {
-        let loaded = store::load(Path::new(&path), &LoadOptions { tag, verify }, stop);
+        let options = LoadOptions { tag, verify, backends: BACKENDS };
+        let loaded = store::load(Path::new(&path), &options, stop);
         loaded.map(Brought::Snapshot).map_err(|error| error.failure())
     })
 }

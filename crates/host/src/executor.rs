@@ -7,7 +7,7 @@
 mod queues;
 
 use crate::driver::Driver;
-use ampoule_sandbox::BACKENDS;
+use ampoule_hypervisor::BACKENDS;
 use crossbeam_utils::Backoff;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use queues::{Queues, Runner, Taken};

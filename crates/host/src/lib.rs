@@ -12,5 +12,6 @@ mod providers;
 pub mod registry;
 mod watchdog;
 
+pub use ampoule_hypervisor::{BACKENDS, Probe, probe};
 pub use driver::{Caller, Driver, Phase, Report};
 pub use providers::providers;

@@ -124,6 +124,7 @@ fn forget(handle: i64) {
 mod tests {
     use super::{Owner, control};
     use crate::driver::{Driver, Report};
+    use ampoule_hypervisor::BACKENDS;
     use ampoule_sandbox::{Config, Limits, StopRequest};
     use std::sync::Arc;
     use std::sync::mpsc::{Receiver, channel};
@@ -145,6 +146,7 @@ mod tests {
                 value_items: 0,
                 trace_bytes: 0,
             },
+            backends: BACKENDS,
         }
     }
 

@@ -6,8 +6,8 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
-use ampoule_host::{Driver, Report};
-use ampoule_sandbox::{BACKENDS, Budget, Snapshot, Step};
+use ampoule_host::{BACKENDS, Driver, Report};
+use ampoule_sandbox::{Budget, Snapshot, Step};
 use ampoule_testkit::kvm_is_available;
 use std::collections::HashSet;
 use std::sync::mpsc::channel;

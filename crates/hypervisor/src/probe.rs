@@ -25,6 +25,12 @@ pub struct Probe {
 }
 
 impl Probe {
+    /// Whether there is a hypervisor that can be used.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.availability == Availability::Available
+    }
+
     /// What was found, as a sentence that names the device.
     #[must_use]
     pub fn finding(&self) -> String {

@@ -31,7 +31,7 @@ struct Guest {
 impl Guest {
     fn new(parts: &[&[u8]]) -> Self {
         let mut space = AddressSpace::new(256 << 20).unwrap();
-        let pages = SystemPages::install(&BACKENDS.select().system_pages(), &mut space).unwrap();
+        let pages = BACKENDS.select().install_pages(&mut space).unwrap();
         space.map(CODE, PAGE_SIZE, Protection::READ_EXECUTE).unwrap();
         space.load(CODE, &parts.concat()).unwrap();
         space.map(STACK, PAGE_SIZE, Protection::READ_WRITE).unwrap();

@@ -5,7 +5,7 @@ use crate::error::MachineError;
 use crate::features::GuestFeatures;
 use crate::machine::Machine;
 use crate::system_pages::{SystemPage, SystemPages};
-use ampoule_memory::AddressSpace;
+use ampoule_memory::{AddressSpace, MapError, SealedSpace};
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,6 +47,19 @@ pub trait Backend: Debug + Send + Sync {
     ///
     /// Cost: makes their contents.
     fn system_pages(&self) -> Vec<SystemPage>;
+
+    /// Maps and fills [`Self::system_pages`].
+    ///
+    /// # Errors
+    /// As [`SystemPages::install`].
+    fn install_pages(&self, space: &mut AddressSpace) -> Result<SystemPages, MapError> {
+        SystemPages::install(self.name(), &self.system_pages(), space)
+    }
+
+    /// Finds [`Self::system_pages`] in a space that was not made here: see [`SystemPages::find`].
+    fn find_pages(&self, space: &SealedSpace) -> Option<SystemPages> {
+        SystemPages::find(self.name(), &self.system_pages(), space)
+    }
 
     /// Makes a machine whose first run begins at `entry` in `space`, which holds `pages` and all memory that
     /// it will ever be given.

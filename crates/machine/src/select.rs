@@ -51,18 +51,26 @@ impl Backends {
         nearest(ask(self.preferred), self.others.iter().map(|&backend| ask(backend)), obstacle)
     }
 
+    /// Values that [`crate::GuestFeatures::backend`] can have.
+    pub fn feature_sources(self) -> impl Iterator<Item = &'static str> {
+        self.iter().flat_map(|backend| backend.feature_sources().iter().copied())
+    }
+
     /// The largest [`Backend::thread_change_cost`].
     #[must_use]
     pub fn thread_change_cost(self) -> Duration {
         self.iter().map(Backend::thread_change_cost).max().unwrap_or_default()
     }
+}
 
-    /// Whether both are the same ones.
-    #[must_use]
-    pub fn is(self, other: Self) -> bool {
+/// They are the same when their names are.
+impl PartialEq for Backends {
+    fn eq(&self, other: &Self) -> bool {
         self.iter().map(Backend::name).eq(other.iter().map(Backend::name))
     }
 }
+
+impl Eq for Backends {}
 
 /// See [`Backends::nearest`].
 fn nearest<T>(

@@ -14,15 +14,22 @@ pub struct SystemPage {
 }
 
 /// Where the pages of a back end lie in a memory, in the order in which it asks for them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SystemPages(Box<[PhysicalAddress]>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemPages {
+    backend: &'static str,
+    places: Box<[PhysicalAddress]>,
+}
 
 impl SystemPages {
-    /// Maps and fills the pages that are `wanted`.
+    /// Maps and fills the pages that are `wanted` by the back end of this name.
     ///
     /// # Errors
     /// [`MapError`], in practice only [`MapError::OutOfMemory`].
-    pub fn install(wanted: &[SystemPage], space: &mut AddressSpace) -> Result<Self, MapError> {
+    pub fn install(
+        backend: &'static str,
+        wanted: &[SystemPage],
+        space: &mut AddressSpace,
+    ) -> Result<Self, MapError> {
         let mut places = Vec::with_capacity(wanted.len());
         for SystemPage { range, contents } in wanted {
             let length = range.end - range.start;
@@ -33,14 +40,14 @@ impl SystemPages {
             }
             places.push(at);
         }
-        Ok(Self(places.into()))
+        Ok(Self { backend, places: places.into() })
     }
 
     /// Finds the pages in a space that was not made here, whose mappings are known to be those that are
     /// `wanted`. `None` when one holds other bytes than [`Self::install`] writes: it could be code or
     /// descriptors of somebody else's.
     #[must_use]
-    pub fn find(wanted: &[SystemPage], space: &SealedSpace) -> Option<Self> {
+    pub fn find(backend: &'static str, wanted: &[SystemPage], space: &SealedSpace) -> Option<Self> {
         let mut places = Vec::with_capacity(wanted.len());
         for SystemPage { range, contents } in wanted {
             debug_assert_eq!(range.end - range.start, PAGE_SIZE, "one page each is looked at");
@@ -53,7 +60,7 @@ impl SystemPages {
             }
             places.push(physical);
         }
-        Some(Self(places.into()))
+        Some(Self { backend, places: places.into() })
     }
 
     /// Everything that [`Self::find`] compares with: equal in releases whose system pages are equal.
@@ -62,9 +69,15 @@ impl SystemPages {
         wanted.iter().filter_map(|page| page.contents.as_deref()).flatten().copied().collect()
     }
 
+    /// Name of the back end whose pages they are.
+    #[must_use]
+    pub const fn backend(&self) -> &'static str {
+        self.backend
+    }
+
     /// Guest-physical addresses, in the order of the pages.
     #[must_use]
     pub fn places(&self) -> &[PhysicalAddress] {
-        &self.0
+        &self.places
     }
 }

@@ -1,6 +1,7 @@
 //! What a sandbox is made of and what it may use.
 
 use ampoule_abi::layout::{MEMORY_MAX, MESSAGE_MAX, PAGE_SIZE};
+use ampoule_machine::Backends;
 use ampoule_wire::value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Config {
     pub message_bytes: Option<u64>,
     /// Further limits.
     pub limits: Limits,
+    /// What may run it, in order of preference.
+    pub backends: Backends,
 }
 
 /// A read-only file in a guest.

@@ -2,8 +2,7 @@
 
 use crate::channel::{Channel, ClockParameters};
 use crate::error::CreateError;
-use ampoule_hypervisor::BACKENDS;
-use ampoule_machine::{CpuState, Entry, Machine, SystemPages};
+use ampoule_machine::{Backend, CpuState, Entry, Machine, SystemPages};
 use ampoule_memory::{AddressSpace, SealedSpace};
 use std::io;
 use std::sync::Arc;
@@ -23,6 +22,7 @@ pub struct EmptyVm {
 /// What a snapshot asks of the VM that it is entered in.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape<'a> {
+    pub(crate) backend: &'static dyn Backend,
     pub(crate) space: &'a Arc<SealedSpace>,
     pub(crate) pages: &'a SystemPages,
     pub(crate) message_bytes: u64,
@@ -36,7 +36,7 @@ impl EmptyVm {
         let channel = Channel::new(shape.message_bytes).map_err(memory)?;
         channel.attach_to(&mut space);
         let entry = Entry { instruction: cpu.registers.rip, stack: cpu.registers.rsp };
-        let machine = BACKENDS.select().machine(&space, shape.pages, entry)?;
+        let machine = shape.backend.machine(&space, shape.pages, entry)?;
         describe(Some(&channel), &*machine)?;
         Ok(Self { machine, space, channel })
     }

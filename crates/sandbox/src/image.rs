@@ -2,8 +2,7 @@
 
 use crate::error::CreateError;
 use ampoule_abi::layout::{MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, PIE_BASE};
-use ampoule_hypervisor::BACKENDS;
-use ampoule_machine::SystemPages;
+use ampoule_machine::{Backend, SystemPages};
 use ampoule_memory::{AddressSpace, MapError, Protection, SealedSpace, round_up_to_page};
 use ampoule_program::{Addresses, ElfError, Program, Rights, Symbols};
 use parking_lot::Mutex;
@@ -16,6 +15,8 @@ pub(crate) struct Image {
     pub(crate) program: Program,
     /// Read when something is to be reported, and then kept: for all sandboxes of the image.
     pub(crate) symbols: Symbols,
+    /// What it was made for.
+    pub(crate) backend: &'static dyn Backend,
     pub(crate) system_pages: SystemPages,
     space: Arc<SealedSpace>,
     memory_bytes: u64,
@@ -26,12 +27,18 @@ pub(crate) struct Image {
 static IMAGES: Mutex<Vec<Weak<Image>>> = Mutex::new(Vec::new());
 
 impl Image {
-    /// The image of `executable` in `memory_bytes` of memory: one in use, or a new one.
+    /// The image of `executable` in `memory_bytes` of memory, for `backend`: one in use, or a new one.
     ///
     /// Cost: a comparison with the executables in use; the first time, a copy of the segments.
-    pub(crate) fn get(executable: &Arc<[u8]>, memory_bytes: u64) -> Result<Arc<Self>, CreateError> {
+    pub(crate) fn get(
+        executable: &Arc<[u8]>,
+        memory_bytes: u64,
+        backend: &'static dyn Backend,
+    ) -> Result<Arc<Self>, CreateError> {
         let matches = |image: &Arc<Self>| {
-            image.memory_bytes == memory_bytes && image.executable == *executable
+            image.memory_bytes == memory_bytes
+                && is_same(image.backend, backend)
+                && image.executable == *executable
         };
         let candidates: Vec<_> = {
             let mut images = IMAGES.lock();
@@ -41,7 +48,7 @@ impl Image {
         if let Some(image) = candidates.into_iter().find(matches) {
             return Ok(image);
         }
-        let image = Arc::new(Self::load(Arc::clone(executable), memory_bytes)?);
+        let image = Arc::new(Self::load(Arc::clone(executable), memory_bytes, backend)?);
         IMAGES.lock().push(Arc::downgrade(&image));
         Ok(image)
     }
@@ -54,6 +61,7 @@ impl Image {
     /// The image of a guest that was not loaded here: `space` is what became of it.
     pub(crate) fn of_snapshot(
         executable: Arc<[u8]>,
+        backend: &'static dyn Backend,
         system_pages: SystemPages,
         space: &Arc<SealedSpace>,
         memory_bytes: u64,
@@ -61,24 +69,32 @@ impl Image {
         let program = parse_executable(&executable)?;
         let symbols = Symbols::new(Arc::clone(&executable), program.bias);
         let space = Arc::clone(space);
-        Ok(Self { executable, program, symbols, system_pages, space, memory_bytes })
+        Ok(Self { executable, program, symbols, backend, system_pages, space, memory_bytes })
     }
 
-    fn load(executable: Arc<[u8]>, memory_bytes: u64) -> Result<Self, CreateError> {
+    fn load(
+        executable: Arc<[u8]>,
+        memory_bytes: u64,
+        backend: &'static dyn Backend,
+    ) -> Result<Self, CreateError> {
         let program = parse_executable(&executable)?;
         let too_small = |_| CreateError::GuestTooLarge { memory: memory_bytes };
         let mut space =
             AddressSpace::new(memory_bytes).map_err(|source| CreateError::Memory { source })?;
-        let system_pages = SystemPages::install(&BACKENDS.select().system_pages(), &mut space)
-            .map_err(too_small)?;
+        let system_pages = backend.install_pages(&mut space).map_err(too_small)?;
         load_segments(&program, &executable, &mut space).map_err(|error| match error {
             LoadError::TooLarge => CreateError::GuestTooLarge { memory: memory_bytes },
             LoadError::Elf(error) => CreateError::Executable(error),
         })?;
         let space = space.seal().map_err(|source| CreateError::Memory { source })?;
         let symbols = Symbols::new(Arc::clone(&executable), program.bias);
-        Ok(Self { executable, program, symbols, system_pages, space, memory_bytes })
+        Ok(Self { executable, program, symbols, backend, system_pages, space, memory_bytes })
     }
+}
+
+/// Two that are called alike are the same one only if they are one value.
+fn is_same(a: &'static dyn Backend, b: &'static dyn Backend) -> bool {
+    a.name() == b.name() && std::ptr::addr_eq(a, b)
 }
 
 /// Reads and checks the headers of a guest's executable.

@@ -23,9 +23,7 @@ mod stop;
 pub mod store;
 mod tracing;
 
-pub use ampoule_hypervisor::{BACKENDS, Probe, probe};
 pub use ampoule_linux::{OutputStream, SystemCallCount};
-pub use ampoule_machine::Availability;
 pub use ampoule_program::{ElfError, ElfKind, Location, Program};
 pub use ampoule_spans::TraceEntry;
 pub use config::{Budget, Config, ConfigError, File, Limits};

@@ -26,9 +26,7 @@ use crate::statistics::Statistics;
 use crate::stop::Stop;
 use crate::tracing::{CallTrace, TraceContext};
 use ampoule_abi::channel::HostMessage;
-use ampoule_hypervisor::BACKENDS;
 use ampoule_linux::OutputStream;
-use ampoule_machine::Backend;
 use ampoule_wire::interface::Interface;
 use call::Call;
 use guest::Guest;
@@ -88,19 +86,9 @@ impl Sandbox {
         providers: Arc<Providers>,
     ) -> Result<Self, CreateError> {
         config.check()?;
-        let image = Image::get(&config.executable, config.memory_bytes)?;
-        Self::assemble(config, control, providers, image, BACKENDS.select())
-    }
-
-    /// The same of a given image with a machine of `backend`.
-    fn assemble(
-        config: &Config,
-        control: Control,
-        providers: Arc<Providers>,
-        image: Arc<Image>,
-        backend: &dyn Backend,
-    ) -> Result<Self, CreateError> {
-        let guest = Guest::load(config, image, backend)?;
+        let backend = config.backends.select();
+        let image = Image::get(&config.executable, config.memory_bytes, backend)?;
+        let guest = Guest::load(config, image)?;
         Ok(Self::new(guest, State::New, config.limits, control, providers))
     }
 

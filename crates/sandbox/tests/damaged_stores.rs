@@ -6,6 +6,7 @@ mod stores;
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
+use ampoule_hypervisor::BACKENDS;
 use ampoule_sandbox::Budget;
 use ampoule_sandbox::store::SnapshotStoreError::{Incompatible, Store};
 use ampoule_sandbox::store::{self, LoadOptions, StoreError};
@@ -196,7 +197,7 @@ fn damaged_memory_that_nobody_verifies_harms_only_its_guest() {
     let path = store.join("blobs/sha256").join(base);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o444);
     let bytes = fs::read(&path).unwrap();
-    let options = LoadOptions { tag: "tag".into(), verify: false };
+    let options = LoadOptions { tag: "tag".into(), verify: false, backends: BACKENDS };
     let budget = Budget { wall: Some(std::time::Duration::from_millis(200)), cpu: None };
     let (mut ran, mut refused) = (0, 0);
     for at in (0..bytes.len()).step_by(bytes.len() / 60).chain((0..64).map(|page| page * 4096 + 8))

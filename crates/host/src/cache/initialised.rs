@@ -136,6 +136,7 @@ fn looks_alike(a: &Config, b: &Config) -> bool {
         && (a.memory_bytes, a.stack_bytes, a.message_bytes)
             == (b.memory_bytes, b.stack_bytes, b.message_bytes)
         && a.files.len() == b.files.len()
+        && a.backends == b.backends
 }
 
 fn is_same(a: &Config, b: &Config) -> bool {

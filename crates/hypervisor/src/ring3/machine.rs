@@ -28,6 +28,8 @@ struct Ring3 {
     vm: Box<dyn Vm>,
     /// That of the address space when it ran last.
     generation: u64,
+    /// Name of the back end whose VM it is.
+    backend: &'static str,
     pages: Ring0Pages,
     /// Unless the CPU stopped in a way after which its state cannot be relied on.
     is_sound: bool,
@@ -64,6 +66,7 @@ pub fn machine(
     thread_change_cost: Duration,
 ) -> Result<Box<dyn Machine>, MachineError> {
     let foreign = || refused("find the pages of ring 0")(io::ErrorKind::InvalidInput);
+    let backend = pages.backend();
     let pages = Ring0Pages::at(pages).ok_or_else(foreign)?;
     for (base, mapping) in space.memory().parts() {
         vm.map_memory(base, Arc::clone(mapping))?;
@@ -89,6 +92,7 @@ pub fn machine(
         vcpu,
         vm,
         generation: space.generation(),
+        backend,
         pages,
         is_sound: true,
         way_in,
@@ -197,7 +201,7 @@ impl Machine for Ring3 {
     }
 
     fn stands_on(&self, pages: &SystemPages) -> bool {
-        Ring0Pages::at(pages) == Some(self.pages)
+        pages.backend() == self.backend && Ring0Pages::at(pages) == Some(self.pages)
     }
 
     fn forget_kicks(&mut self) {

@@ -9,7 +9,7 @@ use crate::image::Image;
 use crate::providers::Providers;
 use ampoule_abi::layout::CHANNEL_BASE;
 use ampoule_linux::{Personality, Start};
-use ampoule_machine::{Backend, Entry, Machine};
+use ampoule_machine::{Entry, Machine};
 use ampoule_memory::AddressSpace;
 use ampoule_wire::interface::Interface;
 use std::io;
@@ -33,14 +33,10 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// Loads `image` into a machine of `backend`; nothing runs yet.
-    pub(super) fn load(
-        config: &Config,
-        image: Arc<Image>,
-        backend: &dyn Backend,
-    ) -> Result<Self, CreateError> {
-        // First, so that what is missing here is told before anything about the guest.
-        backend.open()?;
+    /// Loads `image` into a machine; nothing runs yet.
+    pub(super) fn load(config: &Config, image: Arc<Image>) -> Result<Self, CreateError> {
+        // Before whatever else can be wrong.
+        image.backend.open()?;
         let memory = |source| CreateError::Memory { source };
         let too_small = |_| CreateError::GuestTooLarge { memory: config.memory_bytes };
         let mut space = image.instantiate()?;
@@ -51,7 +47,7 @@ impl Guest {
         let start = start_of(config, &image, channel.is_some())?;
         let (personality, stack) = Personality::start(&mut space, start)?;
         let entry = Entry { instruction: image.program.entry, stack: stack.stack_pointer };
-        let machine = backend.machine(&space, &image.system_pages, entry)?;
+        let machine = image.backend.machine(&space, &image.system_pages, entry)?;
         describe(channel.as_ref(), &*machine)?;
         let stack_bytes = config.stack_bytes;
         Ok(Self {
@@ -97,8 +93,12 @@ pub(super) fn vm_at(from: &SnapshotParts, providers: &Providers) -> Result<Empty
 
 /// A VM whose memory is that of `from`: one that the providers have, or a new one.
 fn vm_over(from: &SnapshotParts, providers: &Providers) -> Result<EmptyVm, CreateError> {
-    let pages = &from.image.system_pages;
-    let shape = Shape { space: &from.space, pages, message_bytes: from.message_bytes };
+    let shape = Shape {
+        backend: from.image.backend,
+        space: &from.space,
+        pages: &from.image.system_pages,
+        message_bytes: from.message_bytes,
+    };
     if let Some(mut vm) = providers.vms.take(&shape)
         && vm.space.restore(&from.space).is_ok()
     {

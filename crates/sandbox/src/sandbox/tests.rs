@@ -9,8 +9,9 @@ use crate::stop::Fault;
 use ampoule_abi::channel::{GuestMessage, HEADER_SIZE};
 use ampoule_abi::layout::PAGE_SIZE;
 use ampoule_abi::port;
-use ampoule_hypervisor::Exit;
 use ampoule_hypervisor::backends::fake::{FakeCpu, FakeVm};
+use ampoule_hypervisor::{BACKENDS, Exit};
+use ampoule_machine::Backends;
 use ampoule_testkit::executables::ElfFile;
 use ampoule_wire::interface::{Function, Interface};
 use std::sync::Mutex;
@@ -61,6 +62,7 @@ fn config(message_bytes: Option<u64>) -> Config {
             value_items: 2_000_000,
             trace_bytes: 1 << 20,
         },
+        backends: BACKENDS,
     }
 }
 
@@ -95,16 +97,15 @@ fn start(
     config: &Config,
     mut script: impl FnMut(u32, &mut FakeCpu) -> Exit + Send + 'static,
 ) -> Sandbox {
-    let image = Image::get(&config.executable, config.memory_bytes).unwrap();
     let mut runs = 0;
     let vm = FakeVm::new(Box::new(move |cpu| {
         runs += 1;
         script(runs - 1, cpu)
     }));
-    let backend = backend::Scripted(Mutex::new(Some(vm)));
+    let backend = Box::leak(Box::new(backend::Scripted(Mutex::new(Some(vm)))));
+    let config = Config { backends: Backends::new(backend, &[]), ..config.clone() };
     let mut sandbox =
-        Sandbox::assemble(config, Providers::default().control(), Arc::default(), image, &backend)
-            .unwrap();
+        Sandbox::create(&config, Providers::default().control(), Arc::default()).unwrap();
     sandbox.begin_start(Budget::default()).unwrap();
     sandbox
 }

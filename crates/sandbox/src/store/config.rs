@@ -4,10 +4,9 @@ use super::error::{Incompatibility, SnapshotStoreError};
 use crate::config::{Limits, MESSAGE_MIN, STACK_MIN};
 use ampoule_abi::layout::{MEMORY_MAX, MESSAGE_MAX, PAGE_SIZE};
 use ampoule_abi::version;
-use ampoule_hypervisor::BACKENDS;
 use ampoule_linux::PersonalityState;
 use ampoule_machine::{
-    Backend, CpuState, FEATURE_WORDS, GuestFeatures, Registers, SystemPage, SystemPages,
+    Backends, CpuState, FEATURE_WORDS, GuestFeatures, Registers, SystemPage, SystemPages,
 };
 use ampoule_memory::SpaceDescription;
 use ampoule_store::{Digest, hex, unhex};
@@ -136,6 +135,16 @@ pub(super) struct Facts<'a> {
     pub(super) personality: PersonalityState,
 }
 
+/// Where a snapshot is to run.
+pub(super) struct Place<'a> {
+    /// What the back end needs in memory.
+    pub(super) pages: &'a [SystemPage],
+    /// What its guests see of the processor.
+    pub(super) features: &'a GuestFeatures,
+    /// All back ends that there are.
+    pub(super) backends: Backends,
+}
+
 impl Config {
     pub(super) fn new(facts: Facts<'_>) -> Self {
         let Limits { host_calls, output_bytes, value_depth, value_items, trace_bytes } =
@@ -179,12 +188,8 @@ impl Config {
         }
     }
 
-    /// Whether the snapshot can run here, where the back end needs `pages` and guests see `host`.
-    pub(super) fn check_fit(
-        &self,
-        pages: &[SystemPage],
-        host: &GuestFeatures,
-    ) -> Result<(), SnapshotStoreError> {
+    /// Whether the snapshot can run at `host`.
+    pub(super) fn check_fit(&self, host: &Place<'_>) -> Result<(), SnapshotStoreError> {
         let unfit = |reason, needed| Err(SnapshotStoreError::Incompatible { reason, needed });
         if !version::is_compatible(version::CURRENT, self.abi_version) {
             let needed = format!("version {} of the guest ABI", named(self.abi_version));
@@ -196,14 +201,14 @@ impl Config {
                 format!("a processor `{}`", self.architecture),
             );
         }
-        if self.system_pages != system_pages_digest(pages) {
+        if self.system_pages != system_pages_digest(host.pages) {
             let needed = "the release of Ampoule that saved it".to_owned();
             return unfit(Incompatibility::SystemPages, needed);
         }
         // The back end's name lives as long as the program; one that this release does not know is none
         // that this machine has.
-        let known = BACKENDS.iter().flat_map(Backend::feature_sources);
-        let Some(backend) = known.copied().find(|name| *name == self.processor.hypervisor) else {
+        let mut known = host.backends.feature_sources();
+        let Some(backend) = known.find(|name| *name == self.processor.hypervisor) else {
             let needed = format!("the hypervisor `{}`", self.processor.hypervisor);
             return unfit(Incompatibility::CpuFeatures, needed);
         };
@@ -222,7 +227,7 @@ impl Config {
             xcr0: self.processor.xcr0.0,
             components: self.processor.components.clone(),
         };
-        match needed.missing_on(host) {
+        match needed.missing_on(host.features) {
             Some(needed) => unfit(Incompatibility::CpuFeatures, needed),
             None => Ok(()),
         }

@@ -1,13 +1,12 @@
 //! Entry points for fuzzing: each takes the bytes of a file and must return.
 
-use super::config::{self, Config, Facts};
+use super::config::{self, Config, Facts, Place};
 use super::pages;
 use crate::channel::Channel;
 use crate::config::Limits;
 use ampoule_abi::layout::PAGE_SIZE;
-use ampoule_hypervisor::BACKENDS;
 use ampoule_linux::{Personality, PersonalityState};
-use ampoule_machine::{CpuState, FEATURE_WORDS, GuestFeatures, Registers};
+use ampoule_machine::{Backends, CpuState, FEATURE_WORDS, GuestFeatures, Registers};
 use ampoule_memory::{Extent, SealedSpace, SpaceDescription};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,10 +26,10 @@ pub fn pages(bytes: &[u8]) {
 }
 
 /// A configuration, as far as it can be taken without its blobs: over memory of zeros.
-pub fn config(bytes: &[u8]) {
+pub fn config(bytes: &[u8], backends: Backends) {
     let Ok(config) = config::decode(bytes) else { return };
-    let (features, pages) = (features(), BACKENDS.select().system_pages());
-    let _ = config.check_fit(&pages, &features);
+    let (features, pages) = (features(), backends.select().system_pages());
+    let _ = config.check_fit(&Place { pages: &pages, features: &features, backends });
     let _ = config.cpu(&features);
     if config.personality.file_count() <= FILES_MAX {
         let files = vec![Arc::from([0_u8; 2000]); config.personality.file_count()];
@@ -66,11 +65,15 @@ fn features() -> GuestFeatures {
 
 /// A configuration to start from; `None` when it cannot be written, which does not happen.
 #[must_use]
-pub fn config_seed(space: SpaceDescription, personality: PersonalityState) -> Option<Vec<u8>> {
+pub fn config_seed(
+    space: SpaceDescription,
+    personality: PersonalityState,
+    backends: Backends,
+) -> Option<Vec<u8>> {
     let registers = Registers { rflags: 0x3202, ..Registers::default() };
     let config = Config::new(Facts {
         name: "seed".into(),
-        pages: &BACKENDS.select().system_pages(),
+        pages: &backends.select().system_pages(),
         features: &features(),
         tsc_frequency: Some(1_000_000_000),
         imports: vec!["host".into()],

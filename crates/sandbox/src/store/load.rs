@@ -1,5 +1,6 @@
 //! Loading a snapshot.
 
+use super::config::Place;
 use super::error::SnapshotStoreError;
 use super::pages::{self, EXTENTS_MAX, Run};
 use super::parts::{FILE_MAX, Parts};
@@ -7,9 +8,8 @@ use crate::channel::Channel;
 use crate::image::Image;
 use crate::sandbox::{Snapshot, SnapshotParts};
 use ampoule_abi::layout::PAGE_SIZE;
-use ampoule_hypervisor::BACKENDS;
 use ampoule_linux::Personality;
-use ampoule_machine::SystemPages;
+use ampoule_machine::Backends;
 use ampoule_memory::{DescriptionError, Extent, SealedSpace};
 use ampoule_store::{Blob, CHUNK, Descriptor, Directory, StoreError};
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -30,6 +30,8 @@ pub struct LoadOptions {
     /// Whether to check the digests of memory, which costs reading all of it. What else a snapshot has is
     /// always checked, page tables and ring-0 pages among it.
     pub verify: bool,
+    /// What may run it, in order of preference.
+    pub backends: Backends,
 }
 
 /// A snapshot, and what was saved about it.
@@ -57,7 +59,7 @@ pub fn load(
     let directory = Directory::open(path, Some(&options.tag))?;
     let mut entry = directory.entry(&options.tag)?;
     for _ in 0..RETRIES_MAX {
-        match load_entry(&directory, &entry, options.verify, stop) {
+        match load_entry(&directory, &entry, options, stop) {
             // Somebody may have saved another one under the tag and pruned this one away.
             Err(SnapshotStoreError::Store(StoreError::Corrupt { file, what })) => {
                 let now = directory.entry(&options.tag)?;
@@ -69,21 +71,21 @@ pub fn load(
             other => return other,
         }
     }
-    load_entry(&directory, &entry, options.verify, stop)
+    load_entry(&directory, &entry, options, stop)
 }
 
 fn load_entry(
     directory: &Directory,
     entry: &Descriptor,
-    verify: bool,
+    options: &LoadOptions,
     stop: &AtomicBool,
 ) -> Result<Loaded, SnapshotStoreError> {
     let parts = Parts::open(directory, entry, &directory.manifest(entry)?)?;
-    if verify {
+    if options.verify {
         parts.verify_memory(stop)?;
     }
     check_stop(stop)?;
-    let snapshot = snapshot(&parts, directory, stop)?;
+    let snapshot = snapshot(&parts, directory, options.backends, stop)?;
     Ok(Loaded { snapshot, name: parts.config.name })
 }
 
@@ -94,14 +96,15 @@ fn check_stop(stop: &AtomicBool) -> Result<(), StoreError> {
 fn snapshot(
     parts: &Parts,
     directory: &Directory,
+    backends: Backends,
     stop: &AtomicBool,
 ) -> Result<Snapshot, SnapshotStoreError> {
-    let backend = BACKENDS.select();
+    let backend = backends.select();
     let features = backend.features().map_err(SnapshotStoreError::host)?;
     let wanted = backend.system_pages();
     let config = &parts.config;
     let corrupt = |what: String| StoreError::corrupt(&parts.config_name, what);
-    config.check_fit(&wanted, &features)?;
+    config.check_fit(&Place { pages: &wanted, features: &features, backends })?;
     let cpu = config.cpu(&features).map_err(corrupt)?;
 
     let ranges = Channel::ranges(config.limits.message_bytes);
@@ -112,14 +115,14 @@ fn snapshot(
         DescriptionError::Host { source } => StoreError::io("map", &parts.base.name)(source),
         other => corrupt(format!("memory: {other}")),
     })?);
-    let system_pages = SystemPages::find(&wanted, &space).ok_or_else(|| {
+    let system_pages = backend.find_pages(&space).ok_or_else(|| {
         StoreError::corrupt(&parts.base.name, "its ring-0 pages are not those of this release")
     })?;
 
     let blob = directory.blob(&parts.executable)?;
     let executable: Arc<[u8]> = blob.read(FILE_MAX)?.into();
     let memory_bytes = config.limits.memory_bytes;
-    let image = Image::of_snapshot(executable, system_pages, &space, memory_bytes);
+    let image = Image::of_snapshot(executable, backend, system_pages, &space, memory_bytes);
     let image =
         image.map_err(|error| StoreError::corrupt(&blob.name, format!("not a guest: {error}")))?;
     let mut files: Vec<Arc<[u8]>> = Vec::new();

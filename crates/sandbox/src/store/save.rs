@@ -7,7 +7,6 @@ use super::pages::{self, Run};
 use super::parts::check_sizes;
 use crate::sandbox::Snapshot;
 use ampoule_abi::layout::PAGE_SIZE;
-use ampoule_hypervisor::BACKENDS;
 use ampoule_memory::SealedSpace;
 use ampoule_store::{
     Blob, CHUNK, CONFIG_TYPE, Descriptor, Digest, Directory, Hasher, StoreError, Temporary, Writer,
@@ -70,7 +69,7 @@ pub fn save(
     config::check_name(&options.name).map_err(|problem| invalid("name", problem))?;
     config::check_metadata(&options.metadata).map_err(|problem| invalid("metadata", problem))?;
     let parts = snapshot.parts();
-    let backend = BACKENDS.select();
+    let backend = parts.image.backend;
     let features = backend.features().map_err(SnapshotStoreError::host)?;
 
     let (personality, files) = parts.personality.state();

@@ -4,6 +4,7 @@
 
 mod deadlines;
 
+use ampoule_hypervisor::BACKENDS;
 use ampoule_sandbox::{Budget, Config, Limits, Providers, Resumption, Sandbox, Snapshot, Step};
 use ampoule_wire::value;
 use deadlines::Ticks;
@@ -37,6 +38,7 @@ pub(crate) fn program(executable: Vec<u8>, name: &str, arguments: &[&str]) -> Co
         stack_bytes: 8 << 20,
         message_bytes: None,
         limits: LIMITS,
+        backends: BACKENDS,
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "test support: failing loudly is the point")]
 
 use crate::support::{self, call, result};
+use ampoule_hypervisor::BACKENDS;
 use ampoule_sandbox::store::{self, LoadOptions, SaveOptions, Saved, SnapshotStoreError};
 use ampoule_sandbox::{Budget, Sandbox, Snapshot, Step};
 use serde_json::Value;
@@ -53,7 +54,7 @@ pub(crate) fn try_save(
 }
 
 pub(crate) fn load(path: &Path, tag: &str) -> Result<Snapshot, SnapshotStoreError> {
-    let options = LoadOptions { tag: tag.into(), verify: true };
+    let options = LoadOptions { tag: tag.into(), verify: true, backends: BACKENDS };
     let loaded = store::load(path, &options, &GO_ON)?;
     assert_eq!(loaded.name, "testing");
     Ok(loaded.snapshot)

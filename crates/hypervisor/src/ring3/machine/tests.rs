@@ -20,7 +20,7 @@ fn loaded(
     mut first: impl FnMut(&mut FakeCpu, PhysicalAddress) -> Exit + Send + 'static,
 ) -> (Box<dyn Machine>, AddressSpace, Seen) {
     let mut space = AddressSpace::new(1 << 20).unwrap();
-    let pages = SystemPages::install(&system_pages(), &mut space).unwrap();
+    let pages = SystemPages::install("fake", &system_pages(), &mut space).unwrap();
     let image = space.seal().unwrap();
     let stack = image.page(RING_0_STACK).unwrap().0;
     let space = image.instantiate().unwrap();

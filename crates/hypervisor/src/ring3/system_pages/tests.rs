@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 fn image(change: impl FnOnce(&mut AddressSpace, PhysicalAddress)) -> Option<SystemPages> {
     let mut space = AddressSpace::new(1 << 20).unwrap();
-    let pages = SystemPages::install(&system_pages(), &mut space).unwrap();
+    let pages = SystemPages::install("fake", &system_pages(), &mut space).unwrap();
     let stack = Ring0Pages::at(&pages).unwrap().stack;
     change(&mut space, stack);
-    SystemPages::find(&system_pages(), &space.seal().unwrap())
+    SystemPages::find("fake", &system_pages(), &space.seal().unwrap())
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn other_bytes_at_ring_0_are_refused() {
 #[test]
 fn the_ranges_are_what_a_description_must_have() {
     let mut space = AddressSpace::new(1 << 20).unwrap();
-    SystemPages::install(&system_pages(), &mut space).unwrap();
+    SystemPages::install("fake", &system_pages(), &mut space).unwrap();
     let sealed = space.seal().unwrap();
     let mut bytes = vec![0; usize::try_from(sealed.image_bytes()).unwrap()];
     sealed.read(0, &mut bytes).unwrap();

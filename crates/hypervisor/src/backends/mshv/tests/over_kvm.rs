@@ -232,7 +232,7 @@ fn kvm_segment_of(s: hv::SegmentRegister) -> kvm_segment {
 
 fn guest(parts: &[&[u8]]) -> (Box<dyn Machine>, AddressSpace) {
     let mut space = AddressSpace::new(16 << 20).unwrap();
-    let pages = SystemPages::install(&ring3::system_pages(), &mut space).unwrap();
+    let pages = SystemPages::install("mshv", &ring3::system_pages(), &mut space).unwrap();
     space.map(CODE, PAGE_SIZE, Protection::READ_EXECUTE).unwrap();
     space.load(CODE, &parts.concat()).unwrap();
     space.map(STACK, PAGE_SIZE, Protection::READ_WRITE).unwrap();
