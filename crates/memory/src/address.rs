@@ -276,7 +276,8 @@ impl Frame {
 pub struct PageCount(u64);
 
 impl PageCount {
-    pub(crate) const ZERO: Self = Self(0);
+    /// None.
+    pub const ZERO: Self = Self(0);
     pub(crate) const ONE: Self = Self(1);
 
     /// `count` pages.

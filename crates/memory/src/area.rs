@@ -53,11 +53,11 @@ pub(crate) struct Areas {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Search {
     /// Start of the highest range that is free.
-    Found(u64),
+    Found(VirtualAddress),
     /// There is none.
     Nothing,
     /// None that ends above this: the search goes on below.
-    Below(u64),
+    Below(VirtualAddress),
 }
 
 impl Areas {
@@ -214,12 +214,12 @@ impl Areas {
             gap_end = gap_end.min(start);
             taken += 1;
             if taken >= steps {
-                return (Search::Below(gap_end.get()), taken);
+                return (Search::Below(gap_end), taken);
             }
         }
         let start = gap_end.get().checked_sub(length).and_then(VirtualAddress::checked);
         let start = start.filter(|&start| start >= from);
-        (start.map_or(Search::Nothing, |start| Search::Found(start.get())), taken)
+        (start.map_or(Search::Nothing, Search::Found), taken)
     }
 }
 
@@ -266,15 +266,13 @@ mod tests {
         let (mut below, mut portions) = (at(200), 0);
         let found = loop {
             match areas.find_free(2 * PAGE, at(1), below, 8) {
-                (Search::Below(lower), 8) if lower < below.get() => {
-                    below = VirtualAddress::clamped(lower)
-                }
+                (Search::Below(lower), 8) if lower < below => below = lower,
                 (other, _) => break other,
             }
             portions += 1;
         };
-        assert_eq!((found, portions), (Search::Found(at(98).get()), 6));
-        assert_eq!(areas.find_free(PAGE, at(1), at(200), 8).0, Search::Found(at(199).get()));
+        assert_eq!((found, portions), (Search::Found(at(98)), 6));
+        assert_eq!(areas.find_free(PAGE, at(1), at(200), 8).0, Search::Found(at(199)));
         assert_eq!(areas.find_free(99 * PAGE, at(2), at(200), 900).0, Search::Nothing);
         assert_eq!(areas.find_free(2 * PAGE, at(150), at(200), 900).0, Search::Nothing);
     }

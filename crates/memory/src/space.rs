@@ -8,7 +8,6 @@ mod access;
 mod change;
 mod commit;
 mod restore;
-mod said;
 
 use crate::address::{PageCount, PageRange, PhysicalAddress, VirtualAddress, round_up_to_page};
 use crate::area::{Area, Search};

@@ -3,7 +3,7 @@
 use crate::errno::Errno;
 use crate::vfs::buffers::Buffers;
 use crate::vfs::system::Node;
-use ampoule_memory::Protection;
+use ampoule_memory::{PageCount, PageRange, Protection, VirtualAddress};
 use std::ops::Range;
 
 /// How far a call came that is made again.
@@ -36,14 +36,14 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     /// Finds as many pages that will be given back; without them there is not enough memory.
-    Room(Range<u64>, u64),
-    Unmap(Range<u64>),
-    Discard(Range<u64>),
-    Protect(Range<u64>, Protection),
+    Room(PageRange, PageCount),
+    Unmap(PageRange),
+    Discard(PageRange),
+    Protect(PageRange, Protection),
     Map(Range<u64>, Protection),
     /// Makes the tables for a move of the range to the address.
-    Prepare(Range<u64>, u64),
-    Move(Range<u64>, u64),
+    Prepare(PageRange, VirtualAddress),
+    Move(PageRange, VirtualAddress),
     /// Fills the rest of a fresh mapping, which began at `start`, from a file.
     Fill {
         start: u64,

@@ -1,8 +1,9 @@
 //! Changing what is mapped: unmapping, protecting, moving, discarding.
 //!
-//! Each comes twice: `*_some` does a portion ([`AddressSpace::begin_portion`]) and tells where it stopped,
-//! for requests whose size the guest chooses; the other does all of it, for the host's own. Whoever works in
-//! portions first asks [`AddressSpace::check_change`], once: in between, nobody else changes anything.
+//! Each comes twice: `*_some` does a portion ([`AddressSpace::begin_portion`]) and tells what is left, for
+//! requests whose size the guest chooses; the other does all of it, for the host's own. Whoever works in
+//! portions first asks [`AddressSpace::check_change`], once, which makes a range of what the guest said: in
+//! between, nobody else changes anything.
 
 use super::{AddressSpace, check_rights, user_range};
 use crate::address::{PageCount, PageRange, VirtualAddress};
@@ -12,8 +13,8 @@ use crate::meter::cost;
 use crate::protection::Protection;
 
 impl AddressSpace {
-    /// Checks that a range can be changed: it is the guest's, and enough separate ranges are left for what
-    /// is cut off at its ends.
+    /// Checks that the pages of a range can be changed, and returns them: they are the guest's, and enough
+    /// separate ranges are left for what is cut off at the ends.
     ///
     /// # Errors
     /// [`MapError`].
@@ -34,14 +35,14 @@ impl AddressSpace {
     /// ([`MapError::Host`]).
     pub fn unmap(&mut self, start: u64, length: u64) -> Result<(), MapError> {
         let range = self.check_change(start, length)?;
-        self.in_full(range, Self::unmap_part)
+        self.in_full(range, Self::unmap_some)
     }
 
     /// A portion of [`Self::unmap`]; returns what is left of the range.
     ///
     /// # Errors
     /// [`MapError::Host`].
-    pub(crate) fn unmap_part(&mut self, range: PageRange) -> Result<PageRange, MapError> {
+    pub fn unmap_some(&mut self, range: PageRange) -> Result<PageRange, MapError> {
         self.for_each_area(range, |space, part, _| {
             space.note_change(part);
             let reached = space.view.withdraw(part, &mut space.meter).finished()?;
@@ -58,14 +59,14 @@ impl AddressSpace {
         let range = user_range(start, length)?;
         self.refuse_pinned(range)?;
         self.refuse_hole(range)?;
-        self.in_full(range, Self::discard_part)
+        self.in_full(range, Self::discard_some)
     }
 
     /// A portion of [`Self::discard`], for which holes are fine; returns what is left of the range.
     ///
     /// # Errors
     /// [`MapError::Host`].
-    pub(crate) fn discard_part(&mut self, range: PageRange) -> Result<PageRange, MapError> {
+    pub fn discard_some(&mut self, range: PageRange) -> Result<PageRange, MapError> {
         self.for_each_area(range, |space, part, _| {
             space.note_change(part);
             space.view.withdraw(part, &mut space.meter).finished()
@@ -88,14 +89,14 @@ impl AddressSpace {
         self.refuse_pinned(range)?;
         self.refuse_hole(range)?;
         self.check_change(start, length)?;
-        self.in_full(range, |space, rest| space.protect_part(rest, protection))
+        self.in_full(range, |space, rest| space.protect_some(rest, protection))
     }
 
     /// A portion of [`Self::protect`], for rights that memory can have; returns what is left of the range.
     ///
     /// # Errors
     /// [`MapError::Host`].
-    pub(crate) fn protect_part(
+    pub fn protect_some(
         &mut self,
         range: PageRange,
         protection: Protection,
@@ -123,52 +124,59 @@ impl AddressSpace {
         self.refuse_pinned(range)?;
         self.refuse_hole(range)?;
         self.check_change(from, length)?;
-        let to = |rest: PageRange| target.start().plus(rest.start().since(range.start()));
-        self.in_full(range, |space, rest| space.prepare_part(rest, to(rest)))?;
-        self.in_full(range, |space, rest| space.relocate_part(rest, to(rest)))
+        let mut to = target.start();
+        self.in_full(range, |space, rest| {
+            let (rest, target) = space.prepare_some(rest, to)?;
+            to = target;
+            Ok(rest)
+        })?;
+        let mut to = target.start();
+        self.in_full(range, |space, rest| {
+            let (rest, target) = space.relocate_some(rest, to)?;
+            to = target;
+            Ok(rest)
+        })
     }
 
     /// A portion of what comes before a move: makes what the pages of the range need at `to`. Returns what
-    /// is left of the range.
+    /// is left of the range, and where that is to go.
     ///
     /// # Errors
     /// [`MapError::OutOfMemory`]; nothing has moved then.
-    pub(crate) fn prepare_part(
+    pub fn prepare_some(
         &mut self,
         range: PageRange,
         to: VirtualAddress,
-    ) -> Result<PageRange, MapError> {
+    ) -> Result<(PageRange, VirtualAddress), MapError> {
         let reached = self.view.prepare(range, to, &mut self.meter)?;
-        Ok(range.rest(reached))
+        Ok((range.rest(reached), to.plus(reached.since(range.start()))))
     }
 
-    /// A portion of a move to `to`, where nothing is mapped and [`Self::prepare_part`] was done for all.
-    /// Returns what is left of the range.
+    /// A portion of a move to `to`, where nothing is mapped and [`Self::prepare_some`] was done for all.
+    /// Returns what is left of the range, and where that is to go.
     ///
     /// # Errors
     /// [`MapError::Host`].
-    pub(crate) fn relocate_part(
+    pub fn relocate_some(
         &mut self,
         range: PageRange,
         to: VirtualAddress,
-    ) -> Result<PageRange, MapError> {
-        self.for_each_area(range, |space, part, _| {
+    ) -> Result<(PageRange, VirtualAddress), MapError> {
+        let target = |at: VirtualAddress| to.plus(at.since(range.start()));
+        let rest = self.for_each_area(range, |space, part, _| {
             space.note_change(part);
-            let to = to.plus(part.start().since(range.start()));
+            let to = target(part.start());
             let portion = space.view.relocate(part, to, &mut space.meter);
             // Even if the host refuses: the view shows it so.
             space.mapped.relocate(PageRange::new(part.start(), portion.reached), to);
             portion.finished()
-        })
+        })?;
+        Ok((rest, target(rest.start())))
     }
 
     /// Counts pages of the range that have memory, up to `wanted` of them, a portion at a time. Returns what
     /// is left of the range, and the count.
-    pub(crate) fn count_part(
-        &mut self,
-        range: PageRange,
-        wanted: PageCount,
-    ) -> (PageRange, PageCount) {
+    pub fn count_some(&mut self, range: PageRange, wanted: PageCount) -> (PageRange, PageCount) {
         let (reached, count) = self.view.count(range, wanted, &mut self.meter);
         (range.rest(reached), count)
     }

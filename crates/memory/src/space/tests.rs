@@ -138,7 +138,7 @@ fn free_ranges_are_found_from_the_top() {
     space.map(top - MIB, MIB, Protection::READ).unwrap();
     let from = NULL_GUARD_END;
     let mut found = |length, below| space.search_free(length, from, below);
-    let at = Search::Found;
+    let at = |address| Search::Found(VirtualAddress::clamped(address));
     assert_eq!(found(PAGE_SIZE, top), at(top - MIB - PAGE_SIZE));
     assert_eq!(found(PAGE_SIZE, top - MIB / 2), at(top - MIB - PAGE_SIZE));
     assert_eq!(found(PAGE_SIZE, top + MIB), at(top + MIB - PAGE_SIZE));

@@ -1,7 +1,7 @@
 //! What a guest says and asks about memory that it has.
 
 use super::plan;
-use super::range::{length_of, whole_pages};
+use super::range::{length_of, pages, whole_pages};
 use crate::answer::{Answer, Outcome};
 use crate::calls::call::Call;
 use crate::errno::Errno;
@@ -34,7 +34,7 @@ pub(crate) fn madvise(call: &mut Call<'_>, start: u64, length: u64, advice: u32)
     let outcome = check_mapped(call.space, &range).map(|_| 0);
     // The kernel may throw pages under MADV_FREE away at any time; doing it at once gives the
     // memory back to the guest.
-    plan::run(call, Plan::new([Some(Step::Discard(range))], outcome))
+    plan::run(call, Plan::new([pages(&range).map(Step::Discard)], outcome))
 }
 
 fn check_mapped(space: &AddressSpace, range: &Range<u64>) -> Outcome {

@@ -2,7 +2,7 @@
 
 use super::place::{check_room, find_place, map};
 use super::plan;
-use super::range::{PROT_EXEC, PROT_READ, PROT_WRITE, length_of, protection, whole_pages};
+use super::range::{PROT_EXEC, PROT_READ, PROT_WRITE, length_of, pages, protection, whole_pages};
 use crate::answer::{Answer, Outcome};
 use crate::calls::call::Call;
 use crate::errno::Errno;
@@ -11,7 +11,8 @@ use crate::vfs::files::{Files, Object};
 use crate::vfs::flags::PATH_ONLY;
 use crate::vfs::system::{Device, Node};
 use ampoule_abi::layout::{MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, USER_END};
-use ampoule_memory::{Protection, Search, round_up_to_page};
+use ampoule_memory::{AddressSpace, Protection, Search, round_up_to_page};
+use std::ops::Range;
 
 const MAP_TYPE: u64 = 0xf;
 const MAP_SHARED: u64 = 1;
@@ -48,7 +49,7 @@ pub(crate) fn brk(call: &mut Call<'_>, wanted: u64) -> Outcome {
     }
     if new_end > old_end {
         let grown = old_end..new_end;
-        let room = check_room(call, length_of(&grown), &(0..0));
+        let room = check_room(call, length_of(&grown), None);
         if room.is_err() || map(call, &grown, Protection::READ_WRITE).is_err() {
             return unchanged;
         }
@@ -56,8 +57,8 @@ pub(crate) fn brk(call: &mut Call<'_>, wanted: u64) -> Outcome {
     call.kernel.memory.break_now = wanted;
     // What is given back reads as zero when it comes again, also where the mapping stays.
     let kept = wanted.next_multiple_of(PAGE_SIZE)..now.next_multiple_of(PAGE_SIZE).min(new_end);
-    let discarded = (wanted < now && !kept.is_empty()).then_some(Step::Discard(kept));
-    let unmapped = (new_end < old_end).then_some(Step::Unmap(new_end..old_end));
+    let discarded = pages(&kept).filter(|_| wanted < now).map(Step::Discard);
+    let unmapped = pages(&(new_end..old_end)).map(Step::Unmap);
     plan::run(call, Plan::new([discarded, unmapped], Ok(wanted)))
 }
 
@@ -149,19 +150,16 @@ pub(crate) fn mmap(
         }
         call.kernel.memory.check_owned(&range)?;
         let replaces = flags & MAP_FIXED_NOREPLACE == 0;
-        if !replaces
-            && call.space.search_free(length, range.start, range.end) != Search::Found(hint)
-        {
+        if !replaces && !is_free(call.space, &range) {
             return Err(Errno::EEXIST);
         }
-        call.space.check_change(range.start, length)?;
-        if replaces { range } else { range.start..range.start }
+        Some(call.space.check_change(range.start, length)?).filter(|_| replaces)
     } else {
-        0..0
+        None
     };
     let reserves = protection.write && flags & MAP_NORESERVE == 0;
     let room = if reserves || matches!(source, Source::File { .. }) {
-        check_room(call, length, &replaced)?
+        check_room(call, length, replaced)?
     } else {
         None
     };
@@ -174,9 +172,15 @@ pub(crate) fn mmap(
             Some(Step::Fill { start, rest: range.clone(), node, offset })
         }
     };
-    let unmapped = (!replaced.is_empty()).then_some(Step::Unmap(replaced));
+    let unmapped = replaced.map(Step::Unmap);
     let mapped = Some(Step::Map(range, protection));
     plan::run(call, Plan::new([room, unmapped, mapped, filled], Ok(start)))
+}
+
+/// Whether nothing is mapped in all of `range`.
+fn is_free(space: &mut AddressSpace, range: &Range<u64>) -> bool {
+    let search = space.search_free(length_of(range), range.start, range.end);
+    matches!(search, Search::Found(_))
 }
 
 /// Where a mapping goes that may go anywhere; `None` when the call was parked to go on searching.
@@ -189,7 +193,7 @@ fn mmap_place(
     let hint = hint & !(PAGE_SIZE - 1);
     if let Some(end) = hint.checked_add(length)
         && call.kernel.memory.owns(&(hint..end))
-        && call.space.search_free(length, hint, end) == Search::Found(hint)
+        && is_free(call.space, &(hint..end))
     {
         return Ok(Some(hint));
     }
@@ -214,8 +218,8 @@ pub(crate) fn munmap(call: &mut Call<'_>, start: u64, length: u64) -> Outcome {
     if !call.kernel.memory.owns(&range) {
         return Err(Errno::EINVAL);
     }
-    call.space.check_change(range.start, length_of(&range))?;
-    plan::run(call, Plan::new([Some(Step::Unmap(range))], Ok(0)))
+    let checked = call.space.check_change(range.start, length_of(&range))?;
+    plan::run(call, Plan::new([Some(Step::Unmap(checked))], Ok(0)))
 }
 
 /// `mprotect(void *start, size_t length, int prot)`: changes what lies before a hole, as Linux.
@@ -233,7 +237,7 @@ pub(crate) fn mprotect(call: &mut Call<'_>, start: u64, length: u64, prot: u64) 
     if mapped.is_empty() {
         return Err(Errno::ENOMEM);
     }
-    call.space.check_change(mapped.start, length_of(&mapped))?;
+    let checked = call.space.check_change(mapped.start, length_of(&mapped))?;
     let outcome = if mapped == range { Ok(0) } else { Err(Errno::ENOMEM) };
-    plan::run(call, Plan::new([Some(Step::Protect(mapped, protection))], outcome))
+    plan::run(call, Plan::new([Some(Step::Protect(checked, protection))], outcome))
 }

@@ -5,7 +5,7 @@ use crate::calls::call::Call;
 use crate::errno::Errno;
 use crate::task::progress::{Progress, Step};
 use ampoule_abi::layout::{HOST_END, MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, USER_END};
-use ampoule_memory::{Protection, Search};
+use ampoule_memory::{PageCount, PageRange, Protection, Search};
 use std::ops::Range;
 
 /// Refuses a request for memory that certainly cannot be filled. What lies in `replaced` is given back
@@ -13,10 +13,13 @@ use std::ops::Range;
 pub(super) fn check_room(
     call: &mut Call<'_>,
     length: u64,
-    replaced: &Range<u64>,
+    replaced: Option<PageRange>,
 ) -> Result<Option<Step>, Errno> {
-    let missing = call.kernel.memory.check_room(call.space, length, length_of(replaced))?;
-    Ok((missing > 0).then(|| Step::Room(replaced.clone(), missing.div_ceil(PAGE_SIZE))))
+    let given_back = replaced.map_or(0, PageRange::bytes);
+    let missing = call.kernel.memory.check_room(call.space, length, given_back)?;
+    let missing = PageCount::new(missing.div_ceil(PAGE_SIZE));
+    let finds_out = replaced.filter(|_| missing > PageCount::ZERO);
+    Ok(finds_out.map(|range| Step::Room(range, missing)))
 }
 
 /// Maps fresh memory.
@@ -39,8 +42,8 @@ pub(super) fn find_place(call: &mut Call<'_>, length: u64, top: u64) -> Result<O
     loop {
         let from = if below <= MMAP_TOP { NULL_GUARD_END } else { HOST_END };
         match call.space.search_free(length, from, below) {
-            Search::Found(start) => return Ok(Some(start)),
-            Search::Below(at) => below = at,
+            Search::Found(start) => return Ok(Some(start.get())),
+            Search::Below(at) => below = at.get(),
             Search::Nothing if below <= MMAP_TOP && top == MMAP_TOP => below = USER_END,
             Search::Nothing => return Err(call.kernel.memory.ran_out()),
         }

@@ -5,13 +5,14 @@
 //! meanwhile, so that what was checked stays true.
 
 use super::place::map;
-use super::range::length_of;
+use super::range::{length_of, pages};
 use crate::answer::{Answer, Outcome};
 use crate::calls::call::Call;
 use crate::errno::Errno;
 use crate::guest::{CHUNK, to_usize};
 use crate::task::progress::{Plan, Progress, Step};
 use crate::vfs::system::Node;
+use ampoule_memory::PageCount;
 use std::ops::Range;
 
 /// Goes on with the plan of a call that is made again.
@@ -46,7 +47,8 @@ pub(super) fn run(call: &mut Call<'_>, mut plan: Plan) -> Outcome {
 fn after(step: &Step, errno: Errno) -> Result<Plan, Errno> {
     match step {
         Step::Fill { start, rest, .. } => {
-            Ok(Plan::new([Some(Step::Unmap(*start..rest.end))], Err(errno)))
+            let filled = pages(&(*start..rest.end));
+            Ok(Plan::new([filled.map(Step::Unmap)], Err(errno)))
         }
         _ => Err(errno),
     }
@@ -56,24 +58,23 @@ fn after(step: &Step, errno: Errno) -> Result<Plan, Errno> {
 fn advance(call: &mut Call<'_>, step: &mut Step) -> Result<bool, Errno> {
     let range = match step {
         Step::Room(range, wanted) => {
-            let (reached, found) = call.space.count_some(range.start, range.end, *wanted);
-            *wanted = wanted.saturating_sub(found);
-            range.start = reached;
-            if *wanted > 0 && range.is_empty() {
+            let (rest, found) = call.space.count_some(*range, *wanted);
+            (*range, *wanted) = (rest, wanted.saturating_sub(found));
+            if *wanted > PageCount::ZERO && range.is_empty() {
                 return Err(call.kernel.memory.ran_out());
             }
-            return Ok(*wanted == 0);
+            return Ok(*wanted == PageCount::ZERO);
         }
         Step::Unmap(range) => {
-            range.start = call.space.unmap_some(range.start, range.end)?;
+            *range = call.space.unmap_some(*range)?;
             range
         }
         Step::Discard(range) => {
-            range.start = call.space.discard_some(range.start, range.end)?;
+            *range = call.space.discard_some(*range)?;
             range
         }
         Step::Protect(range, protection) => {
-            range.start = call.space.protect_some(range.start, range.end, *protection)?;
+            *range = call.space.protect_some(*range, *protection)?;
             range
         }
         Step::Map(range, protection) => {
@@ -81,21 +82,17 @@ fn advance(call: &mut Call<'_>, step: &mut Step) -> Result<bool, Errno> {
             return Ok(true);
         }
         Step::Prepare(range, to) => {
-            let reached = call.space.prepare_some(range.start, range.end, *to);
-            let reached = reached.map_err(|error| call.kernel.memory.refused(error))?;
-            *to += reached - range.start;
-            range.start = reached;
+            let left = call.space.prepare_some(*range, *to);
+            (*range, *to) = left.map_err(|error| call.kernel.memory.refused(error))?;
             range
         }
         Step::Move(range, to) => {
-            let reached = call.space.relocate_some(range.start, range.end, *to)?;
-            *to += reached - range.start;
-            range.start = reached;
+            (*range, *to) = call.space.relocate_some(*range, *to)?;
             range
         }
         Step::Fill { rest, node, offset, .. } => {
             fill(call, rest, *node, offset)?;
-            rest
+            return Ok(rest.is_empty());
         }
     };
     Ok(range.is_empty())

@@ -2,7 +2,7 @@
 
 use crate::errno::Errno;
 use ampoule_abi::layout::PAGE_SIZE;
-use ampoule_memory::{Protection, round_up_to_page};
+use ampoule_memory::{PageRange, Protection, round_up_to_page};
 use std::ops::Range;
 
 pub(super) const PROT_READ: u64 = 1;
@@ -25,6 +25,11 @@ pub(super) fn whole_pages(start: u64, length: u64) -> Result<Range<u64>, Errno> 
 
 pub(super) fn length_of(range: &Range<u64>) -> u64 {
     range.end - range.start
+}
+
+/// The pages of a range that was found to be the guest's; `None` when there are none.
+pub(super) fn pages(range: &Range<u64>) -> Option<PageRange> {
+    PageRange::between(range.start, range.end).filter(|pages| !pages.is_empty())
 }
 
 /// The rights that `prot` asks for.

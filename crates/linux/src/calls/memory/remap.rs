@@ -2,13 +2,13 @@
 
 use super::place::{check_room, find_place, map};
 use super::plan;
-use super::range::{length_of, whole_pages};
+use super::range::{length_of, pages, whole_pages};
 use crate::answer::{Answer, Outcome};
 use crate::calls::call::Call;
 use crate::errno::Errno;
 use crate::task::progress::{Plan, Step};
 use ampoule_abi::layout::{MMAP_TOP, USER_END};
-use ampoule_memory::{AddressSpace, Protection, round_up_to_page};
+use ampoule_memory::{AddressSpace, Protection, VirtualAddress, round_up_to_page};
 use std::ops::Range;
 
 const MREMAP_MAYMOVE: u64 = 1;
@@ -47,8 +47,8 @@ pub(crate) fn mremap(
         if cut.is_empty() {
             return Ok(Answer::value(old.start));
         }
-        call.space.check_change(cut.start, length_of(&cut))?;
-        return plan::run(call, Plan::new([Some(Step::Unmap(cut))], Ok(old.start)));
+        let checked = call.space.check_change(cut.start, length_of(&cut))?;
+        return plan::run(call, Plan::new([Some(Step::Unmap(checked))], Ok(old.start)));
     }
     let new = if fixed {
         let new = whole_pages(new, new_length).map_err(|_| Errno::EINVAL)?;
@@ -65,12 +65,12 @@ pub(crate) fn mremap(
         return Err(Errno::EFAULT);
     }
     let grows_by = new_length - kept;
-    let replaced = new.clone().unwrap_or(0..0);
+    let replaced = new.as_ref().and_then(pages);
     let room =
-        if grows_by > 0 && rights.write { check_room(call, grows_by, &replaced)? } else { None };
+        if grows_by > 0 && rights.write { check_room(call, grows_by, replaced)? } else { None };
     if let Some(new) = new {
-        call.space.check_change(new.start, new_length)?;
-        let steps = [room, Some(Step::Unmap(replaced))];
+        let freed = call.space.check_change(new.start, new_length)?;
+        let steps = [room, Some(Step::Unmap(freed))];
         let plan = moved(call.space, old, &new, rights, steps)?;
         return plan::run(call, plan);
     }
@@ -99,15 +99,15 @@ fn moved(
 ) -> Result<Plan, Errno> {
     space.check_change(old.start, length_of(&old))?;
     let kept = length_of(&old).min(length_of(new));
-    let from = old.start..old.start + kept;
-    let (grown, cut) = (new.start + kept..new.end, from.end..old.end);
+    let moved = pages(&(old.start..old.start + kept)).zip(VirtualAddress::checked(new.start));
+    let (grown, cut) = (new.start + kept..new.end, old.start + kept..old.end);
     let steps = [
         room,
         freed,
-        Some(Step::Prepare(from.clone(), new.start)),
+        moved.map(|(from, to)| Step::Prepare(from, to)),
         (!grown.is_empty()).then_some(Step::Map(grown, rights)),
-        Some(Step::Move(from, new.start)),
-        (!cut.is_empty()).then_some(Step::Unmap(cut)),
+        moved.map(|(from, to)| Step::Move(from, to)),
+        pages(&cut).map(Step::Unmap),
     ];
     Ok(Plan::new(steps, Ok(new.start)))
 }

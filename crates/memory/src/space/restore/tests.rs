@@ -258,7 +258,7 @@ fn a_large_leaf_that_was_only_taken_apart_is_undone() {
     // As for a move that then fails.
     space.begin_portion();
     let block = space.check_change(last, Block::BYTES).unwrap();
-    space.prepare_part(block, VirtualAddress::clamped(START + (64 << 20))).unwrap();
+    space.prepare_some(block, VirtualAddress::clamped(START + (64 << 20))).unwrap();
     assert_eq!(space.view.large_leaves(), 0);
     assert!(!space.restore(&image).unwrap().wholesale);
     let mut out = [1; 6];
