@@ -1,26 +1,19 @@
-//! Who drives a sandbox: the calling thread, or a few runner threads that share a queue.
+//! The handle of a sandbox: whoever owns it drives it on its own thread or has the executor drive it.
 
-mod slot;
-
-use crate::cache::{initialised, recycled};
-use crate::executor::Executor;
+use crate::cache::recycled;
+use crate::executor::{Executor, Turn};
+use crate::job::{Job, Plan, Report, Source, Start};
+use crate::phase::{Duty, Held, Operation, Phase, PhaseMachine, Refusal, Thread, Todo};
 use crate::providers::providers;
+use crate::slot::{Slot, phase_after};
 use ampoule_sandbox::{
     Budget, CALLER_SLICE, CallError, CallTrace, Config, Control, Failure, Limits, Resumption,
-    Sandbox, Snapshot, SnapshotError, Step, Stop, StopRequest, Waker,
+    Sandbox, Snapshot, Step, Stop, StopRequest, Waker,
 };
 use parking_lot::Mutex;
-use slot::{Made, Slot, phase_after, restore};
-pub(crate) use slot::{Source, Start};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
-
-/// How long a guest computes on a runner while others wait. Long against the cost of a kick (tens of
-/// microseconds), short against what a person notices.
-const TIME_SLICE: Duration = Duration::from_millis(10);
 
 /// Whose thread a guest runs on.
 pub trait Caller {
@@ -42,80 +35,11 @@ impl Caller for () {
 /// [`Control`], which works in every phase.
 pub struct Driver {
     control: Control,
-    phase: Mutex<PhaseState>,
+    phases: Mutex<PhaseMachine<Job, Report>>,
     slot: Mutex<Slot>,
-    restores_after_calls: AtomicBool,
     /// Told on a runner thread that [`Driver::take_step`] has something.
     on_step: Box<dyn Fn() + Send + Sync>,
     myself: Weak<Driver>,
-}
-
-/// Who may touch a sandbox now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// The owner: nothing is going on.
-    Idle,
-    /// The executor, soon.
-    Queued,
-    /// A runner, or the owner in a synchronous call.
-    Running,
-    /// The owner: a step waits to be resumed.
-    Parked,
-    /// Nobody: the sandbox is gone.
-    Closed,
-}
-
-struct PhaseState {
-    phase: Phase,
-    /// The owner drives it on its own thread and comes back by itself when it is parked.
-    here: bool,
-    /// The owner wants it gone.
-    closing: bool,
-    /// What the runner is to do in its turn.
-    job: Job,
-    /// The runner whose turn was the last.
-    home: Option<usize>,
-    /// The last word of a runner that the owner has not taken yet.
-    report: Option<Report>,
-}
-
-impl PhaseState {
-    const fn new() -> Self {
-        Self {
-            phase: Phase::Idle,
-            here: false,
-            closing: false,
-            job: Job::Run,
-            home: None,
-            report: None,
-        }
-    }
-}
-
-/// What a runner has to do.
-#[derive(Debug)]
-enum Job {
-    /// Make the sandbox, if it is not made, and run it up to the next step.
-    Run,
-    /// Take its state.
-    Snapshot,
-    /// Go back, by default to where it came from.
-    Restore(Option<Snapshot>),
-}
-
-/// What a runner has to say.
-#[derive(Debug, Clone)]
-pub enum Report {
-    /// The guest came to a step.
-    Step(Step),
-    /// The snapshot that was asked for.
-    Snapshot(Snapshot),
-    /// The sandbox went back, and is ready.
-    Restored,
-    /// A snapshot was not taken, or a restore failed. [`Driver::inspect`] tells the sandbox's state.
-    Refused(Failure),
-    /// The sandbox is gone.
-    Closed,
 }
 
 impl Driver {
@@ -137,11 +61,11 @@ impl Driver {
     }
 
     fn unmade(source: Source, on_step: Box<dyn Fn() + Send + Sync>) -> Arc<Self> {
+        let plan = Plan { source, restores_after_calls: false, start: Start::default() };
         let driver = Arc::new_cyclic(|myself| Self {
             control: providers().control(),
-            phase: Mutex::new(PhaseState::new()),
-            slot: Mutex::new(Slot::Unmade(Box::new(source), Start::default())),
-            restores_after_calls: AtomicBool::new(false),
+            phases: Mutex::new(PhaseMachine::new()),
+            slot: Mutex::new(Slot::Unmade(Box::new(plan))),
             on_step,
             myself: Weak::clone(myself),
         });
@@ -152,7 +76,9 @@ impl Driver {
 
     /// Restores the sandbox after every call; to be said before [`Self::start`].
     pub fn restore_after_calls(&self) {
-        self.restores_after_calls.store(true, Ordering::Relaxed);
+        if let Slot::Unmade(plan) = &mut *self.slot.lock() {
+            plan.restores_after_calls = true;
+        }
     }
 
     /// Stops the sandbox from any thread.
@@ -164,7 +90,7 @@ impl Driver {
     /// The current phase.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        self.phase.lock().phase
+        self.phases.lock().phase()
     }
 
     /// Makes and starts the sandbox on a runner: [`Step::Ready`], [`Step::Stopped`], or what the
@@ -182,15 +108,15 @@ impl Driver {
     /// # Errors
     /// [`CallError::State`] when that was done before.
     pub fn start_traced(&self, budget: Budget, trace: Option<CallTrace>) -> Result<(), CallError> {
-        self.claim(Phase::Idle, false, "start")?;
-        let accepted = match &mut *self.slot.lock() {
-            Slot::Unmade(_, start) => {
-                *start = Start { budget, trace };
+        let held = self.claim(Operation::Start, Thread::Runners)?;
+        let begun = match &mut *self.slot.lock() {
+            Slot::Unmade(plan) => {
+                plan.start = Start { budget, trace };
                 Ok(())
             }
             _ => Err(CallError::State { state: "started", operation: "start again" }),
         };
-        self.submit(accepted, Job::Run, Phase::Idle)
+        self.submit(held, begun, Job::Run)
     }
 
     /// Begins a call and hands it to a runner. The arguments are copied before this returns.
@@ -204,11 +130,11 @@ impl Driver {
         budget: Budget,
         trace: Option<&CallTrace>,
     ) -> Result<(), CallError> {
-        self.claim(Phase::Idle, false, "be called")?;
+        let held = self.claim(Operation::Call, Thread::Runners)?;
         self.control.set_on_callers_thread(false);
         let begun =
             self.sandbox(|sandbox| sandbox.begin_traced_call(function, arguments, budget, trace));
-        self.submit(begun, Job::Run, Phase::Idle)
+        self.submit(held, begun, Job::Run)
     }
 
     /// Resumes a parked sandbox on a runner. A sandbox that was stopped meanwhile takes no notice.
@@ -216,11 +142,9 @@ impl Driver {
     /// # Errors
     /// [`CallError`]; the sandbox is still parked then.
     pub fn resume(&self, resumption: Resumption<'_>) -> Result<(), CallError> {
-        if self.claim(Phase::Parked, false, "be resumed").is_err() {
-            return Ok(());
-        }
+        let Ok(held) = self.claim(Operation::Resume, Thread::Runners) else { return Ok(()) };
         let resumed = self.sandbox(|sandbox| sandbox.resume(resumption));
-        self.submit(resumed, Job::Run, Phase::Parked)
+        self.submit(held, resumed, Job::Run)
     }
 
     /// Takes the state of the ready sandbox, on a runner: [`Report::Snapshot`] or [`Report::Refused`].
@@ -228,8 +152,8 @@ impl Driver {
     /// # Errors
     /// [`CallError::State`] while something else is going on.
     pub fn snapshot(&self) -> Result<(), CallError> {
-        self.claim(Phase::Idle, false, "be snapshotted")?;
-        self.submit(Ok(()), Job::Snapshot, Phase::Idle)
+        let held = self.claim(Operation::Snapshot, Thread::Runners)?;
+        self.submit(held, Ok(()), Job::Snapshot)
     }
 
     /// Goes back to `to`, by default to what the sandbox was made from, on a runner:
@@ -238,8 +162,8 @@ impl Driver {
     /// # Errors
     /// [`CallError::State`] while something else is going on.
     pub fn restore(&self, to: Option<Snapshot>) -> Result<(), CallError> {
-        let from = self.claim_to_restore(false)?;
-        self.submit(Ok(()), Job::Restore(to), from)
+        let held = self.claim(Operation::Restore, Thread::Runners)?;
+        self.submit(held, Ok(()), Job::Restore(to))
     }
 
     /// [`Self::restore`] on the calling thread.
@@ -247,9 +171,10 @@ impl Driver {
     /// # Errors
     /// Why it was not possible. The sandbox may be broken then.
     pub fn restore_here(&self, to: Option<&Snapshot>) -> Result<(), Failure> {
-        self.claim_to_restore(true).map_err(|error| error.failure())?;
-        let (report, phase) = restore(&mut self.slot.lock(), to);
-        self.release(phase);
+        let held = self.claim(Operation::Restore, Thread::Owners);
+        let held = held.map_err(|error| error.failure())?;
+        let (report, phase) = self.slot.lock().restore(to);
+        self.leave(held, phase);
         match report {
             Report::Refused(failure) => Err(failure),
             _ => Ok(()),
@@ -274,9 +199,9 @@ impl Driver {
         trace: Option<&CallTrace>,
         caller: &dyn Caller,
     ) -> Result<Step, CallError> {
-        self.claim(Phase::Idle, true, "be called")?;
+        let held = self.claim(Operation::Call, Thread::Owners)?;
         self.control.set_on_callers_thread(true);
-        self.run_here(Phase::Idle, caller, |sandbox| {
+        self.run_here(held, caller, |sandbox| {
             sandbox.begin_traced_call(function, arguments, budget, trace)
         })
     }
@@ -290,21 +215,21 @@ impl Driver {
         resumption: Resumption<'_>,
         caller: &dyn Caller,
     ) -> Result<Step, CallError> {
-        self.claim(Phase::Parked, true, "be resumed")?;
-        self.run_here(Phase::Parked, caller, |sandbox| sandbox.resume(resumption))
+        let held = self.claim(Operation::Resume, Thread::Owners)?;
+        self.run_here(held, caller, |sandbox| sandbox.resume(resumption))
     }
 
     /// What `on_step` announced, once.
     #[must_use]
     pub fn take_step(&self) -> Option<Report> {
-        self.phase.lock().report.take()
+        self.phases.lock().take_report()
     }
 
     /// Looks at the sandbox, unless it is running, not made yet, or gone.
     pub fn inspect<T>(&self, look: impl FnOnce(&mut Sandbox) -> T) -> Option<T> {
         match &mut *self.slot.try_lock()? {
             Slot::Made(made) => Some(look(&mut made.sandbox)),
-            Slot::Unmade(..) | Slot::Failed(_) | Slot::Gone => None,
+            Slot::Unmade(_) | Slot::Failed(_) | Slot::Gone => None,
         }
     }
 
@@ -314,41 +239,23 @@ impl Driver {
         match &*self.slot.try_lock()? {
             Slot::Failed(failure) => Some(failure.clone()),
             Slot::Made(made) => made.sandbox.failure(),
-            Slot::Unmade(..) | Slot::Gone => None,
+            Slot::Unmade(_) | Slot::Gone => None,
         }
     }
 
     /// Ends the sandbox and frees it on a runner, whatever it is doing. `on_step` is told when it is
     /// gone. Idempotent; never blocks.
     pub fn close(&self) {
-        {
-            let mut state = self.phase.lock();
-            if state.closing {
-                return;
-            }
-            state.closing = true;
+        let is_news = self.phases.lock().close();
+        if is_news {
+            self.control.stop(StopRequest::Closed);
+            self.wake();
         }
-        self.control.stop(StopRequest::Closed);
-        self.wake();
     }
 
-    /// Takes the running phase, if the sandbox is in phase `from`.
-    fn claim(&self, from: Phase, here: bool, operation: &'static str) -> Result<(), CallError> {
-        let mut state = self.phase.lock();
-        if state.phase != from || state.closing {
-            let state = if state.closing { "closed" } else { state.phase.word() };
-            return Err(CallError::State { state, operation });
-        }
-        state.phase = Phase::Running;
-        state.here = here;
-        Ok(())
-    }
-
-    /// Takes the running phase for a restore, which may cut a call short that waits for its owner.
-    fn claim_to_restore(&self, here: bool) -> Result<Phase, CallError> {
-        let operation = "be restored";
-        let parked = self.claim(Phase::Parked, here, operation).map(|()| Phase::Parked);
-        parked.or_else(|_| self.claim(Phase::Idle, here, operation).map(|()| Phase::Idle))
+    fn claim(&self, operation: Operation, thread: Thread) -> Result<Held, CallError> {
+        let claimed = self.phases.lock().claim(operation, thread);
+        claimed.map_err(|Refusal { state, operation }| CallError::State { state, operation })
     }
 
     fn sandbox<T>(
@@ -357,39 +264,27 @@ impl Driver {
     ) -> Result<T, CallError> {
         match &mut *self.slot.lock() {
             Slot::Made(made) => act(&mut made.sandbox),
-            Slot::Unmade(..) | Slot::Failed(_) | Slot::Gone => {
+            Slot::Unmade(_) | Slot::Failed(_) | Slot::Gone => {
                 Err(CallError::State { state: "not running", operation: "be called" })
             }
         }
     }
 
-    /// Queues work that was accepted; otherwise goes back to phase `from`.
-    fn submit(
-        &self,
-        accepted: Result<(), CallError>,
-        job: Job,
-        from: Phase,
-    ) -> Result<(), CallError> {
-        match accepted {
-            Ok(()) => {
-                {
-                    let mut state = self.phase.lock();
-                    state.phase = Phase::Queued;
-                    state.job = job;
-                }
-                self.enqueue();
-                Ok(())
-            }
-            Err(error) => {
-                self.release(from);
-                Err(error)
-            }
+    /// Queues `job` if it was begun; otherwise nothing has happened.
+    fn submit(&self, held: Held, begun: Result<(), CallError>, job: Job) -> Result<(), CallError> {
+        if begun.is_ok() {
+            let todo = self.phases.lock().accept(held, job);
+            self.follow(todo);
+        } else {
+            let origin = held.origin();
+            self.leave(held, origin);
         }
+        begun
     }
 
     fn run_here(
         &self,
-        from: Phase,
+        held: Held,
         caller: &dyn Caller,
         begin: impl FnOnce(&mut Sandbox) -> Result<(), CallError>,
     ) -> Result<Step, CallError> {
@@ -407,32 +302,40 @@ impl Driver {
             };
             Ok((step, phase_after(sandbox)))
         });
-        self.release(ran.as_ref().map_or(from, |&(_, phase)| phase));
+        let to = ran.as_ref().map_or(held.origin(), |&(_, phase)| phase);
+        self.leave(held, to);
         ran.map(|(step, _)| step)
     }
 
-    /// Leaves the running phase. What was asked for meanwhile is done now.
-    fn release(&self, to: Phase) {
-        self.phase.lock().phase = to;
-        self.wake();
+    /// Leaves the running phase on the owner's thread. What was asked for meanwhile is done now.
+    fn leave(&self, held: Held, to: Phase) {
+        let todo = {
+            let mut phases = self.phases.lock();
+            phases.leave(held, to, self.control.stop_is_pending())
+        };
+        self.follow(todo);
     }
 
-    fn enqueue(&self) {
-        if let Some(myself) = self.myself.upgrade() {
-            let home = self.phase.lock().home;
-            Executor::enqueue(myself, home);
+    fn follow(&self, todo: Todo) {
+        if let Todo::Enqueue { affinity } = todo
+            && let Some(myself) = self.myself.upgrade()
+        {
+            Executor::enqueue(myself, affinity);
         }
     }
 
-    /// One turn on this runner.
-    pub(crate) fn turn(&self, runner: usize) {
-        let (closing, job) = {
-            let mut state = self.phase.lock();
-            state.phase = Phase::Running;
-            state.home = Some(runner);
-            (state.closing, std::mem::replace(&mut state.job, Job::Run))
-        };
-        if closing {
+    fn report(&self, held: Held, report: Report, phase: Phase) {
+        Executor::finishes();
+        self.phases.lock().report(held, report, phase);
+        (self.on_step)();
+        self.wake();
+    }
+}
+
+impl Turn for Driver {
+    fn turn(&self, runner: usize) {
+        let (held, duty) = self.phases.lock().begin_turn(runner);
+        let Duty::Work(job) = duty else {
             // Ended outside the lock: freeing a VM takes most of a millisecond.
             let gone = std::mem::replace(&mut *self.slot.lock(), Slot::Gone);
             if let Slot::Made(made) = gone
@@ -440,11 +343,11 @@ impl Driver {
             {
                 recycled::keep(vm);
             }
-            self.report(Report::Closed, Phase::Closed);
+            self.report(held, Report::Closed, Phase::Closed);
             return;
-        }
-        let ran = catch_unwind(AssertUnwindSafe(|| self.work(job)));
-        let (report, phase) = ran.unwrap_or_else(|_| {
+        };
+        let work = || self.slot.lock().work(job, &self.control);
+        let (report, phase) = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
             // A defect of ours must cost one sandbox, not the runner and everybody's calls.
             let message = "an internal error of Ampoule; please report it".to_owned();
             let failure = Stop::Hypervisor { message }.failure();
@@ -452,108 +355,22 @@ impl Driver {
             (Report::Step(Step::Stopped), Phase::Idle)
         });
         if matches!(report, Report::Step(Step::Preempted)) {
-            self.phase.lock().phase = Phase::Queued;
-            self.enqueue();
+            let todo = self.phases.lock().preempt(held);
+            self.follow(todo);
         } else {
-            self.report(report, phase);
+            self.report(held, report, phase);
         }
-    }
-
-    fn work(&self, job: Job) -> (Report, Phase) {
-        let mut slot = self.slot.lock();
-        match job {
-            Job::Run => {
-                let step = self.advance(&mut slot);
-                (Report::Step(step), slot.phase())
-            }
-            Job::Snapshot => match &mut *slot {
-                Slot::Made(made) => {
-                    let taken = made.sandbox.snapshot();
-                    let refused = |error: SnapshotError| Report::Refused(error.failure());
-                    (taken.map_or_else(refused, Report::Snapshot), slot.phase())
-                }
-                _ => slot.refuse("be snapshotted"),
-            },
-            Job::Restore(to) => restore(&mut slot, to.as_ref()),
-        }
-    }
-
-    fn advance(&self, slot: &mut Slot) -> Step {
-        if let Slot::Unmade(source, start) = slot {
-            match initialised::make(source, start, &self.control) {
-                Ok((mut sandbox, initialising)) => {
-                    let restores = self.restores_after_calls.load(Ordering::Relaxed);
-                    sandbox.set_restores_after_calls(restores);
-                    let is_new = initialising.is_some();
-                    let step = if is_new { None } else { Some(sandbox.begin_ready()) };
-                    *slot = Slot::Made(Box::new(Made { sandbox, initialising }));
-                    if let Some(step) = step {
-                        return step;
-                    }
-                }
-                Err(failure) => *slot = Slot::Failed(failure),
-            }
-        }
-        let Slot::Made(made) = slot else { return Step::Stopped };
-        let step = loop {
-            self.control.arm_slice(Some(TIME_SLICE));
-            let step = made.sandbox.run();
-            self.control.arm_slice(None);
-            // Nobody waits for the runner: no need to give it up.
-            if step != Step::Preempted || Executor::is_contended() {
-                break step;
-            }
-        };
-        if step == Step::Ready
-            && let Some(config) = made.initialising.take()
-            && let Err(error) = initialised::keep(config, &mut made.sandbox)
-        {
-            *slot = Slot::Failed(error.failure());
-            return Step::Stopped;
-        }
-        step
-    }
-
-    fn report(&self, report: Report, phase: Phase) {
-        Executor::finishes();
-        {
-            // Together, so that the owner can act on the report as soon as it hears of it.
-            let mut state = self.phase.lock();
-            state.report = Some(report);
-            state.phase = phase;
-        }
-        (self.on_step)();
-        self.wake();
     }
 }
 
 impl Waker for Driver {
     /// Gives a sandbox that nobody runs a turn if it was asked to stop, so that it ends now.
     fn wake(&self) {
-        {
-            let mut state = self.phase.lock();
-            let due = match state.phase {
-                Phase::Parked => state.closing || !state.here && self.control.stop_is_pending(),
-                Phase::Idle => state.closing,
-                Phase::Queued | Phase::Running | Phase::Closed => false,
-            };
-            if !due {
-                return;
-            }
-            state.phase = Phase::Queued;
-        }
-        self.enqueue();
-    }
-}
-
-impl Phase {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Queued | Self::Running => "running",
-            Self::Parked => "waiting for a host function",
-            Self::Closed => "closed",
-        }
+        let todo = {
+            let mut phases = self.phases.lock();
+            phases.wake(self.control.stop_is_pending())
+        };
+        self.follow(todo);
     }
 }
 

@@ -1,12 +1,11 @@
 //! The runner threads, which drive the sandboxes that have something to do.
 //!
 //! Where a sandbox can run on another thread than before for nothing (`Backends::thread_change_cost`), whichever
-//! runner is free takes what has waited longest. Elsewhere a sandbox has a *home*, the runner that it ran on
+//! runner is free takes what has waited longest. Elsewhere a sandbox has an *affinity* to the runner that it ran on
 //! last, and waits there for as long as the change would take; then another runner takes it.
 
 mod queues;
 
-use crate::driver::Driver;
 use ampoule_hypervisor::BACKENDS;
 use crossbeam_utils::Backoff;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -27,9 +26,15 @@ thread_local! {
     static THIS: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
+/// What is done in turns.
+pub(crate) trait Turn: Send + Sync {
+    /// One turn on the runner with that number, which nobody else takes meanwhile.
+    fn turn(&self, runner: usize);
+}
+
 /// The process's runner threads.
 pub(crate) struct Executor {
-    queues: Mutex<Queues<Arc<Driver>>>,
+    queues: Mutex<Queues<Arc<dyn Turn>>>,
     /// One for each runner, rung when there is something for it to look at.
     bells: Box<[Condvar]>,
     /// Counts what was queued, so that it can be seen without the lock.
@@ -37,10 +42,10 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// Gives `driver`, whose home is `home`, a turn.
-    pub(crate) fn enqueue(driver: Arc<Driver>, home: Option<usize>) {
+    /// Gives `work` a turn, on runner `affinity` rather than on another one.
+    pub(crate) fn enqueue(work: Arc<dyn Turn>, affinity: Option<usize>) {
         let executor = Self::get();
-        let rung = executor.queues.lock().push(driver, home, Instant::now());
+        let rung = executor.queues.lock().push(work, affinity, Instant::now());
         executor.given.fetch_add(1, Ordering::Relaxed);
         executor.ring(rung);
     }
@@ -90,14 +95,14 @@ impl Executor {
         THIS.set(Some(runner));
         let Some(bell) = self.bells.get(runner) else { return };
         loop {
-            let (driver, rung) = self.next(runner, bell);
+            let (work, rung) = self.next(runner, bell);
             self.ring(rung);
-            driver.turn(runner);
+            work.turn(runner);
         }
     }
 
     /// Waits for work, and says whose bell is to be rung then.
-    fn next(&self, runner: usize, bell: &Condvar) -> (Arc<Driver>, Option<usize>) {
+    fn next(&self, runner: usize, bell: &Condvar) -> (Arc<dyn Turn>, Option<usize>) {
         let mut queues = self.queues.lock();
         let mut looked_out = false;
         loop {

@@ -8,10 +8,15 @@
 mod cache;
 mod driver;
 mod executor;
+mod job;
+mod phase;
 mod providers;
 pub mod registry;
+mod slot;
 mod watchdog;
 
 pub use ampoule_hypervisor::{BACKENDS, Probe, probe};
-pub use driver::{Caller, Driver, Phase, Report};
+pub use driver::{Caller, Driver};
+pub use job::Report;
+pub use phase::Phase;
 pub use providers::providers;

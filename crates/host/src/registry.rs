@@ -123,7 +123,8 @@ fn forget(handle: i64) {
 #[cfg(test)]
 mod tests {
     use super::{Owner, control};
-    use crate::driver::{Driver, Report};
+    use crate::driver::Driver;
+    use crate::job::Report;
     use ampoule_hypervisor::BACKENDS;
     use ampoule_sandbox::{Config, Limits, StopRequest};
     use std::sync::Arc;

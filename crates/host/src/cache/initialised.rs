@@ -4,11 +4,7 @@
 //! and knows of the others as long as somebody uses them. Nothing waits for anything here: two first
 //! sandboxes of one guest initialise it twice, and the later one then shares the earlier one's memory.
 
-use crate::driver::{Source, Start};
-use crate::providers::providers;
-use ampoule_sandbox::{
-    Config, Control, Failure, File, Sandbox, Snapshot, SnapshotError, WeakSnapshot,
-};
+use ampoule_sandbox::{Config, File, Snapshot, WeakSnapshot};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -29,54 +25,8 @@ struct Initialised {
 /// The most recently used last.
 static CACHE: Mutex<Vec<Initialised>> = Mutex::new(Vec::new());
 
-/// Makes a sandbox: a ready one, or one that has begun to initialise, with what it is made of.
-pub(crate) fn make(
-    source: &Source,
-    start: &Start,
-    control: &Control,
-) -> Result<(Sandbox, Option<Config>), Failure> {
-    let (snapshot, limits) = match source {
-        Source::Snapshot(snapshot, limits) => (snapshot.clone(), *limits),
-        Source::Guest(config) => match find(config) {
-            Some(snapshot) => (snapshot, config.limits),
-            None => {
-                let sandbox = Sandbox::create(config, control.clone(), providers());
-                let mut sandbox = sandbox.map_err(|error| error.failure())?;
-                let begun = sandbox.begin_traced_start(start.budget, start.trace.as_ref());
-                begun.map_err(|error| error.failure())?;
-                return Ok((sandbox, Some(config.clone())));
-            }
-        },
-    };
-    let sandbox = Sandbox::from_snapshot(&snapshot, control.clone(), providers());
-    let mut sandbox = sandbox.map_err(|error| error.failure())?;
-    sandbox.set_limits(limits);
-    Ok((sandbox, None))
-}
-
-/// Takes the state of a guest that has become ready: it is what its sandbox goes back to, and where
-/// the next one begins. A guest that has read standard input is not like any other and not kept.
-pub(crate) fn keep(config: Config, sandbox: &mut Sandbox) -> Result<(), SnapshotError> {
-    let known = if sandbox.has_read_input() { None } else { find(&config) };
-    let snapshot = match known {
-        Some(snapshot) => {
-            sandbox.enter(&snapshot)?;
-            snapshot
-        }
-        None => {
-            let snapshot = sandbox.snapshot()?;
-            if !sandbox.has_read_input() {
-                insert(config, &snapshot);
-            }
-            snapshot
-        }
-    };
-    sandbox.set_origin(snapshot);
-    Ok(())
-}
-
 /// The snapshot of the guest that `config` describes, if it is known.
-fn find(config: &Config) -> Option<Snapshot> {
+pub(crate) fn find(config: &Config) -> Option<Snapshot> {
     let candidates: Vec<_> = {
         let mut cache = CACHE.lock();
         forget_dead(&mut cache);
@@ -97,7 +47,8 @@ fn find(config: &Config) -> Option<Snapshot> {
     Some(snapshot)
 }
 
-fn insert(config: Config, snapshot: &Snapshot) {
+/// Keeps the snapshot of the guest that `config` describes.
+pub(crate) fn insert(config: Config, snapshot: &Snapshot) {
     let mut cache = CACHE.lock();
     forget_dead(&mut cache);
     cache.push(Initialised {
