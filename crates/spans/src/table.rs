@@ -2,7 +2,7 @@
 //!
 //! Every offset is checked when it is followed, so that what is not looked at costs nothing: a record takes
 //! a third of the time that the library's verifier and accessors take together, and no unsafe code sees a
-//! guest's bytes. The format is that of the FlatBuffers project's `docs/source/internals.md`: a table begins
+//! guest's bytes. The format is that of the FlatBuffers project's documentation (`internals.md`): a table begins
 //! with the signed distance back to its vtable, which has its own size, the table's size, and for each field
 //! the distance from the table's start, 0 for one that is absent and has its default.
 

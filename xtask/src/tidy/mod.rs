@@ -13,6 +13,7 @@ mod finding;
 mod generated;
 mod imports;
 mod markdown;
+mod paths;
 mod rust;
 #[cfg(test)]
 mod testing;
@@ -39,6 +40,7 @@ const RULES: &[Rule] = &[
     markdown::links_resolve,
     markdown::pages_are_reachable,
     markdown::system_calls_are_current,
+    paths::named_files_exist,
     rust::allows_have_reasons,
     rust::unsafe_is_contained,
     time::tests_do_not_wait_for_the_clock,

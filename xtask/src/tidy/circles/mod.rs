@@ -3,7 +3,7 @@
 //! Those that there are stand in `circles.txt`, one file a line, in order. The list only shrinks: a
 //! circle of files that are not on it is a finding, and so is a line that has come untrue. TypeScript
 //! modules that only import types of one another are no circle when the program runs; such lines may
-//! stay, with the reason behind the path (`ts/a.ts -- why`).
+//! stay, with the reason behind the path and ` -- `.
 //!
 //! What counts as an edge of Rust modules is said in [`modules`].
 
