@@ -64,12 +64,32 @@ export function errorOf(
 /** The error of a native failure. `thrown` is what a host function threw during the call. */
 export function fromNative(failure: NativeFailure, thrown?: Thrown): AmpouleError {
   const { details } = failure;
+  const message = failure.message + remedyOf(failure);
   // A guest that panics over a failed host function names it in its message.
-  const blame = thrown !== undefined && failure.message.includes(thrown.message);
-  return errorOf(failure.code as ErrorCode, failure.message, {
+  const blame = thrown !== undefined && message.includes(thrown.message);
+  return errorOf(failure.code as ErrorCode, message, {
     details,
     ...(blame ? { cause: thrown.value } : {}),
   });
+}
+
+/** What can be done about a native failure, worded to stand behind its message. */
+function remedyOf({ code, details, remedy }: NativeFailure): string {
+  // What poisoned a sandbox is what could have been helped.
+  const cause = code === "ERR_AMPOULE_POISONED" ? details["reason"] : code;
+  switch (remedy) {
+    case "raise-limit": {
+      const raise = `; raise \`${LIMIT_OPTIONS[cause as LimitCode]}\``;
+      const isTime = cause === "ERR_AMPOULE_TIMEOUT" || cause === "ERR_AMPOULE_CPU_TIME";
+      return isTime ? `${raise} if that is expected` : raise;
+    }
+    case "diagnose-host":
+      return cause === "ERR_AMPOULE_NO_HYPERVISOR"
+        ? ". `npx ampoule doctor` tells more"
+        : "; run `npx ampoule doctor`";
+    default:
+      return "";
+  }
 }
 
 /** The error of a call whose guest function returned an error. */

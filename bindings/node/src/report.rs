@@ -4,34 +4,28 @@ use crate::convert::count;
 use ampoule_sandbox::{ElfKind, Failure, parse_executable};
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// A failure as data.
 #[napi(object, object_from_js = false)]
 pub struct NativeFailure {
     /// One of the public codes.
     pub code: String,
-    /// For people.
+    /// What was wrong, for people.
     pub message: String,
     /// Facts by name.
     #[napi(ts_type = "Record<string, unknown>")]
     pub details: Value,
+    /// What can be done about it, if it is one of these.
+    #[napi(ts_type = "'raise-limit' | 'diagnose-host'")]
+    pub remedy: Option<String>,
 }
 
 impl From<Failure> for NativeFailure {
     fn from(from: Failure) -> Self {
-        Self { code: from.code.to_owned(), message: from.message, details: from.details }
-    }
-}
-
-impl NativeFailure {
-    /// For a question that has no answer: nothing has failed.
-    pub(crate) fn unknown() -> Self {
-        Self {
-            code: "ERR_AMPOULE_HYPERVISOR".to_owned(),
-            message: "the sandbox stopped without a reason".to_owned(),
-            details: json!({}),
-        }
+        let Failure { code, message, details, remedy } = from;
+        let remedy = remedy.map(|remedy| remedy.word().to_owned());
+        Self { code: code.to_string(), message, details, remedy }
     }
 }
 

@@ -256,7 +256,7 @@ fn describe(here: &SandboxHere, step: Step) -> f64 {
 pub fn stopped(handle: i64) -> Result<NativeFailure> {
     let here = sandbox(handle)?;
     let refusal = here.notes.refusal.borrow_mut().take();
-    Ok(refusal.or_else(|| here.driver.failure()).map_or_else(NativeFailure::unknown, Into::into))
+    Ok(refusal.or_else(|| here.driver.failure()).unwrap_or_else(Failure::unknown).into())
 }
 
 /// Stops a sandbox of any thread.

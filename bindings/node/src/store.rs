@@ -185,7 +185,7 @@ pub fn verify_store(operation: i64, path: String) -> AsyncTask<StoreTask> {
             let problem = finding.problem.as_ref().map(SnapshotStoreError::failure);
             let problem = problem.map(|failure| {
                 json!({
-                    "code": failure.code, "message": failure.message, "details": failure.details,
+                    "code": failure.code.as_str(), "message": failure.message, "details": failure.details,
                 })
             });
             json!({ "tag": finding.tag, "digest": finding.digest, "problem": problem })

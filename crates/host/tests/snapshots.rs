@@ -126,7 +126,9 @@ fn a_killed_sandbox_is_restored_and_a_closed_one_is_not() {
         driver.call(spin, &arguments(&[0_u8; 0]), Budget::default(), None).unwrap();
         driver.control().stop(StopRequest::Killed);
         assert_eq!(next(&driver, &told), Some(Step::Stopped));
-        assert!(driver.failure().is_some_and(|failure| failure.code == "ERR_AMPOULE_KILLED"));
+        assert!(
+            driver.failure().is_some_and(|failure| failure.code.as_str() == "ERR_AMPOULE_KILLED")
+        );
         // Also one that nobody has noticed yet.
         driver.control().stop(StopRequest::Killed);
         driver.restore(None).unwrap();
@@ -173,7 +175,7 @@ fn a_sandbox_that_is_restored_after_calls_is_poisoned_by_a_kill_only() {
             ("panic_while_panicking", Budget::default(), "ERR_AMPOULE_GUEST_ABORT"),
         ] {
             assert_eq!(call_on(&driver, &told, name, budget), Some(Step::Stopped));
-            assert_eq!(driver.failure().map(|failure| failure.code), Some(code));
+            assert_eq!(driver.failure().map(|failure| failure.code.as_str()), Some(code));
             assert_eq!(driver.inspect(|sandbox| sandbox.state().clone()), Some(State::Ready));
         }
         // An abort that comes too late for its call.

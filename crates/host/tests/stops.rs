@@ -37,7 +37,7 @@ fn a_creation_that_fails_is_told_as_a_step() {
     let (driver, told) = driver(config);
     driver.start(Budget::default()).unwrap();
     assert_eq!(next(&driver, &told), Some(Step::Stopped));
-    assert_eq!(driver.failure().unwrap().code, "ERR_AMPOULE_INVALID_GUEST");
+    assert_eq!(driver.failure().unwrap().code.as_str(), "ERR_AMPOULE_INVALID_GUEST");
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_deadline_strikes_while_a_host_function_is_pending() {
     driver.call(sum, &arguments(&(3,)), budget, None).unwrap();
     assert!(matches!(next(&driver, &told), Some(Step::HostCall { .. })));
     assert_eq!(next(&driver, &told), Some(Step::Stopped));
-    assert_eq!(driver.failure().unwrap().code, "ERR_AMPOULE_TIMEOUT");
+    assert_eq!(driver.failure().unwrap().code.as_str(), "ERR_AMPOULE_TIMEOUT");
     // The host function's late result is of no interest any more.
     driver.resume(Resumption::HostReturn(&arguments(&1))).unwrap();
     driver.close();
@@ -103,7 +103,7 @@ fn kills_at_random_moments_always_end_the_call_with_the_right_reason() {
             step = next(&driver, &told);
         }
         killer.join().unwrap();
-        assert_eq!(driver.failure().unwrap().code, "ERR_AMPOULE_KILLED", "round {round}");
+        assert_eq!(driver.failure().unwrap().code.as_str(), "ERR_AMPOULE_KILLED", "round {round}");
         driver.close();
         assert_eq!(next(&driver, &told), None);
         assert_eq!(driver.phase(), Phase::Closed);

@@ -101,7 +101,7 @@ fn outcome_of(
                     return Err("stopped but not poisoned".into());
                 };
                 let failure = stop.failure();
-                return Ok(failure.code.trim_start_matches("ERR_AMPOULE_").to_owned());
+                return Ok(failure.code.as_str().trim_start_matches("ERR_AMPOULE_").to_owned());
             }
             step => return Err(format!("unexpected {step:?}")),
         }
@@ -233,7 +233,7 @@ fn a_hostile_start_ends_with_a_reason() {
         sandbox.begin_start(Budget { wall: Some(deadline), cpu: None }).unwrap();
         assert_eq!(sandbox.run(), Step::Stopped, "{act}");
         let State::Poisoned(stop) = sandbox.state() else { panic!("{act}: not poisoned") };
-        let code = stop.failure().code.trim_start_matches("ERR_AMPOULE_");
+        let code = stop.failure().code.as_str().trim_start_matches("ERR_AMPOULE_");
         assert!(codes.contains(&code), "{act}: {code}");
     }
 }

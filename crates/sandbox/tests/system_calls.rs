@@ -254,7 +254,7 @@ fn a_signal_with_a_handler_stops_the_guest_and_is_named() {
         let stop = Stop::Signal { signal };
         assert_eq!(outcome.sandbox.state(), &State::Poisoned(stop.clone()), "{way}");
         let failure = stop.failure();
-        assert_eq!(failure.code, "ERR_AMPOULE_GUEST_SIGNAL");
+        assert_eq!(failure.code.as_str(), "ERR_AMPOULE_GUEST_SIGNAL");
         assert!(failure.message.contains(name), "{}", failure.message);
     }
 }

@@ -11,8 +11,11 @@ import type { ExecutableReport, HypervisorReport } from "../../reports.js";
 /** A failure as data; `code` is one of the public codes. */
 export interface NativeFailure {
   code: string;
+  /** What was wrong; what can be done about it is worded on this side. */
   message: string;
   details: ErrorDetails;
+  /** What can be done about it, if it is one of these. */
+  remedy?: "raise-limit" | "diagnose-host";
 }
 
 /** Limits that are checked while a guest runs. */

@@ -61,7 +61,7 @@ pub(super) fn name_no_machine(files: &[SourceFile], findings: &mut Findings) {
 }
 
 /// Number of the first line that is test code; past the end where there is none.
-fn first_test_line(file: &SourceFile) -> usize {
+pub(super) fn first_test_line(file: &SourceFile) -> usize {
     if file.is_test() {
         return 1;
     }

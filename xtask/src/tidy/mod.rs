@@ -33,6 +33,8 @@ const RULES: &[Rule] = &[
     crates::edges_are_allowed,
     crates::lints_are_inherited,
     errors::codes_are_documented,
+    errors::codes_are_written_once,
+    errors::the_core_words_no_remedy,
     files::are_not_too_long,
     files::name_no_machine,
     generated::is_fresh,

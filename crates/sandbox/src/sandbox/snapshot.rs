@@ -1,7 +1,7 @@
 //! The state of a ready sandbox.
 
 use crate::config::Limits;
-use crate::error::{CallError, CreateError, Failure};
+use crate::error::{CallError, CreateError};
 use crate::image::Image;
 use ampoule_linux::Personality;
 use ampoule_machine::{CpuState, MachineError};
@@ -51,22 +51,6 @@ pub enum SnapshotError {
     /// The hypervisor refused.
     #[error(transparent)]
     Hypervisor(#[from] MachineError),
-}
-
-impl SnapshotError {
-    /// The public error for this one.
-    #[must_use]
-    pub fn failure(&self) -> Failure {
-        match self {
-            Self::State(error) => error.failure(),
-            Self::Create(error) => error.failure(),
-            Self::Memory { .. } | Self::Hypervisor(_) => {
-                let source = std::error::Error::source(self).map(ToString::to_string);
-                let message = source.map_or(self.to_string(), |source| format!("{self}: {source}"));
-                Failure::new("ERR_AMPOULE_HYPERVISOR", message)
-            }
-        }
-    }
 }
 
 impl Snapshot {

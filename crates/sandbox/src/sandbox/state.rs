@@ -1,6 +1,6 @@
 //! What a sandbox is doing, why it stops to do it, and with what it goes on.
 
-use crate::error::Failure;
+use crate::failure::Failure;
 use crate::stop::Stop;
 use std::time::Duration;
 

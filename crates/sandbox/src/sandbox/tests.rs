@@ -204,7 +204,7 @@ fn a_guest_of_a_later_abi_is_refused() {
     });
     assert_eq!(sandbox.run(), Step::Stopped);
     let State::Poisoned(stop) = sandbox.state() else { panic!("not poisoned") };
-    assert_eq!(stop.failure().code, "ERR_AMPOULE_INCOMPATIBLE_GUEST");
+    assert_eq!(stop.failure().code.as_str(), "ERR_AMPOULE_INCOMPATIBLE_GUEST");
 }
 
 #[test]
@@ -280,6 +280,6 @@ fn what_the_hypervisor_cannot_run_is_a_fault() {
         let mut sandbox = ready(move |_, _| exit);
         assert_eq!(call(&mut sandbox), Step::Stopped);
         let State::Poisoned(stop) = sandbox.state() else { panic!("{exit:?}") };
-        assert_eq!(stop.failure().code, "ERR_AMPOULE_GUEST_FAULT");
+        assert_eq!(stop.failure().code.as_str(), "ERR_AMPOULE_GUEST_FAULT");
     }
 }

@@ -1,9 +1,7 @@
-//! What can be wrong with a snapshot in a store, and the public form of it.
+//! What can be wrong with a snapshot in a store.
 
-use crate::error::{CreateError, Failure};
 use ampoule_machine::MachineError;
 use ampoule_store::StoreError;
-use serde_json::json;
 
 /// A snapshot could not be saved, loaded or looked at.
 #[derive(Debug, thiserror::Error)]
@@ -20,11 +18,8 @@ pub enum SnapshotStoreError {
         needed: String,
     },
     /// The hypervisor is missing or refused to tell what guests see.
-    #[error("{}", failure.message)]
-    Host {
-        /// Its public form.
-        failure: Failure,
-    },
+    #[error(transparent)]
+    Hypervisor(#[from] MachineError),
 }
 
 /// Why a sound snapshot cannot run on this machine or with this release.
@@ -53,45 +48,5 @@ impl Incompatibility {
             Self::Architecture => "architecture",
             Self::CpuFeatures => "cpu-features",
         }
-    }
-}
-
-impl SnapshotStoreError {
-    /// A hypervisor that did not answer.
-    pub(super) fn host(error: MachineError) -> Self {
-        Self::Host { failure: CreateError::from(error).failure() }
-    }
-
-    /// The public error for this one.
-    #[must_use]
-    pub fn failure(&self) -> Failure {
-        let message = self.to_string();
-        match self {
-            Self::Store(error) => of_store(error, message),
-            Self::Incompatible { reason, needed } => {
-                Failure::new("ERR_AMPOULE_INCOMPATIBLE_SNAPSHOT", message)
-                    .with(json!({ "reason": reason.word(), "needed": needed }))
-            }
-            Self::Host { failure } => failure.clone(),
-        }
-    }
-}
-
-fn of_store(error: &StoreError, message: String) -> Failure {
-    match error {
-        StoreError::NotFound { path, tag } => {
-            Failure::new("ERR_AMPOULE_SNAPSHOT_NOT_FOUND", message)
-                .with(json!({ "path": path, "tag": tag }))
-        }
-        StoreError::Corrupt { file, what } => Failure::new("ERR_AMPOULE_CORRUPT_SNAPSHOT", message)
-            .with(json!({ "file": file, "what": what })),
-        StoreError::Invalid { option, .. } => {
-            Failure::new("ERR_AMPOULE_INVALID_ARGUMENT", message).with(json!({ "option": option }))
-        }
-        StoreError::Io { operation, file, source } => Failure::new("ERR_AMPOULE_STORE", message)
-            .with(json!({
-                "operation": operation, "file": file, "errno": source.raw_os_error(),
-            })),
-        StoreError::Stopped => Failure::new("ERR_AMPOULE_ABORTED", message),
     }
 }

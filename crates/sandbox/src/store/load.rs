@@ -100,7 +100,7 @@ fn snapshot(
     stop: &AtomicBool,
 ) -> Result<Snapshot, SnapshotStoreError> {
     let backend = backends.select();
-    let features = backend.features().map_err(SnapshotStoreError::host)?;
+    let features = backend.features()?;
     let wanted = backend.system_pages();
     let config = &parts.config;
     let corrupt = |what: String| StoreError::corrupt(&parts.config_name, what);

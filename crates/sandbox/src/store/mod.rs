@@ -11,7 +11,7 @@
 //! [`SnapshotStoreError`].
 
 mod config;
-mod error;
+pub(crate) mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod inspect;

@@ -70,7 +70,7 @@ pub fn save(
     config::check_metadata(&options.metadata).map_err(|problem| invalid("metadata", problem))?;
     let parts = snapshot.parts();
     let backend = parts.image.backend;
-    let features = backend.features().map_err(SnapshotStoreError::host)?;
+    let features = backend.features()?;
 
     let (personality, files) = parts.personality.state();
     check_sizes(files.iter().chain([&parts.image.executable]).map(|file| file.len() as u64))

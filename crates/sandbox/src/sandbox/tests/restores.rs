@@ -70,7 +70,7 @@ fn what_was_stopped_and_undone_is_told_until_the_next_call() {
     sandbox.set_restores_after_calls(true);
     assert_eq!(call(&mut sandbox), Step::Stopped);
     assert_eq!((sandbox.state(), sandbox.statistics().restores), (&State::Ready, 1));
-    assert_eq!(sandbox.failure().unwrap().code, "ERR_AMPOULE_PROTOCOL");
+    assert_eq!(sandbox.failure().unwrap().code.as_str(), "ERR_AMPOULE_PROTOCOL");
     assert_eq!(call(&mut sandbox), Step::Return);
     assert_eq!((sandbox.failure(), sandbox.statistics().restores), (None, 2));
 }

@@ -74,7 +74,7 @@ fn called(sandbox: &mut Sandbox, payload: usize) -> Step {
 
 fn check_failure(sandbox: &Sandbox, code: &str) {
     let failure = sandbox.failure().unwrap();
-    assert_eq!(failure.code, code);
+    assert_eq!(failure.code.as_str(), code);
     let bytes = failure.message.len() + failure.details.to_string().len();
     assert!(bytes <= FAILURE_BYTES, "{code}: {bytes}");
 }
