@@ -149,7 +149,61 @@ fn threads(asked: Option<&str>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::threads;
+    use super::{Executor, Turn, threads};
+    use parking_lot::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::{Arc, Weak};
+
+    /// Something that takes turns: it queues itself again in each but the last, and says where that was.
+    struct Rounds {
+        left: AtomicUsize,
+        myself: Weak<Self>,
+        ended: Mutex<Sender<usize>>,
+    }
+
+    impl Rounds {
+        fn new(rounds: usize) -> (Arc<Self>, Receiver<usize>) {
+            let (tell, ended) = channel();
+            let (left, tell) = (AtomicUsize::new(rounds), Mutex::new(tell));
+            let make = |myself: &Weak<Self>| Self { left, myself: myself.clone(), ended: tell };
+            (Arc::new_cyclic(make), ended)
+        }
+    }
+
+    impl Turn for Rounds {
+        fn turn(&self, runner: usize) {
+            if self.left.fetch_sub(1, Ordering::Relaxed) > 1 {
+                Executor::enqueue(self.myself.upgrade().unwrap(), Some(runner));
+            } else {
+                Executor::finishes();
+                let _ = self.ended.lock().send(runner);
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_is_queued_gets_its_turns_and_no_more() {
+        let all: Vec<_> = (0..100).map(|_| Rounds::new(20)).collect();
+        for (rounds, _) in &all {
+            Executor::enqueue(Arc::clone(rounds) as _, None);
+        }
+        for (rounds, ended) in all {
+            assert!(ended.recv().unwrap() < Executor::get().bells.len());
+            assert_eq!(rounds.left.load(Ordering::Relaxed), 0);
+            drop(rounds);
+            // The runner has let go of it, too.
+            assert!(ended.recv().is_err());
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_thread_that_is_no_runner() {
+        let (rounds, ended) = Rounds::new(1000);
+        Executor::enqueue(rounds, None);
+        assert!(!Executor::is_contended());
+        ended.recv().unwrap();
+    }
 
     #[test]
     fn the_number_of_runners_is_what_was_asked_for_if_that_makes_sense() {

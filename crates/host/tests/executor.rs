@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 use support::sandboxes::{arguments, export, functions};
 
-/// Whether sandboxes have a home here. Says so if not.
-fn has_homes() -> bool {
+/// Whether sandboxes have an affinity to a runner here. Says so if not.
+fn has_affinity() -> bool {
     let has = kvm_is_available() && !BACKENDS.thread_change_cost().is_zero();
     if !has {
         eprintln!("SKIPPED: a sandbox changes threads for nothing here");
@@ -67,28 +67,28 @@ impl Followed {
 
 #[test]
 fn sandboxes_are_spread_over_the_runners_and_stay_there() {
-    if !has_homes() {
+    if !has_affinity() {
         return;
     }
     let runners = thread::available_parallelism().unwrap().get();
     let first = Followed::of(|on_step| Driver::new(functions("testing"), on_step));
-    let home = first.call();
+    let runner = first.call();
     // Given again as soon as it is told, while the runner is still on its way.
     for _ in 0..200 {
-        assert_eq!(first.call(), home);
+        assert_eq!(first.call(), runner);
     }
     let (snapshot, thread) = first.snapshot();
-    assert_eq!(thread, home);
+    assert_eq!(thread, runner);
     first.driver.restore(Some(snapshot.clone())).unwrap();
     let (report, thread) = first.next();
     assert!(matches!(report, Report::Restored), "{report:?}");
-    assert_eq!(thread, home);
+    assert_eq!(thread, runner);
 
     let limits = functions("testing").limits;
     let others: Vec<Followed> = (0..2 * runners)
         .map(|_| Followed::of(|on_step| Driver::from_snapshot(snapshot.clone(), limits, on_step)))
         .collect();
-    let homes: Vec<ThreadId> = others.iter().map(Followed::call).collect();
-    assert_eq!(homes.iter().collect::<HashSet<_>>().len(), runners);
-    assert_eq!(others.iter().map(Followed::call).collect::<Vec<_>>(), homes);
+    let runners_of: Vec<ThreadId> = others.iter().map(Followed::call).collect();
+    assert_eq!(runners_of.iter().collect::<HashSet<_>>().len(), runners);
+    assert_eq!(others.iter().map(Followed::call).collect::<Vec<_>>(), runners_of);
 }

@@ -124,17 +124,17 @@ impl Control {
         self.0.state.lock().waker = Some(waker);
     }
 
-    /// Forgets a requested stop, for a sandbox that is made ready again. Closing is final.
-    pub(crate) fn forgive(&self) {
-        self.forget(|stop| *stop != Stop::Closed);
+    /// Clears a requested stop, for a sandbox that is made ready again. Closing is final.
+    pub(crate) fn clear_stop(&self) {
+        self.clear(|stop| *stop != Stop::Closed);
     }
 
-    /// Forgets a requested stop that was meant for the call that is over.
-    pub(crate) fn forgive_call(&self) {
-        self.forget(|stop| stop.is_of_a_call());
+    /// Clears a requested stop that was meant for the call that is over.
+    pub(crate) fn clear_stop_of_call(&self) {
+        self.clear(|stop| stop.is_of_a_call());
     }
 
-    fn forget(&self, is_void: impl FnOnce(&Stop) -> bool) {
+    fn clear(&self, is_void: impl FnOnce(&Stop) -> bool) {
         let mut state = self.0.state.lock();
         if state.stop.take_if(|stop| is_void(stop)).is_some() {
             self.0.stop_pending.store(false, Ordering::Release);
@@ -229,7 +229,7 @@ impl Inner {
 
     /// Notes the stop and kicks the guest; whoever is returned has to be woken, without the lock.
     fn request(&self, state: &mut State, stop: Stop) -> Option<Arc<dyn Waker>> {
-        // What ends the sandbox outranks what ends a call only: a restore forgives the latter.
+        // What ends the sandbox outranks what ends a call only: a restore clears the latter.
         if state.stop.as_ref().is_none_or(|first| first.is_of_a_call() && !stop.is_of_a_call()) {
             state.stop = Some(stop);
         }

@@ -23,9 +23,9 @@ pub(super) enum Runner {
 pub(super) struct Queues<T> {
     /// With the time since which each piece of work waits. The oldest comes first.
     runners: Vec<(Runner, VecDeque<(Instant, T)>)>,
-    /// How long work waits for its home before another runner takes it.
+    /// How long work waits for the runner that it has an affinity to before another one takes it.
     patience: Duration,
-    /// Where the search for a home begins, so that work is spread.
+    /// Where the search for the least loaded runner begins, so that work is spread.
     turn: usize,
 }
 
@@ -58,18 +58,19 @@ impl<T> Queues<T> {
         }
     }
 
-    /// Queues `work` for its home, or for a new one if it has none or that does not matter. Gives the runner
-    /// whose bell is to be rung.
-    pub(super) fn push(&mut self, work: T, home: Option<usize>, now: Instant) -> Option<usize> {
-        let home = home.filter(|_| !self.patience.is_zero()).unwrap_or_else(|| self.new_home());
-        let (state, queue) = self.runners.get_mut(home)?;
+    /// Queues `work` for the runner that it has an affinity to, or for the least loaded one if there is none or
+    /// that does not matter. Gives the runner whose bell is to be rung.
+    pub(super) fn push(&mut self, work: T, affinity: Option<usize>, now: Instant) -> Option<usize> {
+        let affinity = affinity.filter(|_| !self.patience.is_zero());
+        let runner = affinity.unwrap_or_else(|| self.least_loaded());
+        let (state, queue) = self.runners.get_mut(runner)?;
         let is_alone = queue.is_empty();
         queue.push_back((now, work));
         match state {
             Runner::Coming if is_alone => None,
             Runner::Free | Runner::Watching => {
                 *state = Runner::Coming;
-                Some(home)
+                Some(runner)
             }
             Runner::Coming | Runner::Busy => self.call_another(),
         }
@@ -91,7 +92,7 @@ impl<T> Queues<T> {
     }
 
     /// The runner with the least to do.
-    fn new_home(&mut self) -> usize {
+    fn least_loaded(&mut self) -> usize {
         let count = self.runners.len();
         self.turn = (self.turn + 1) % count;
         let load = |(state, queue): &(Runner, VecDeque<_>)| match state {
@@ -102,11 +103,11 @@ impl<T> Queues<T> {
         from_here.min_by_key(|&at| self.runners.get(at).map(load)).unwrap_or(0)
     }
 
-    /// The first work that `runner` may take: when, and whose it is.
+    /// The first work that `runner` may take: when, and for whom it waits.
     fn next(&self, runner: usize) -> Option<(Instant, usize)> {
-        let dues = self.runners.iter().enumerate().filter_map(|(home, (_, queue))| {
+        let dues = self.runners.iter().enumerate().filter_map(|(at, (_, queue))| {
             let &(since, _) = queue.front()?;
-            Some((if home == runner { since } else { since + self.patience }, home))
+            Some((if at == runner { since } else { since + self.patience }, at))
         });
         dues.min()
     }
@@ -119,7 +120,7 @@ impl<T> Queues<T> {
     pub(super) fn take(&mut self, runner: usize, now: Instant) -> Taken<T> {
         let next = self.next(runner);
         let due = next.filter(|&(due, _)| due <= now);
-        let work = due.and_then(|(_, home)| self.runners.get_mut(home)?.1.pop_front());
+        let work = due.and_then(|(_, at)| self.runners.get_mut(at)?.1.pop_front());
         if let Some((_, work)) = work {
             self.set(runner, Runner::Busy);
             let is_more = self.runners.iter().any(|(_, queue)| !queue.is_empty());
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn work_goes_home() {
+    fn work_goes_where_it_has_an_affinity_to() {
         let (mut queues, now) = queues(PATIENCE);
         for _ in 0..3 {
             assert_eq!(queues.push('a', Some(1), now), Some(1));
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_change_costs_something_work_waits_for_its_home_as_long_as_that() {
+    fn where_a_change_costs_something_work_waits_for_its_runner_as_long_as_that() {
         let (mut queues, now) = queues(PATIENCE);
         assert_eq!(queues.push('a', Some(0), now), Some(0));
         assert_eq!(queues.take(0, now), work('a', None));
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_others_for_long_comes_before_what_is_new_at_home() {
+    fn what_waits_for_others_for_long_comes_before_what_is_new_here() {
         let (mut queues, now) = queues(PATIENCE);
         queues.set(0, Runner::Busy);
         queues.push('a', Some(0), now);
@@ -240,7 +241,7 @@ mod tests {
         let (mut queues, now) = queues(PATIENCE);
         queues.keep(1);
         for at in 0..2 {
-            assert_eq!(queues.new_home(), 0, "{at}");
+            assert_eq!(queues.least_loaded(), 0, "{at}");
         }
         assert_eq!(queues.push('a', None, now), Some(0));
         assert_eq!(queues.take(0, now), work('a', None));

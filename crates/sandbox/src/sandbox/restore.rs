@@ -99,7 +99,7 @@ impl Sandbox {
         };
         // First, so that a stop that is asked for from now on holds for the restored sandbox.
         self.control.disarm();
-        self.control.forgive();
+        self.control.clear_stop();
         let restored = self.enter(snapshot)?;
         self.events.tell(Event::Restored(restored));
         self.origin.undone = None;
@@ -145,7 +145,7 @@ impl Sandbox {
             _ => return,
         }
         self.control.disarm();
-        self.control.forgive_call();
+        self.control.clear_stop_of_call();
         if let Ok(restored) = self.enter(&origin) {
             self.events.tell(Event::Restored(restored));
         }
