@@ -181,6 +181,10 @@ impl Channel {
 
     /// Rings the doorbell: the host takes what was posted, and has answered when this returns.
     pub(crate) fn ring(&self) {
+        #[cfg(test)]
+        if tests::host_answers(self) {
+            return;
+        }
         // SAFETY: in a sandbox (this type exists only there) port access leaves the virtual CPU
         // for the host, which changes no register and, of this program's memory, only the
         // `to_guest` area. Without `nomem` the compiler writes back and reloads everything.
@@ -276,4 +280,4 @@ impl Drop for Claim<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

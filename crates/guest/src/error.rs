@@ -190,19 +190,27 @@ impl ErrorDetails for HostError {
         if !self.from_host {
             return self.data.clone();
         }
-        // {"function", "kind", "data"}, in which `data` is encoded already.
-        let mut bytes = Vec::new();
-        value::encode(&HostErrorHead { function: self.function, kind: &self.kind }, &mut bytes)
-            .ok()?;
-        // A map of two entries becomes one of three: the head of a short map is 0xa0 + entries.
-        *bytes.first_mut()? += 1;
-        value::encode("data", &mut bytes).ok()?;
-        match &self.data {
-            Some(ErrorData(data)) => bytes.extend_from_slice(data),
-            None => value::encode(&(), &mut bytes).ok()?,
-        }
-        Some(ErrorData(bytes))
+        of_host_function(self.function, &self.kind, self.data.as_ref())
     }
+}
+
+/// The data by which the host recognises the error of a host function.
+pub(crate) fn of_host_function(
+    function: &str,
+    kind: &str,
+    data: Option<&ErrorData>,
+) -> Option<ErrorData> {
+    // {"function", "kind", "data"}, in which `data` is encoded already.
+    let mut bytes = Vec::new();
+    value::encode(&HostErrorHead { function, kind }, &mut bytes).ok()?;
+    // A map of two entries becomes one of three: the head of a short map is 0xa0 + entries.
+    *bytes.first_mut()? += 1;
+    value::encode("data", &mut bytes).ok()?;
+    match data {
+        Some(ErrorData(data)) => bytes.extend_from_slice(data),
+        None => value::encode(&(), &mut bytes).ok()?,
+    }
+    Some(ErrorData(bytes))
 }
 
 #[derive(Serialize)]

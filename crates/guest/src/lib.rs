@@ -37,6 +37,9 @@
 //! Spans and events of the `tracing` crate and records of the `log` crate appear in the host's trace,
 //! see [`trace`].
 //!
+//! A guest whose functions are known only at run time, such as an interpreter, implements
+//! [`serve::Functions`] instead.
+//!
 //! A sandbox is one thread on one virtual CPU. A call makes no system call by itself and leaves the
 //! virtual machine once.
 #![deny(unsafe_code)]

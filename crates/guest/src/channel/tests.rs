@@ -1,4 +1,51 @@
 use super::*;
+use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What a guest posted: kind, function, payload.
+pub(crate) type Posted = (u32, u32, Vec<u8>);
+/// What a host answers: kind, function, payload.
+pub(crate) type Answer = (HostMessage, u32, Vec<u8>);
+
+type Host = Box<dyn FnMut(Posted) -> Answer>;
+
+thread_local! {
+    static HOST: RefCell<Option<Host>> = const { RefCell::new(None) };
+}
+
+/// Makes `host` what this thread's doorbell reaches.
+pub(crate) fn play_host(host: impl FnMut(Posted) -> Answer + 'static) {
+    HOST.set(Some(Box::new(host)));
+}
+
+/// The right to use channels is the process's: one test at a time.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets this thread's host answer what was posted, if there is one.
+pub(super) fn host_answers(channel: &Channel) -> bool {
+    let Some(mut host) = HOST.take() else { return false };
+    let header = channel.to_host.header();
+    let length = usize::try_from(header.length.load(Ordering::Relaxed)).unwrap();
+    // SAFETY: the area has as many bytes, and nothing writes to it meanwhile.
+    let payload = unsafe { std::slice::from_raw_parts(channel.to_host.payload(), length) };
+    let posted = (
+        header.kind.load(Ordering::Relaxed),
+        header.function.load(Ordering::Relaxed),
+        payload.to_vec(),
+    );
+    let (kind, function, payload) = host(posted);
+    assert!(payload.len() <= channel.to_guest.capacity);
+    // SAFETY: as many bytes fit (just checked), and no reference to the area is in use while it rings.
+    unsafe { channel.to_guest.payload().copy_from_nonoverlapping(payload.as_ptr(), payload.len()) };
+    channel.to_guest.header().function.store(function, Ordering::Relaxed);
+    let sequence = header.sequence.load(Ordering::Relaxed).wrapping_add(1);
+    answer(channel, sequence, kind as u32, u64::try_from(payload.len()).unwrap());
+    HOST.set(Some(host));
+    true
+}
 
 /// A channel over ordinary memory, in which the test plays the host.
 #[repr(C, align(4096))]
@@ -7,7 +54,7 @@ struct Memory {
     to_host: [u8; 4096],
 }
 
-fn channel() -> Channel {
+pub(crate) fn channel() -> Channel {
     let memory = Box::leak(Box::new(Memory { to_guest: [0; 4096], to_host: [0; 4096] }));
     let base = (&raw mut *memory).expose_provenance();
     let area = |offset| Mailbox::new(base, Area { offset, size: 4096 }).unwrap();
@@ -64,6 +111,7 @@ fn a_message_that_does_not_fit_is_not_posted() {
 
 #[test]
 fn only_one_claim_is_given_at_a_time() {
+    let _alone = alone();
     let channel = channel();
     let claim = Claim::take(&channel).unwrap();
     assert!(Claim::take(&channel).is_none());

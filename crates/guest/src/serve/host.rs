@@ -1,7 +1,7 @@
 //! Calls from the guest to the host.
 
 use crate::channel::{Channel, Claim, Received, TooLarge, current};
-use crate::error::ErrorData;
+use crate::error::{ErrorData, of_host_function};
 use crate::serve::panics::abort;
 use crate::trace;
 use ampoule_abi::channel::{GuestMessage, HostMessage};
@@ -26,6 +26,21 @@ pub enum HostCallError {
 }
 
 impl HostCallError {
+    /// The error of a guest function that the failed call of `function` has ended. The host recognises its own
+    /// error in it, and gives the user's as the cause.
+    #[must_use]
+    pub fn into_guest_error(self, function: &str) -> GuestError {
+        let (kind, message, data) = match self {
+            Self::Failed(GuestError { kind, message, data }) => {
+                let data = of_host_function(function, &kind, data.map(ErrorData).as_ref());
+                ("HostError".to_owned(), message, data)
+            }
+            Self::Local { kind, message, data } => (kind.to_owned(), message, data),
+        };
+        let message = format!("host function `{function}`: {message}");
+        GuestError { kind, message, data: data.map(|ErrorData(data)| data) }
+    }
+
     fn local(kind: &'static str, message: String) -> Self {
         Self::Local { kind, message, data: None }
     }

@@ -41,7 +41,7 @@ pub fn run<F: Functions>(make: impl FnOnce() -> Result<F, String>, build_id: &st
     serve(channel, &mut functions, build_id)
 }
 
-fn serve(channel: &'static Channel, functions: &mut dyn Functions, build_id: &str) -> ! {
+pub(super) fn serve(channel: &'static Channel, functions: &mut dyn Functions, build_id: &str) -> ! {
     let (count, bytes) = guarded(channel, || {
         let description = functions.describe();
         (description.exports.len(), description.interface(build_id).encode())

@@ -26,3 +26,6 @@ pub use arguments::{Arguments, CallArguments, invalid_result};
 pub use functions::{Description, Functions};
 pub use host::{HostCallError, call_host, write_argument_count};
 pub use life::run;
+
+#[cfg(test)]
+mod tests;
