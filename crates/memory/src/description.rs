@@ -5,11 +5,12 @@
 //! that this crate would have written for the areas described. From then on the shape is as good as one
 //! that grew here, and the rest of the crate need not know where it came from.
 
-use crate::address::{Frame, PageCount, PageRange, PhysicalAddress, VirtualAddress};
+use crate::address::{PageRange, PhysicalAddress, VirtualAddress};
 use crate::area::{AREAS_MAX, Area, Areas, Backing};
+use crate::count::PageCount;
 use crate::error::DescriptionError;
 use crate::extent::Extent;
-use crate::frames::Run;
+use crate::frame::{Frame, Run};
 use crate::image::SealedSpace;
 use crate::mapped::Mapped;
 use crate::protection::{Privilege, Protection};

@@ -1,6 +1,6 @@
 //! Where the bytes of an image come from.
 
-use crate::address::is_page_aligned;
+use crate::address::{PhysicalAddress, is_page_aligned};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ pub struct Extent {
     pub file: Arc<OwnedFd>,
     /// Where in the file the bytes start; a multiple of the page size.
     pub file_offset: u64,
-    /// Guest-physical address of the first byte; a multiple of the page size.
-    pub offset: u64,
+    /// Where the first byte stands in guest-physical memory; a multiple of the page size.
+    pub start: PhysicalAddress,
     /// Bytes; a multiple of the page size and not zero.
     pub length: u64,
 }
@@ -28,13 +28,14 @@ pub(crate) fn check(extents: &[Extent], end: u64) -> io::Result<()> {
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
     let mut free_from = 0;
     for extent in extents {
-        let numbers = [extent.file_offset, extent.offset, extent.length];
+        let start = extent.start.get();
+        let numbers = [extent.file_offset, start, extent.length];
         if extent.length == 0 || !numbers.iter().all(|&number| is_page_aligned(number)) {
             return Err(wrong("an extent is not made of whole pages"));
         }
         let past = |start: u64| start.checked_add(extent.length);
-        free_from = past(extent.offset)
-            .filter(|&past| extent.offset >= free_from && past <= end)
+        free_from = past(start)
+            .filter(|&past| start >= free_from && past <= end)
             .ok_or_else(|| wrong("extents overlap, or one lies outside of memory"))?;
         let size = u64::try_from(rustix::fs::fstat(&extent.file)?.st_size).unwrap_or_default();
         if past(extent.file_offset).is_none_or(|past| past > size) {

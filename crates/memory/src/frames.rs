@@ -1,70 +1,9 @@
 //! Which guest-physical pages are in use.
 
-use crate::address::{Block, Frame, PageCount, PhysicalAddress};
+use crate::address::Block;
+use crate::count::PageCount;
+use crate::frame::{Frame, Run};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A run of guest-physical pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Run {
-    pub(crate) first: Frame,
-    pub(crate) count: PageCount,
-}
-
-impl Run {
-    /// The frames from `first` up to `end`, which is not before it.
-    pub(crate) const fn between(first: Frame, end: Frame) -> Self {
-        Self { first, count: end.since(first) }
-    }
-
-    pub(crate) const fn one(frame: Frame) -> Self {
-        Self { first: frame, count: PageCount::ONE }
-    }
-
-    pub(crate) const fn start(self) -> PhysicalAddress {
-        self.first.address()
-    }
-
-    pub(crate) const fn bytes(self) -> u64 {
-        self.count.bytes()
-    }
-
-    pub(crate) const fn end(self) -> Frame {
-        self.first.plus(self.count)
-    }
-
-    /// How many of its first frames lie before `end`.
-    pub(crate) fn before(self, end: Frame) -> PageCount {
-        end.saturating_since(self.first).min(self.count)
-    }
-
-    /// Adds `frame` to the last of `runs` when it is the next one, else as a run of its own. Returns whether
-    /// it is one of its own.
-    pub(crate) fn append(runs: &mut Vec<Self>, frame: Frame) -> bool {
-        match runs.last_mut() {
-            Some(run) if run.end() == frame => {
-                run.count += PageCount::ONE;
-                false
-            }
-            _ => {
-                runs.push(Self::one(frame));
-                true
-            }
-        }
-    }
-
-    /// The runs in order, those that lie at most `gap` frames apart as one.
-    pub(crate) fn merged(mut runs: Vec<Self>, gap: PageCount) -> Vec<Self> {
-        runs.sort_unstable_by_key(|run| run.first);
-        runs.dedup_by(|next, run| {
-            let joins = next.first <= run.end().plus(gap);
-            if joins {
-                *run = Self::between(run.first, run.end().max(next.end()));
-            }
-            joins
-        });
-        runs
-    }
-}
 
 /// Hands out guest-physical pages: those that were given back, where they fit, then fresh ones in order.
 ///

@@ -1,6 +1,7 @@
 //! Sealed copies of guest memory from which sandboxes start.
 
-use crate::address::{PageCount, PhysicalAddress, VirtualAddress, to_usize};
+use crate::address::{PhysicalAddress, VirtualAddress, to_usize};
+use crate::count::PageCount;
 use crate::extent::{self, Extent};
 use crate::mapped::Mapped;
 use crate::mapping::Mapping;

@@ -7,9 +7,11 @@
 
 mod address;
 mod area;
+mod count;
 mod description;
 mod error;
 mod extent;
+mod frame;
 mod frames;
 mod image;
 mod mapped;
@@ -21,8 +23,9 @@ mod protection;
 mod space;
 mod view;
 
-pub use address::{PageCount, PageRange, PhysicalAddress, VirtualAddress, round_up_to_page};
+pub use address::{BLOCK_BYTES, PageRange, PhysicalAddress, VirtualAddress, round_up_to_page};
 pub use area::Search;
+pub use count::PageCount;
 pub use description::{AreaDescription, PinnedRange, SpaceDescription};
 pub use error::{AccessError, DescriptionError, MapError, RestoreError};
 pub use extent::Extent;

@@ -191,7 +191,7 @@ impl Mapping {
     /// # Errors
     /// What `mmap(2)` reports; the contents may be partly the old and partly the new ones then.
     pub(crate) fn replace_by(&self, extents: &[Extent]) -> io::Result<()> {
-        let whole = |extent: &Extent| extent.offset == 0 && extent.length == self.length;
+        let whole = |extent: &Extent| extent.start.get() == 0 && extent.length == self.length;
         if !extents.first().is_some_and(whole) {
             // SAFETY: exactly this value's own range is replaced, by memory with the same rights; no
             // Rust reference to its contents exists.
@@ -210,7 +210,7 @@ impl Mapping {
     /// Maps `extents` over what is there.
     fn lay(&self, extents: &[Extent]) -> io::Result<()> {
         for extent in extents {
-            let start = self.page_range(extent.offset, extent.length)?;
+            let start = self.page_range(extent.start.get(), extent.length)?;
             // SAFETY: `page_range` checked that the pages are this value's own; they get the rights
             // that they had, and no Rust reference to their contents exists.
             unsafe {

@@ -9,8 +9,9 @@ mod change;
 mod commit;
 mod restore;
 
-use crate::address::{PageCount, PageRange, PhysicalAddress, VirtualAddress, round_up_to_page};
+use crate::address::{PageRange, PhysicalAddress, VirtualAddress, round_up_to_page};
 use crate::area::{Area, Search};
+use crate::count::PageCount;
 use crate::error::MapError;
 use crate::image::SealedSpace;
 use crate::mapped::Mapped;

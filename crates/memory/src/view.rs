@@ -40,8 +40,18 @@
 //! - *Errors* are [`MapError::OutOfMemory`] and [`MapError::Host`] and no others.
 //! - *Cost*: one call for a range or a copy, none for a page.
 //!
-//! There is no trait yet, because there is one view, and images are of its kind. The methods of
-//! [`page_tables::PageTables`] are what a trait or an enum of views would list.
+//! # What a second view finds
+//!
+//! There is no trait yet, because there is one view: the methods of [`page_tables::PageTables`] that
+//! [`crate::space`] calls are what a trait or an enum of views would list. Views are made in two places,
+//! [`crate::AddressSpace::new`] and [`crate::SealedSpace::instantiate`], and only whoever runs the guest asks for what
+//! is of one view only: [`crate::AddressSpace::root`], [`generation`] and [`memory`]. An image holds page tables; a
+//! view that has none learns from its [`page_tables::layout::Layout`] which page of the files shows where, once. What
+//! it needs of a back end, such as system calls that a stopped process is made to make, a back end has to hand
+//! in as an object, for this crate knows none.
+//!
+//! [`generation`]: crate::AddressSpace::generation
+//! [`memory`]: crate::AddressSpace::memory
 //!
 //! [`load`]: page_tables::PageTables::load
 //! [`MapError::OutOfMemory`]: crate::MapError::OutOfMemory

@@ -67,7 +67,7 @@ fn extents(file: OwnedFd, length: u64, pages: u64) -> Vec<Extent> {
         .map(|run| Extent {
             file: Arc::clone(&file),
             file_offset: run * step,
-            offset: run * step,
+            start: PhysicalAddress::new(run * step),
             length: step.min(length - run * step),
         })
         .collect()
@@ -196,11 +196,11 @@ fn extents_that_files_do_not_have_are_refused() {
     let good = || extents(file_of(&image), image.image_bytes(), 8);
     let changes: [fn(&mut Vec<Extent>); 6] = [
         |extents| extents[0].length = 0,
-        |extents| extents[1].offset -= PAGE_SIZE,
+        |extents| extents[1].start = PhysicalAddress::new(extents[1].start.get() - PAGE_SIZE),
         |extents| extents.swap(0, 1),
         |extents| extents[0].file_offset = 12,
         |extents| extents.last_mut().unwrap().file_offset += 1 << 40,
-        |extents| extents.last_mut().unwrap().offset = u64::MAX - 4095,
+        |extents| extents.last_mut().unwrap().start = PhysicalAddress::new(u64::MAX - 4095),
     ];
     for (index, change) in changes.into_iter().enumerate() {
         let mut extents = good();

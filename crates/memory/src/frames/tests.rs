@@ -168,20 +168,3 @@ fn what_was_given_back_in_pieces_is_one_run_again() {
     assert_eq!(allocator.free().count(), 1);
     assert_eq!(allocator.allocate(PageCount::new(10_000)), Some(all));
 }
-
-#[test]
-fn runs_that_touch_or_nearly_do_become_one() {
-    let merged = |gap| Run::merged(vec![run(20, 2), run(1, 3), run(4, 1), run(8, 9)], gap);
-    assert_eq!(merged(PageCount::ZERO), [run(1, 4), run(8, 9), run(20, 2)]);
-    assert_eq!(merged(PageCount::new(3)), [run(1, 21)]);
-    let mut runs = Vec::new();
-    let own = [5, 6, 8].map(|number| Run::append(&mut runs, Frame::new(number)));
-    assert_eq!((own, runs), ([true, false, true], vec![run(5, 2), run(8, 1)]));
-}
-
-#[test]
-fn the_part_of_a_run_before_a_frame_is_counted() {
-    for (end, count) in [(0, 0), (5, 0), (6, 1), (8, 3), (100, 3)] {
-        assert_eq!(run(5, 3).before(Frame::new(end)), PageCount::new(count), "before {end}");
-    }
-}

@@ -23,7 +23,7 @@ impl AddressSpace {
     }
 
     /// Copies `out.len()` guest bytes at `address`, with the rights of ring 3, as far as they are there:
-    /// walks the page tables and changes nothing, neither mappings nor marks of use.
+    /// changes nothing, neither mappings nor marks of use.
     ///
     /// # Errors
     /// [`AccessError`] with the first address that is not mapped; bytes before it may have been copied.
@@ -90,7 +90,7 @@ impl AddressSpace {
 
     /// Answers a page fault that ring 3 raised at `address`.
     ///
-    /// Fresh memory gets its frames here. A fault at a page that already allows the access is
+    /// Fresh memory is committed here. A fault at a page that already allows the access is
     /// stale (the processor may keep an entry from before rights were widened) and repaired by
     /// running on.
     pub fn handle_fault(&mut self, address: u64, access: Access) -> FaultOutcome {

@@ -6,8 +6,9 @@
 //! between, nobody else changes anything.
 
 use super::{AddressSpace, check_rights, user_range};
-use crate::address::{PageCount, PageRange, VirtualAddress};
+use crate::address::{PageRange, VirtualAddress};
 use crate::area::{AREAS_MAX, Area};
+use crate::count::PageCount;
 use crate::error::MapError;
 use crate::meter::cost;
 use crate::protection::Protection;

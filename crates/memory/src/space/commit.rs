@@ -1,8 +1,9 @@
 //! How much memory is committed at a time.
 
 use super::AddressSpace;
-use crate::address::{Block, PageCount, PageRange, VirtualAddress};
+use crate::address::{Block, PageRange, VirtualAddress};
 use crate::area::Area;
+use crate::count::PageCount;
 use crate::error::MapError;
 use crate::protection::Protection;
 use ampoule_abi::layout::PAGE_SIZE;

@@ -21,14 +21,17 @@ mod entry;
 pub(crate) mod layout;
 mod price;
 pub(crate) mod restore;
+mod scan;
 mod seal;
 mod tables;
 mod tracking;
 pub(crate) mod verify;
 pub(crate) mod working_set;
 
-use crate::address::{Frame, PageCount, PageRange, PhysicalAddress};
+use crate::address::{PageRange, PhysicalAddress};
+use crate::count::PageCount;
 use crate::error::MapError;
+use crate::frame::Frame;
 use crate::frames::FrameAllocator;
 use crate::mapping::Mapping;
 use crate::meter::Meter;
@@ -161,3 +164,6 @@ impl PageTables {
         self.layout.large.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use crate::config::Limits;
 use ampoule_abi::layout::PAGE_SIZE;
 use ampoule_linux::{Personality, PersonalityState};
 use ampoule_machine::{Backends, CpuState, FEATURE_WORDS, GuestFeatures, Registers};
-use ampoule_memory::{Extent, SealedSpace, SpaceDescription};
+use ampoule_memory::{Extent, PhysicalAddress, SealedSpace, SpaceDescription};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ fn extents(pages: u64) -> Vec<Extent> {
     if length == 0 || rustix::fs::ftruncate(&file, length).is_err() {
         return Vec::new();
     }
-    vec![Extent { file: Arc::new(file), file_offset: 0, offset: 0, length }]
+    vec![Extent { file: Arc::new(file), file_offset: 0, start: PhysicalAddress::new(0), length }]
 }
 
 fn features() -> GuestFeatures {

@@ -10,7 +10,7 @@ use crate::sandbox::{Snapshot, SnapshotParts};
 use ampoule_abi::layout::PAGE_SIZE;
 use ampoule_linux::Personality;
 use ampoule_machine::Backends;
-use ampoule_memory::{DescriptionError, Extent, SealedSpace};
+use ampoule_memory::{DescriptionError, Extent, PhysicalAddress, SealedSpace};
 use ampoule_store::{Blob, CHUNK, Descriptor, Directory, StoreError};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
@@ -157,13 +157,18 @@ fn extents(parts: &Parts, stop: &AtomicBool) -> Result<Vec<Extent>, StoreError> 
         let extent = |piece: &Piece<'_>| Extent {
             file: Arc::clone(&piece.blob.file),
             file_offset: piece.file_offset,
-            offset: piece.offset,
+            start: PhysicalAddress::new(piece.offset),
             length: piece.length,
         };
         return Ok(pieces.iter().map(extent).collect());
     }
     let file = put_together(&pieces, end, stop)?;
-    Ok(vec![Extent { file: Arc::new(file), file_offset: 0, offset: 0, length: end }])
+    Ok(vec![Extent {
+        file: Arc::new(file),
+        file_offset: 0,
+        start: PhysicalAddress::new(0),
+        length: end,
+    }])
 }
 /// A part of a blob and where in memory it stands.
 struct Piece<'a> {

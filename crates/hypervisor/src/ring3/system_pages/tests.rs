@@ -48,7 +48,7 @@ fn the_ranges_are_what_a_description_must_have() {
     let extent = Extent {
         file: Arc::new(OwnedFd::from(file)),
         file_offset: 0,
-        offset: 0,
+        start: PhysicalAddress::new(0),
         length: sealed.image_bytes(),
     };
     let description = sealed.describe();

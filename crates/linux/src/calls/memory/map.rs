@@ -11,7 +11,7 @@ use crate::vfs::files::{Files, Object};
 use crate::vfs::flags::PATH_ONLY;
 use crate::vfs::system::{Device, Node};
 use ampoule_abi::layout::{MMAP_TOP, NULL_GUARD_END, PAGE_SIZE, USER_END};
-use ampoule_memory::{AddressSpace, Protection, Search, round_up_to_page};
+use ampoule_memory::{AddressSpace, BLOCK_BYTES, Protection, Search, round_up_to_page};
 use std::ops::Range;
 
 const MAP_TYPE: u64 = 0xf;
@@ -27,8 +27,6 @@ const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
 /// Flags that a mapping may have which wants unknown ones refused (kernel: `LEGACY_MAP_MASK`).
 const VALIDATED: u64 = MAP_TYPE | 0x7_f9f0;
 
-/// What a large leaf of the address space maps.
-const BLOCK: u64 = 2 << 20;
 /// Bytes from which on a heap grows by blocks.
 const LARGE_HEAP: u64 = 4 << 20;
 
@@ -65,7 +63,7 @@ pub(crate) fn brk(call: &mut Call<'_>, wanted: u64) -> Outcome {
 /// Where the heap's mapping ends when the break stands at `end`: at its page or, once the heap is
 /// large, at its block. Allocators grow the heap in small steps, and by blocks it gets large leaves.
 const fn heap_end(start: u64, end: u64) -> u64 {
-    let unit = if end - start > LARGE_HEAP { BLOCK } else { PAGE_SIZE };
+    let unit = if end - start > LARGE_HEAP { BLOCK_BYTES } else { PAGE_SIZE };
     end.next_multiple_of(unit)
 }
 

@@ -1,6 +1,7 @@
 //! Entries of x86-64 page tables (Intel SDM vol. 3, section 5.5, "4-Level Paging").
 
-use crate::address::{Block, Frame, PhysicalAddress, VirtualAddress};
+use crate::address::{Block, PhysicalAddress, VirtualAddress};
+use crate::frame::Frame;
 use crate::protection::{Access, Privilege, Protection};
 
 /// A leaf: what maps one page.

@@ -2,8 +2,10 @@
 
 use super::entry::Entry;
 use super::tables::Tables;
-use crate::address::{Block, Frame, PageCount, PhysicalAddress, VirtualAddress};
-use crate::frames::{FrameAllocator, Run};
+use crate::address::{Block, PhysicalAddress, VirtualAddress};
+use crate::count::PageCount;
+use crate::frame::{Frame, Run};
+use crate::frames::FrameAllocator;
 use crate::physical::PhysicalMemory;
 use std::collections::BTreeMap;
 

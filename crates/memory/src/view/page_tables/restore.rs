@@ -2,8 +2,10 @@
 
 use super::PageTables;
 use super::layout::Layout;
-use crate::address::{Frame, PageCount, PhysicalAddress};
+use crate::address::PhysicalAddress;
+use crate::count::PageCount;
 use crate::extent::Extent;
+use crate::frame::Frame;
 use crate::frames::FrameAllocator;
 use crate::mapping::Mapping;
 use crate::meter::Meter;

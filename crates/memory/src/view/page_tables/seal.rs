@@ -3,8 +3,9 @@
 use super::PageTables;
 use super::entry::Entry;
 use super::layout::Layout;
-use crate::address::{Frame, to_usize};
+use crate::address::to_usize;
 use crate::extent::Extent;
+use crate::frame::Frame;
 use crate::meter::Meter;
 use crate::physical::PhysicalMemory;
 use ampoule_abi::layout::PAGE_SIZE;
@@ -39,7 +40,10 @@ impl PageTables {
             &file,
             SealFlags::FUTURE_WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
         )?;
-        Ok((layout, Extent { file: Arc::new(file), file_offset: 0, offset: 0, length }))
+        Ok((
+            layout,
+            Extent { file: Arc::new(file), file_offset: 0, start: Frame::ZERO.address(), length },
+        ))
     }
 }
 

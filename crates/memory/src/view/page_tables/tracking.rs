@@ -1,7 +1,8 @@
 //! What one restore knows for the next: where dirty pages can be, and which were.
 
-use super::tables::{Directory, Tables};
-use crate::frames::Run;
+use super::scan::Directory;
+use super::tables::Tables;
+use crate::frame::Run;
 use crate::physical::PhysicalMemory;
 use std::io;
 

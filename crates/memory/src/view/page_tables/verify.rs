@@ -2,8 +2,10 @@
 
 use super::entry::Entry;
 use super::layout::Layout;
-use crate::address::{Frame, PageCount, PhysicalAddress, VirtualAddress, to_usize};
+use crate::address::{PhysicalAddress, VirtualAddress, to_usize};
+use crate::count::PageCount;
 use crate::error::DescriptionError;
+use crate::frame::Frame;
 use crate::physical::PhysicalMemory;
 use crate::protection::{Privilege, Protection};
 

@@ -9,9 +9,11 @@
 
 use super::PageTables;
 use super::entry::Entry;
-use super::tables::{Used, set_bits};
-use crate::address::{PageCount, PhysicalAddress};
-use crate::frames::Run;
+use super::scan::Used;
+use super::tables::set_bits;
+use crate::address::PhysicalAddress;
+use crate::count::PageCount;
+use crate::frame::Run;
 use std::io;
 
 /// Pages above which a set is not worth its memory and time: 1 MiB, about a millisecond.

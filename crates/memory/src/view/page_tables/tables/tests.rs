@@ -1,6 +1,7 @@
 use super::*;
 use crate::mapping::Mapping;
 use crate::protection::{Privilege, Protection};
+use crate::view::page_tables::scan::Used;
 use ampoule_abi::layout::USER_END;
 use std::sync::Arc;
 
