@@ -4,9 +4,11 @@
 //! - [`guest`], [`c_guest`]: programs that `cargo xtask guests` built.
 //! - [`system_program`]: third-party programs of the machine.
 //! - [`executables`]: ELF files made of fields.
+//! - [`interpreter`]: a back end that needs no hypervisor, and a guest of a few instructions for it.
 #![forbid(unsafe_code)]
 
 pub mod executables;
+pub mod interpreter;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

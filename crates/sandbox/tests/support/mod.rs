@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test support: failing loudly is the point")]
 
 mod deadlines;
+pub(crate) mod interpreted;
 
 use ampoule_hypervisor::BACKENDS;
 use ampoule_sandbox::{Budget, Config, Limits, Providers, Resumption, Sandbox, Snapshot, Step};
