@@ -33,20 +33,16 @@ pub(crate) fn config(memory_mib: u64) -> Result<Config> {
     Ok(Config {
         executable: executable.into(),
         name: "bench".to_owned(),
-        arguments: Vec::new(),
-        environment: Vec::new(),
-        files: Vec::new(),
         memory_bytes: memory_mib << 20,
         stack_bytes: 1 << 20,
         message_bytes: Some(2 << 20),
         limits: Limits {
-            host_calls: u64::MAX,
             output_bytes: 1 << 20,
-            value_depth: 64,
             value_items: 250_000,
             trace_bytes: 16 << 20,
+            ..Limits::UNLIMITED
         },
-        backends: BACKENDS,
+        ..Config::empty(BACKENDS)
     })
 }
 

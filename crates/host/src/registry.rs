@@ -126,30 +126,9 @@ mod tests {
     use crate::driver::Driver;
     use crate::job::Report;
     use ampoule_hypervisor::BACKENDS;
-    use ampoule_sandbox::{Config, Limits, StopRequest};
+    use ampoule_sandbox::{Config, StopRequest};
     use std::sync::Arc;
     use std::sync::mpsc::{Receiver, channel};
-
-    fn config() -> Config {
-        Config {
-            executable: Arc::from([]),
-            name: String::new(),
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            files: Vec::new(),
-            memory_bytes: 0,
-            stack_bytes: 0,
-            message_bytes: None,
-            limits: Limits {
-                host_calls: 0,
-                output_bytes: 0,
-                value_depth: 0,
-                value_items: 0,
-                trace_bytes: 0,
-            },
-            backends: BACKENDS,
-        }
-    }
 
     /// Adds a sandbox that is never started, and hears of its reports.
     fn add(owner: &mut Owner<()>) -> (i64, Receiver<i64>) {
@@ -159,7 +138,7 @@ mod tests {
             let on_step = move || {
                 let _ = tell.lock().unwrap().send(handle);
             };
-            Driver::new(config(), Box::new(on_step))
+            Driver::new(Config::empty(BACKENDS), Box::new(on_step))
         });
         (handle, told)
     }

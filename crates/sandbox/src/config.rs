@@ -57,6 +57,15 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// None, but for values, which are never beyond what either side can hold.
+    pub const UNLIMITED: Self = Self {
+        host_calls: u64::MAX,
+        output_bytes: u64::MAX,
+        value_depth: value::DEPTH_LIMIT,
+        value_items: value::ITEM_LIMIT,
+        trace_bytes: u64::MAX,
+    };
+
     /// Those for following what a guest tells.
     pub(crate) fn trace(&self) -> ampoule_spans::Limits {
         ampoule_spans::Limits { bytes: self.trace_bytes, ..ampoule_spans::Limits::default() }
@@ -103,6 +112,63 @@ pub(crate) const STACK_MIN: u64 = 16 * PAGE_SIZE;
 pub(crate) const MESSAGE_MIN: u64 = 1024;
 
 impl Config {
+    /// No executable, no memory and no limits yet: what is not named is not there.
+    #[must_use]
+    pub fn empty(backends: Backends) -> Self {
+        Self {
+            executable: Arc::from([]),
+            name: String::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            files: Vec::new(),
+            memory_bytes: 0,
+            stack_bytes: 0,
+            message_bytes: None,
+            limits: Limits::UNLIMITED,
+            backends,
+        }
+    }
+
+    /// Whether both may be the same to a guest at its start, as far as that costs nothing to see:
+    /// [`Self::starts_like`] knows for certain.
+    #[must_use]
+    pub fn looks_like(&self, other: &Self) -> bool {
+        // With all that a guest can see, so that whoever adds to it says what to do with it here.
+        let Self {
+            executable,
+            name,
+            arguments,
+            environment,
+            files,
+            memory_bytes,
+            stack_bytes,
+            message_bytes,
+            // They are checked while it runs, and each sandbox has its own.
+            limits: _,
+            backends,
+        } = self;
+        executable.len() == other.executable.len()
+            && *name == other.name
+            && *arguments == other.arguments
+            && *environment == other.environment
+            && (*memory_bytes, *stack_bytes, *message_bytes)
+                == (other.memory_bytes, other.stack_bytes, other.message_bytes)
+            && files.len() == other.files.len()
+            && *backends == other.backends
+    }
+
+    /// Whether a guest cannot tell at its start whether it was made from this or from `other`.
+    ///
+    /// Cost: a comparison of the executables and files, unless they are shared.
+    #[must_use]
+    pub fn starts_like(&self, other: &Self) -> bool {
+        let same_file =
+            |(a, b): (&File, &File)| a.path == b.path && is_equal(&a.contents, &b.contents);
+        self.looks_like(other)
+            && is_equal(&self.executable, &other.executable)
+            && self.files.iter().zip(&other.files).all(same_file)
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let check = |option, value, minimum, maximum| {
             if (minimum..=maximum).contains(&value) {
@@ -116,5 +182,52 @@ impl Config {
             check("message size", bytes, MESSAGE_MIN, MESSAGE_MAX)?;
         }
         Ok(())
+    }
+}
+
+fn is_equal(a: &Arc<[u8]>, b: &Arc<[u8]>) -> bool {
+    Arc::ptr_eq(a, b) || a == b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, File, Limits};
+    use ampoule_hypervisor::BACKENDS;
+    use std::sync::Arc;
+
+    fn config() -> Config {
+        let file = File { path: b"/a".to_vec(), contents: Arc::from(*b"contents") };
+        Config { executable: Arc::from(*b"ELF"), files: vec![file], ..Config::empty(BACKENDS) }
+    }
+
+    #[test]
+    fn what_a_guest_can_see_at_its_start_tells_two_apart_and_limits_do_not() {
+        let limits = Limits { host_calls: 1, ..Limits::UNLIMITED };
+        let alike = Config { limits, ..config() };
+        assert!(config().looks_like(&alike) && config().starts_like(&alike));
+        let other_file = |path: &[u8], contents: &[u8]| {
+            vec![File { path: path.to_vec(), contents: contents.into() }]
+        };
+        let seen_at_once = [
+            Config { executable: Arc::from(*b"elf or"), ..config() },
+            Config { name: "other".into(), ..config() },
+            Config { arguments: vec![Vec::new()], ..config() },
+            Config { environment: vec![b"A=1".to_vec()], ..config() },
+            Config { files: Vec::new(), ..config() },
+            Config { memory_bytes: 1, ..config() },
+            Config { stack_bytes: 1, ..config() },
+            Config { message_bytes: Some(0), ..config() },
+        ];
+        for other in seen_at_once {
+            assert!(!config().looks_like(&other) && !config().starts_like(&other), "{other:?}");
+        }
+        let seen_by_comparison = [
+            Config { executable: Arc::from(*b"elf"), ..config() },
+            Config { files: other_file(b"/b", b"contents"), ..config() },
+            Config { files: other_file(b"/a", b"CONTENTS"), ..config() },
+        ];
+        for other in seen_by_comparison {
+            assert!(config().looks_like(&other) && !config().starts_like(&other), "{other:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! and knows of the others as long as somebody uses them. Nothing waits for anything here: two first
 //! sandboxes of one guest initialise it twice, and the later one then shares the earlier one's memory.
 
-use ampoule_sandbox::{Config, File, Snapshot, WeakSnapshot};
+use ampoule_sandbox::{Config, Snapshot, WeakSnapshot};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -30,13 +30,13 @@ pub(crate) fn find(config: &Config) -> Option<Snapshot> {
     let candidates: Vec<_> = {
         let mut cache = CACHE.lock();
         forget_dead(&mut cache);
-        let alike = cache.iter().filter(|known| looks_alike(&known.config, config));
+        let alike = cache.iter().filter(|known| known.config.looks_like(config));
         alike
             .filter_map(|known| Some((Arc::clone(&known.config), known.snapshot.upgrade()?)))
             .collect()
     };
     // Not under the lock: large contents may have to be compared.
-    let (_, snapshot) = candidates.into_iter().find(|(known, _)| is_same(known, config))?;
+    let (_, snapshot) = candidates.into_iter().find(|(known, _)| known.starts_like(config))?;
     let mut cache = CACHE.lock();
     if let Some(at) = cache.iter().position(|known| known.snapshot.is(&snapshot)) {
         let mut used = cache.remove(at);
@@ -76,25 +76,4 @@ fn bound(cache: &mut [Initialised]) {
 
 fn forget_dead(cache: &mut Vec<Initialised>) {
     cache.retain(|known| known.snapshot.is_alive());
-}
-
-/// What differs most often and costs least to compare.
-fn looks_alike(a: &Config, b: &Config) -> bool {
-    a.executable.len() == b.executable.len()
-        && a.name == b.name
-        && a.arguments == b.arguments
-        && a.environment == b.environment
-        && (a.memory_bytes, a.stack_bytes, a.message_bytes)
-            == (b.memory_bytes, b.stack_bytes, b.message_bytes)
-        && a.files.len() == b.files.len()
-        && a.backends == b.backends
-}
-
-fn is_same(a: &Config, b: &Config) -> bool {
-    let same_file = |(a, b): (&File, &File)| a.path == b.path && is_equal(&a.contents, &b.contents);
-    is_equal(&a.executable, &b.executable) && a.files.iter().zip(&b.files).all(same_file)
-}
-
-fn is_equal(a: &Arc<[u8]>, b: &Arc<[u8]>) -> bool {
-    Arc::ptr_eq(a, b) || a == b
 }

@@ -49,9 +49,6 @@ fn config(message_bytes: Option<u64>) -> Config {
     Config {
         executable: ElfFile::default().bytes().into(),
         name: "scripted".into(),
-        arguments: Vec::new(),
-        environment: Vec::new(),
-        files: Vec::new(),
         memory_bytes: 8 << 20,
         stack_bytes: 1 << 20,
         message_bytes,
@@ -60,9 +57,9 @@ fn config(message_bytes: Option<u64>) -> Config {
             output_bytes: 100,
             value_depth: 8,
             value_items: 2_000_000,
-            trace_bytes: 1 << 20,
+            ..Limits::UNLIMITED
         },
-        backends: BACKENDS,
+        ..Config::empty(BACKENDS)
     }
 }
 

@@ -14,9 +14,9 @@ use std::sync::Arc;
 pub(crate) const LIMITS: Limits = Limits {
     host_calls: 1000,
     output_bytes: 64 << 20,
-    value_depth: 64,
     value_items: 1_000_000,
     trace_bytes: 16 << 20,
+    ..Limits::UNLIMITED
 };
 
 /// A guest with functions, from `guests/`.
@@ -33,13 +33,10 @@ pub(crate) fn program(executable: Vec<u8>, name: &str, arguments: &[&str]) -> Co
         executable: executable.into(),
         name: name.into(),
         arguments: arguments.iter().map(|argument| argument.as_bytes().to_vec()).collect(),
-        environment: Vec::new(),
-        files: Vec::new(),
         memory_bytes: 256 << 20,
         stack_bytes: 8 << 20,
-        message_bytes: None,
         limits: LIMITS,
-        backends: BACKENDS,
+        ..Config::empty(BACKENDS)
     }
 }
 
