@@ -62,24 +62,19 @@ export {
   type TimeLimits,
   type TraceOption,
 } from "./options.js";
-export {
-  type AcquireOptions,
-  type CloseOptions,
-  Pool,
-  type PoolOptions,
-  type PoolSettings,
-  type PoolSize,
-  type PoolStatistics,
-} from "./pool.js";
+export { type AcquireOptions, type CloseOptions, Pool, type PoolStatistics } from "./pool.js";
 export type { ExecutableReport, HypervisorReport } from "./reports.js";
 export { type RunOptions, type RunResult, run } from "./run.js";
-export {
-  type CreateOptions,
-  type ForkOptions,
-  Sandbox,
-  type SandboxOptions,
-  type SnapshotOptions,
-} from "./sandbox.js";
+export { Sandbox } from "./sandbox.js";
+export type {
+  CreateOptions,
+  ForkOptions,
+  PoolOptions,
+  PoolSettings,
+  PoolSize,
+  SandboxOptions,
+  SnapshotOptions,
+} from "./sandbox-options.js";
 export type { Size } from "./sizes.js";
 export { Snapshot } from "./snapshot.js";
 export type { SandboxState } from "./state.js";

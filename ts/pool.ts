@@ -1,7 +1,6 @@
 import { inspect } from "node:util";
 import type { Calls, GuestDeclaration, UndeclaredGuest } from "./guest.js";
 import type { GuestInterface } from "./interface.js";
-import { refuseAborted } from "./internal/driver/create.js";
 import { LazyTables } from "./internal/functions/lazy-table.js";
 import { findExport, makeTable, rejects } from "./internal/functions/tables.js";
 import {
@@ -17,49 +16,13 @@ import { resolvePool } from "./internal/pool/options.js";
 import { type PooledSandbox, PoolSource } from "./internal/pool/sandbox.js";
 import { Tenancy } from "./internal/pool/tenancy.js";
 import { type Shown, show } from "./internal/show.js";
+import { refuseAborted } from "./internal/signals.js";
 import { meterPool } from "./internal/telemetry/metrics.js";
 import { type Lease, makeLease } from "./lease.js";
-import type { CreateOptions } from "./sandbox.js";
-
-/** How many sandboxes a pool has. */
-export interface PoolSize {
-  /** Sandboxes that are always there, used or not. @defaultValue 1 */
-  readonly min?: number;
-  /** The most there can be. @defaultValue the number of CPUs, at least `min` */
-  readonly max?: number;
-}
+import type { PoolOptions } from "./sandbox-options.js";
 
 /** Whoever has it may construct. */
 const CONSTRUCT = Symbol();
-
-/** Options of {@link Pool.create} beyond those of its sandboxes. */
-export interface PoolSettings {
-  /** A number for as many all the time. @defaultValue `{ min: 1, max: <number of CPUs> }` */
-  readonly size?: number | PoolSize;
-  /**
-   * Callers that may wait until a sandbox that others use is free. Those for whom a sandbox is being
-   * restored or can be made do not count. `Infinity` for no limit.
-   * @defaultValue 1000
-   */
-  readonly maxQueue?: number;
-  /**
-   * What becomes of a caller who finds `maxQueue` others waiting: `"reject"` fails at once with
-   * `ERR_AMPOULE_QUEUE_FULL`; `"wait"` lets everybody wait, without limit, and leaves no meaning to
-   * `maxQueue`.
-   * @defaultValue "reject"
-   */
-  readonly whenFull?: "wait" | "reject";
-  /**
-   * Milliseconds after which a sandbox above `size.min` that nobody used is closed. `Infinity` for
-   * never.
-   * @defaultValue 30000
-   */
-  readonly idleMs?: number;
-}
-
-/** Options of {@link Pool.create}: its own, and those of the sandboxes. */
-export type PoolOptions<G extends GuestDeclaration = UndeclaredGuest> = PoolSettings &
-  CreateOptions<G> & { readonly restore?: never };
 
 /** Options of {@link Pool.acquire}. */
 export interface AcquireOptions {

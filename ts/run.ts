@@ -1,20 +1,22 @@
 import { AmpouleError } from "./errors.js";
-import { makeDriver, type Surroundings, unlessAborted } from "./internal/driver/create.js";
-import { attend, Capture, openSink, type Sink } from "./internal/driver/outputs.js";
+import { makeDriver, type Surroundings } from "./internal/driver/create.js";
+import {
+  attend,
+  Capture,
+  type OutputName,
+  openSink,
+  type Sink,
+} from "./internal/driver/outputs.js";
 import { Printer } from "./internal/driver/print.js";
 import { readOptions } from "./internal/options/checks.js";
+import { ALL_RUN_KEYS, check, type Given, RUN_KEYS } from "./internal/options/derived.js";
+import { OPTIONS } from "./internal/options/descriptors.js";
+import { load } from "./internal/options/sources.js";
+import { nameOfGuest } from "./internal/options/texts.js";
+import { unlessAborted } from "./internal/signals.js";
 import { recordedRun } from "./internal/telemetry/runs.js";
 import { UNTRACED } from "./internal/telemetry/sandbox.js";
-import {
-  checkName,
-  type ExecutableSource,
-  GUEST_OPTION_KEYS,
-  type GuestOptions,
-  nameOfGuest,
-  type OutputOption,
-  type ResolvedGuest,
-  resolveGuest,
-} from "./options.js";
+import type { ExecutableSource, GuestOptions, OutputOption } from "./options.js";
 import { type SandboxStatistics, statisticsOf } from "./statistics.js";
 
 /** Options of {@link run}. `limits.timeoutMs` and `limits.cpuTimeMs` bound the whole run. */
@@ -61,8 +63,6 @@ export class RunResult {
   }
 }
 
-const OPTION_KEYS = ["stdout", "stderr", ...GUEST_OPTION_KEYS] as const;
-
 /**
  * Runs a static x86-64 Linux program from start to end in a micro-VM of its own: arguments, input
  * and files go in, output and exit code come out. The program needs no SDK and reaches nothing else.
@@ -76,7 +76,7 @@ export async function run(
   executable: ExecutableSource,
   given: RunOptions = {},
 ): Promise<RunResult> {
-  const options = readOptions<RunOptions>(given, "options", OPTION_KEYS);
+  const options = readOptions<Given>(given, "options", ALL_RUN_KEYS);
   const attended = [attend(options.stdout, "stdout"), attend(options.stderr, "stderr")];
   let failure: AmpouleError | undefined;
   let result: RunResult;
@@ -90,13 +90,15 @@ export async function run(
   return result;
 }
 
-async function runAttended(executable: ExecutableSource, options: RunOptions): Promise<RunResult> {
-  const printer = new Printer(checkName(options.name) ?? nameOfGuest(executable));
+async function runAttended(executable: ExecutableSource, options: Given): Promise<RunResult> {
+  const name = OPTIONS.name.check(options.name) ?? nameOfGuest(executable);
+  const printer = new Printer(name);
   printer.release();
   const captures = { stdout: new Capture(), stderr: new Capture() };
-  const sink = (name: "stdout" | "stderr"): Sink => {
-    const option = options[name] ?? "capture";
-    return option === "capture" ? captures[name].sink : openSink(option, name, printer.sink());
+  const sink = (output: OutputName): Sink => {
+    const given = options[output] ?? "capture";
+    if (given === "capture") return captures[output].sink;
+    return openSink(OPTIONS[output].check(given), output, printer.sink());
   };
   const surroundings = {
     stdout: sink("stdout"),
@@ -104,23 +106,26 @@ async function runAttended(executable: ExecutableSource, options: RunOptions): P
     restoresAfterCalls: false,
     telemetry: UNTRACED,
   };
-  return recordedRun(checkName(options.name) ?? nameOfGuest(executable), async () => {
-    const guest = await unlessAborted(resolveGuest(executable, options), options.signal, "run");
-    return runGuest(guest, surroundings, captures);
-  });
+  return recordedRun(name, () => runGuest(executable, options, name, surroundings, captures));
 }
 
 async function runGuest(
-  guest: ResolvedGuest,
+  executable: ExecutableSource,
+  options: Given,
+  name: string,
   surroundings: Surroundings,
   captures: { readonly stdout: Capture; readonly stderr: Capture },
 ): Promise<RunResult> {
-  const driver = makeDriver(guest, false, surroundings);
+  const checked = check(options, RUN_KEYS);
+  const { limits, files, signal } = checked;
+  const guest = OPTIONS.guest.check(executable);
+  const loaded = await unlessAborted(load(guest, files, signal), signal, "run");
+  const driver = makeDriver(name, checked, loaded, false, surroundings);
   try {
     const ending = await driver.start({
-      what: `program ${JSON.stringify(guest.name)}`,
-      times: guest.times,
-      signal: guest.signal,
+      what: `program ${JSON.stringify(name)}`,
+      times: { timeoutMs: limits.timeoutMs, cpuTimeMs: limits.cpuTimeMs },
+      signal,
       finish: (ending) => {
         if (ending.kind === "exited") {
           const { code, signal } = ending;

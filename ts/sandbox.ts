@@ -1,36 +1,39 @@
 import { inspect } from "node:util";
 import { AmpouleError, GuestExitedError } from "./errors.js";
-import type {
-  Calls,
-  GuestDeclaration,
-  HostFunctions,
-  HostFunctionsOption,
-  SyncCalls,
-  UndeclaredGuest,
-} from "./guest.js";
-import type { GuestLog } from "./guest-log.js";
+import type { Calls, GuestDeclaration, SyncCalls, UndeclaredGuest } from "./guest.js";
 import type { GuestInterface } from "./interface.js";
-import {
-  makeDriver,
-  makeDriverFrom,
-  type Surroundings,
-  unlessAborted,
-} from "./internal/driver/create.js";
+import { makeDriver, makeDriverFrom, type Surroundings } from "./internal/driver/create.js";
 import { type Driver, driverOf } from "./internal/driver/driver.js";
 import { openSink } from "./internal/driver/outputs.js";
 import { Printer } from "./internal/driver/print.js";
 import { exited } from "./internal/failures.js";
 import { type Export, exportsOf } from "./internal/functions/exports.js";
-import { HostFunctions as GivenFunctions } from "./internal/functions/host-functions.js";
 import { interfaceOf, type ParsedInterface } from "./internal/functions/interfaces.js";
 import { findExport, makeTable, rejects, throws } from "./internal/functions/tables.js";
 import { native } from "./internal/native/native.js";
 import { StopReason } from "./internal/native/numbers.js";
 import { checkId, readOptions, refuseConstruction } from "./internal/options/checks.js";
+import {
+  type Checked,
+  CREATE_KEYS,
+  check,
+  type Given,
+  GUEST_KEYS,
+  handedOn,
+  type Inheritance,
+  refuseImageOptions,
+  SANDBOX_KEYS,
+  SANDBOX_LIMIT_KEYS,
+  type SandboxKey,
+} from "./internal/options/derived.js";
+import { OPTIONS } from "./internal/options/descriptors.js";
+import type { Times } from "./internal/options/numbers.js";
+import { load } from "./internal/options/sources.js";
+import { nameOfGuest } from "./internal/options/texts.js";
 import { type Shown, show } from "./internal/show.js";
+import { unlessAborted } from "./internal/signals.js";
 import { announcedRestore, CREATIONS, RESTORES } from "./internal/telemetry/channels.js";
-import { DEFAULT_DIRECTIVES, resolveTrace } from "./internal/telemetry/directives.js";
-import { resolveOnLog } from "./internal/telemetry/logs.js";
+import type { Directives } from "./internal/telemetry/directives.js";
 import {
   Operation,
   type OperationName,
@@ -43,118 +46,13 @@ import {
   snapshotMadeBy,
   snapshotOpened,
 } from "./internal/telemetry/origins.js";
-import type { TelemetrySettings } from "./internal/telemetry/sandbox.js";
+import type { SpanIds } from "./internal/telemetry/spans.js";
 import { forget } from "./internal/thenable.js";
-import {
-  checkName,
-  type ExecutableSource,
-  GUEST_OPTION_KEYS,
-  type GuestOptions,
-  INSTANCE_LIMIT_KEYS,
-  type InstanceLimits,
-  type InstanceOptions,
-  type Limits,
-  nameOfGuest,
-  type OutputOption,
-  type ResolvedInstance,
-  refuseImageOptions,
-  resolveGuest,
-  resolveInstance,
-  resolveRestore,
-  type Times,
-  type TraceOption,
-} from "./options.js";
+import type { InstanceLimits } from "./options.js";
+import type { CreateOptions, ForkOptions } from "./sandbox-options.js";
 import { handleOf, idOfSnapshot, nameOfSnapshot, openInfo, type Snapshot } from "./snapshot.js";
 import type { SandboxState } from "./state.js";
 import { type SandboxStatistics, statisticsOf } from "./statistics.js";
-
-/** Options of every sandbox that do not depend on the guest's declaration. */
-interface AnySandboxOptions {
-  /** Where the guest's stdout goes. @defaultValue "print" */
-  readonly stdout?: OutputOption;
-  /** Where the guest's stderr goes. @defaultValue "print" */
-  readonly stderr?: OutputOption;
-  /**
-   * `"after-call"`: every call, also one that fails, is followed by a restore to what the sandbox was
-   * made from before it settles, so that no call finds anything of another. Only `kill()` poisons.
-   * @defaultValue "never"
-   */
-  readonly restore?: "never" | "after-call";
-  /**
-   * What of the guest is traced during calls that an OpenTelemetry SDK records, and for
-   * {@link onLog}; see `docs/tracing.md`.
-   * @defaultValue "info"
-   */
-  readonly trace?: TraceOption;
-  /**
-   * Gets every event and log record of the guest that `trace` lets through, with or without an
-   * OpenTelemetry SDK. It runs while the guest waits, or behind the call. What it throws is no error of
-   * the call, but a process warning, once.
-   */
-  readonly onLog?: (record: GuestLog) => void;
-}
-
-/** Options of {@link Sandbox.create} with a guest, as far as they do not depend on its declaration. */
-export interface SandboxOptions extends GuestOptions, AnySandboxOptions {
-  /** The guest: a static x86-64 Linux executable built with the guest SDK. */
-  readonly guest: ExecutableSource;
-  readonly snapshot?: never;
-}
-
-/**
- * Options of {@link Sandbox.create} with a snapshot. What the guest can see of its start is part of
- * the snapshot: its memory, arguments, environment, files, and the size of its stack and messages.
- */
-export interface SnapshotOptions<G extends GuestDeclaration = UndeclaredGuest>
-  extends InstanceOptions,
-    AnySandboxOptions {
-  /** What the sandbox begins as. The handle can be closed as soon as `create` has resolved. */
-  readonly snapshot: Snapshot<G>;
-  readonly guest?: never;
-  readonly memory?: never;
-  readonly args?: never;
-  readonly env?: never;
-  readonly files?: never;
-}
-
-/** Options of {@link Sandbox.create}. */
-export type CreateOptions<G extends GuestDeclaration = UndeclaredGuest> = (
-  | SandboxOptions
-  | SnapshotOptions<G>
-) &
-  HostFunctionsOption<G>;
-
-/** Options of {@link Sandbox.fork}; what is absent is as in the sandbox that is forked. */
-export type ForkOptions<G extends GuestDeclaration = UndeclaredGuest> = Partial<
-  Omit<SnapshotOptions<G>, "snapshot">
-> & {
-  readonly hostFunctions?: HostFunctions<G>;
-};
-
-const FORK_KEYS = [
-  "hostFunctions",
-  "stdout",
-  "stderr",
-  "restore",
-  "trace",
-  "onLog",
-  "limits",
-  "stdin",
-  "name",
-  "signal",
-] as const;
-/** The keys of {@link CreateOptions}. */
-export const OPTION_KEYS = [
-  "guest",
-  "snapshot",
-  "hostFunctions",
-  "stdout",
-  "stderr",
-  "restore",
-  "trace",
-  "onLog",
-  ...GUEST_OPTION_KEYS,
-] as const;
 
 /** Releases sandboxes that were dropped without `close()`. */
 const abandoned = new FinalizationRegistry<{ handle: number; name: string }>((held) => {
@@ -174,6 +72,9 @@ export let partsOf: (sandbox: Sandbox) => {
   readonly driver: Driver;
   readonly exports: readonly Export[];
 };
+
+/** @internal {@link Sandbox.create} with options that have been read; no part of the package's API. */
+export let makeSandbox: <G extends GuestDeclaration>(options: Given) => Promise<Sandbox<G>>;
 
 /**
  * One running instance of a guest, in a micro-VM of its own.
@@ -195,10 +96,24 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
   #callSync: SyncCalls<G> | undefined;
   readonly #interfaceJson: string;
   readonly #messageBytes: number;
-  readonly #settings: ForkOptions<G>;
+  /** What forks are given again. */
+  readonly #handedOn: Inheritance;
 
   static {
     partsOf = (sandbox) => ({ driver: sandbox.#driver, exports: sandbox.#exports });
+    makeSandbox = async <D extends GuestDeclaration>(options: Given): Promise<Sandbox<D>> => {
+      const directives = OPTIONS.trace.check(options.trace);
+      const create = (): Promise<Sandbox<D>> => {
+        const origin = originOf(idOfSnapshot(options.snapshot));
+        const operation = Operation.begin("ampoule.create", nameOf(options), directives, origin);
+        return recorded(operation, () =>
+          Sandbox.#create<D>(options, directives, origin, operation),
+        );
+      };
+      if (!CREATIONS.hasSubscribers) return create();
+      const snapshot = idOfSnapshot(options.snapshot) ?? null;
+      return CREATIONS.tracePromise(create, { sandbox: nameOf(options), snapshot });
+    };
   }
 
   /** @internal Use {@link Sandbox.create}. */
@@ -206,7 +121,7 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
     driver: Driver,
     parsed: ParsedInterface,
     times: Times,
-    settings: ForkOptions<G>,
+    handedOn: Inheritance,
     key: symbol,
   ) {
     refuseConstruction(key, CONSTRUCT, "Sandbox", "Sandbox.create()");
@@ -215,7 +130,7 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
     this.#driver = driver;
     this.#interfaceJson = parsed.json;
     this.#messageBytes = native().messageBytes(driver.handle);
-    this.#settings = settings;
+    this.#handedOn = handedOn;
     abandoned.register(driver, { handle: driver.handle, name: driver.name }, driver);
   }
 
@@ -232,44 +147,25 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
   static async create<G extends GuestDeclaration = UndeclaredGuest>(
     given: CreateOptions<G>,
   ): Promise<Sandbox<G>> {
-    const options = readOptions<CreateOptions<G>>(given, "options", OPTION_KEYS);
-    const { trace } = options;
-    const directives = trace === undefined ? DEFAULT_DIRECTIVES : resolveTrace(trace, "trace");
-    const create = (): Promise<Sandbox<G>> => {
-      const origin = originOf(idOfSnapshot(options.snapshot));
-      const operation = Operation.begin("ampoule.create", nameOf(options), directives, origin);
-      return recorded(operation, () => {
-        const telemetry = { directives, onLog: resolveOnLog(options.onLog), origin };
-        return Sandbox.#create<G>(options, telemetry, operation);
-      });
-    };
-    if (!CREATIONS.hasSubscribers) return create();
-    const snapshot = idOfSnapshot(options.snapshot) ?? null;
-    return CREATIONS.tracePromise(create, { sandbox: nameOf(options), snapshot });
+    return makeSandbox<G>(readOptions<Given>(given, "options", CREATE_KEYS));
   }
 
   static async #create<G extends GuestDeclaration>(
-    options: CreateOptions<G>,
-    telemetry: TelemetrySettings,
+    options: Given,
+    directives: Directives,
+    origin: SpanIds | undefined,
     operation: Operation | undefined,
   ): Promise<Sandbox<G>> {
-    const { hostFunctions = {} } = options;
-    const functions = new GivenFunctions(hostFunctions);
-    const printer = new Printer(nameOf(options));
-    const { instance, driver } = await prepare(options, {
-      stdout: openSink(options.stdout ?? "print", "stdout", printer.sink()),
-      stderr: openSink(options.stderr ?? "print", "stderr", printer.sink()),
-      restoresAfterCalls: resolveRestore(options.restore),
-      telemetry,
-    });
+    const { name, checked, driver, printer } = await prepare(options, directives, origin);
     driver.telemetry.madeBy(operation?.ids);
-    const { times, signal } = instance;
+    const { timeoutMs, cpuTimeMs } = checked.limits;
+    const times = { timeoutMs, cpuTimeMs };
     try {
       const parsed = await driver.start(
         {
-          what: `guest ${JSON.stringify(instance.name)}`,
+          what: `guest ${JSON.stringify(name)}`,
           times,
-          signal,
+          signal: checked.signal,
           finish: (ending) => {
             if (ending.kind === "exited") throw exited(ending.code, ending.signal, "too early");
             return interfaceOf(native().interfaceJson(driver.handle));
@@ -277,26 +173,9 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
         },
         operation?.span,
       );
-      driver.bind(functions.bind(parsed.typed, instance.name));
+      driver.bind(checked.hostFunctions.bind(parsed.typed, name));
       printer.release();
-      const { stdout, stderr, restore, limits, trace, onLog } = options;
-      const settings = {
-        hostFunctions,
-        name: instance.name,
-        ...(stdout === undefined ? {} : { stdout }),
-        ...(stderr === undefined ? {} : { stderr }),
-        ...(restore === undefined ? {} : { restore }),
-        ...(trace === undefined ? {} : { trace }),
-        ...(onLog === undefined ? {} : { onLog }),
-        ...(limits === undefined ? {} : { limits: instanceLimits(limits) }),
-      };
-      return new Sandbox<G>(
-        driver,
-        parsed,
-        times,
-        settings as unknown as ForkOptions<G>,
-        CONSTRUCT,
-      );
+      return new Sandbox<G>(driver, parsed, times, handedOn(options, "fork"), CONSTRUCT);
     } catch (error) {
       await driver.close();
       if (error instanceof GuestExitedError) throw noGuest(error, printer.held);
@@ -452,18 +331,13 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
    * @throws AmpouleError as {@link snapshot} and {@link Sandbox.create}.
    */
   async fork(forkOptions: ForkOptions<G> = {}): Promise<Sandbox<G>> {
-    const options = readOptions<ForkOptions<G>>(forkOptions, "options", FORK_KEYS);
-    const { limits: given = {} } = options;
-    const own = readOptions<InstanceLimits>(given, "limits", INSTANCE_LIMIT_KEYS);
+    const options = readOptions<Given>(forkOptions, "options", SANDBOX_KEYS);
+    const { limits: given = {} } = options as ForkOptions;
+    const own = readOptions<InstanceLimits>(given, "limits", SANDBOX_LIMIT_KEYS);
     const snapshot = await this.snapshot();
     try {
-      const { limits, ...others } = this.#settings;
-      return await Sandbox.create<G>({
-        ...others,
-        ...options,
-        limits: { ...limits, ...own },
-        snapshot,
-      } as unknown as CreateOptions<G>);
+      const limits = { ...this.#handedOn.limits, ...own };
+      return await makeSandbox<G>({ ...this.#handedOn, ...options, limits, snapshot });
     } finally {
       snapshot.close();
     }
@@ -552,29 +426,36 @@ function noGuest(error: GuestExitedError, output: string): GuestExitedError {
 }
 
 /** The name that a sandbox will have, as far as it can be said of options that are not checked. */
-function nameOf<G extends GuestDeclaration>({ name, guest, snapshot }: CreateOptions<G>): string {
+function nameOf({ name, guest, snapshot }: Given): string {
   if (typeof name === "string" && name !== "") return name;
   return nameOfSnapshot(snapshot) ?? nameOfGuest(guest);
 }
 
 /** Makes the native sandbox that the options describe. */
 async function prepare(
-  options: SandboxOptions | (InstanceOptions & { readonly snapshot: unknown }),
-  surroundings: Surroundings,
-): Promise<{ instance: ResolvedInstance; driver: Driver }> {
-  if ("snapshot" in options && options.snapshot !== undefined) {
-    const { id, name, messageBytes } = openInfo(options.snapshot, "snapshot");
+  options: Given,
+  directives: Directives,
+  origin: SpanIds | undefined,
+): Promise<{ name: string; checked: Checked<SandboxKey>; driver: Driver; printer: Printer }> {
+  const printer = new Printer(nameOf(options));
+  const surroundings = ({ stdout, stderr, restore, onLog }: Checked<SandboxKey>): Surroundings => ({
+    stdout: openSink(stdout, "stdout", printer.sink()),
+    stderr: openSink(stderr, "stderr", printer.sink()),
+    restoresAfterCalls: restore,
+    telemetry: { directives, onLog, origin },
+  });
+  if (options.snapshot !== undefined) {
+    const { id, name: taken, messageBytes } = OPTIONS.snapshot.check(options.snapshot);
     refuseImageOptions(options);
-    const instance = resolveInstance(options, checkName(options.name) ?? name);
-    return { instance, driver: makeDriverFrom(id, messageBytes, instance, surroundings) };
+    const checked = check(options, SANDBOX_KEYS);
+    const name = checked.name ?? taken;
+    const driver = makeDriverFrom(id, messageBytes, name, checked, surroundings(checked));
+    return { name, checked, driver, printer };
   }
-  const { guest } = options as SandboxOptions;
-  const resolved = resolveGuest(guest, options);
-  const instance = await unlessAborted(resolved, options.signal, "Sandbox.create");
-  return { instance, driver: makeDriver(instance, true, surroundings) };
-}
-
-/** The limits that a fork can be given. */
-function instanceLimits({ message: _, stack: __, ...limits }: Limits): InstanceLimits {
-  return limits;
+  const checked = check(options, GUEST_KEYS);
+  const { guest, files, signal } = checked;
+  const name = checked.name ?? nameOfGuest(options.guest);
+  const loaded = await unlessAborted(load(guest, files, signal), signal, "Sandbox.create");
+  const driver = makeDriver(name, checked, loaded, true, surroundings(checked));
+  return { name, checked, driver, printer };
 }

@@ -6,7 +6,7 @@ import { AmpouleError } from "../errors.js";
 import { inspectExecutable } from "../inspect.js";
 import type { FunctionDescription, GuestInterface } from "../interface.js";
 import { messageOf } from "../internal/foreign.js";
-import { invalid } from "../options.js";
+import { invalid } from "../internal/options/checks.js";
 import { Sandbox } from "../sandbox.js";
 import { declareGuest, Signatures } from "../types.js";
 import { printJson, printText } from "./output.js";

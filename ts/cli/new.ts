@@ -4,7 +4,7 @@ import { cp, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promise
 import { basename, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { invalid } from "../options.js";
+import { invalid } from "../internal/options/checks.js";
 import { printJson, printText } from "./output.js";
 
 /** Relative to `dist/cli/`, and to `ts/cli/` in the repository. */

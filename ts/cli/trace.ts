@@ -2,9 +2,9 @@
 import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import type { Command } from "commander";
+import { invalid } from "../internal/options/checks.js";
 import { resolveTrace } from "../internal/telemetry/directives.js";
 import { useSpanSource } from "../internal/telemetry/spans.js";
-import { invalid } from "../options.js";
 import {
   ARGUMENTS_HELP,
   addCallArguments,

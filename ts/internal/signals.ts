@@ -1,4 +1,6 @@
-/** Listening to abort signals: one listener a signal, however many calls it is given to. */
+/** Abort signals: whether they have fired, and one listener each, however many calls they are given to. */
+import { AmpouleError } from "../errors.js";
+import { peek } from "./foreign.js";
 import { invalid } from "./options/checks.js";
 
 /** What is to be done when a signal fires. */
@@ -43,3 +45,25 @@ function listen(signal: AbortSignal): { all: Set<() => void>; fire: () => void }
 }
 
 function nothing(): void {}
+
+/** Throws if `signal` has fired already. */
+export function refuseAborted(signal: AbortSignal | undefined, what: string): void {
+  if (!signal?.aborted) return;
+  throw new AmpouleError("ERR_AMPOULE_ABORTED", `${what} was aborted before it began`, {
+    cause: peek(signal, "reason"),
+  });
+}
+
+/** Waits for `work`; if the signal fired meanwhile, that is the error, whatever `work` says. */
+export async function unlessAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal | undefined,
+  what: string,
+): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof AmpouleError)) refuseAborted(signal, what);
+    throw error;
+  }
+}

@@ -1,6 +1,5 @@
 /** Operations on stores: validation, cancelling, and errors. */
 import { fileURLToPath } from "node:url";
-import { refuseAborted } from "./driver/create.js";
 import { abortedError, fromNative } from "./failures.js";
 import { type NativeOutcome, native } from "./native/native.js";
 import {
@@ -11,7 +10,7 @@ import {
   readEntries,
   reading,
 } from "./options/checks.js";
-import { onAbort } from "./signals.js";
+import { onAbort, refuseAborted } from "./signals.js";
 
 /** The tag of a snapshot that is given none. */
 export const DEFAULT_TAG = "latest";

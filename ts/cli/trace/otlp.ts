@@ -1,9 +1,9 @@
 /** Hands a trace to OpenTelemetry's own exporter, which sends it to an OTLP/HTTP endpoint. */
 import type { DiagLogger, HrTime } from "@opentelemetry/api";
 import type { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
+import { invalid } from "../../internal/options/checks.js";
 import { instrumentationScope, SCHEMA_URL } from "../../internal/telemetry/api.js";
 import type { SpanIds } from "../../internal/telemetry/spans.js";
-import { invalid } from "../../options.js";
 import { resourceAttributes } from "./environment.js";
 import type { RecordedSpan } from "./recording.js";
 

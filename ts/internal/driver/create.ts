@@ -1,9 +1,9 @@
 /** What `Sandbox.create` and `run` share: making the native sandbox and its driver. */
-import { AmpouleError } from "../../errors.js";
-import type { CheckedLimits, ResolvedGuest, ResolvedInstance } from "../../options.js";
-import { peek } from "../foreign.js";
 import { intern } from "../native/contents.js";
-import { type NativeLimits, native } from "../native/native.js";
+import { native } from "../native/native.js";
+import { type Checked, nativeLimits } from "../options/derived.js";
+import type { Loaded } from "../options/sources.js";
+import { refuseAborted } from "../signals.js";
 import type { TelemetrySettings } from "../telemetry/sandbox.js";
 import { Driver } from "./driver.js";
 import { Input } from "./input.js";
@@ -18,85 +18,59 @@ export interface Surroundings {
   readonly telemetry: TelemetrySettings;
 }
 
+/** What a sandbox has of its own. */
+type Instance = Checked<"limits" | "stdin" | "signal">;
+
 /** Makes a sandbox in which nothing has run yet. */
 export function makeDriver(
-  guest: ResolvedGuest,
+  name: string,
+  guest: Instance & Checked<"args" | "env" | "memory">,
+  { executable, files }: Loaded,
   channel: boolean,
   surroundings: Surroundings,
 ): Driver {
-  refuseAborted(guest.signal, `guest ${JSON.stringify(guest.name)}`);
+  refuseAborted(guest.signal, `guest ${JSON.stringify(name)}`);
   listen();
-  const { messageBytes } = guest;
+  const { message: messageBytes, stack: stackBytes } = guest.limits;
   const handle = native().create({
-    name: guest.name,
-    executable: intern(guest.executable),
-    arguments: guest.arguments,
-    environment: guest.environment,
-    files: guest.files.map(({ path, contents }) => ({ path, contents: intern(contents) })),
-    memoryBytes: guest.memoryBytes,
-    stackBytes: guest.stackBytes,
+    name,
+    executable: intern(executable),
+    arguments: guest.args,
+    environment: guest.env,
+    files: files.map(({ path, contents }) => ({ path, contents: intern(contents) })),
+    memoryBytes: guest.memory,
+    stackBytes,
     ...(channel ? { messageBytes } : {}),
-    limits: nativeLimits(guest.checked),
+    limits: nativeLimits(guest.limits),
     restoreAfterCall: surroundings.restoresAfterCalls,
   });
-  return newDriver(handle, guest, messageBytes, surroundings);
+  return newDriver(handle, name, guest, messageBytes, surroundings);
 }
 
 /** Makes a sandbox that begins as native snapshot number `snapshot`. */
 export function makeDriverFrom(
   snapshot: number,
   messageBytes: number,
-  instance: ResolvedInstance,
+  name: string,
+  instance: Instance,
   surroundings: Surroundings,
 ): Driver {
-  refuseAborted(instance.signal, `guest ${JSON.stringify(instance.name)}`);
+  refuseAborted(instance.signal, `guest ${JSON.stringify(name)}`);
   listen();
-  const limits = nativeLimits(instance.checked);
+  const limits = nativeLimits(instance.limits);
   const { restoresAfterCalls } = surroundings;
   const handle = native().createFromSnapshot(snapshot, limits, restoresAfterCalls);
-  return newDriver(handle, instance, messageBytes, surroundings);
-}
-
-function nativeLimits(checked: CheckedLimits): NativeLimits {
-  const { outputBytes, hostCalls, traceBytes, valueDepth, valueItems } = checked;
-  return {
-    valueDepth,
-    valueItems,
-    ...(Number.isFinite(outputBytes) ? { outputBytes } : {}),
-    ...(Number.isFinite(hostCalls) ? { hostCalls } : {}),
-    ...(Number.isFinite(traceBytes) ? { traceBytes } : {}),
-  };
+  return newDriver(handle, name, instance, messageBytes, surroundings);
 }
 
 function newDriver(
   handle: number,
-  { name, stdin, checked }: ResolvedInstance,
+  name: string,
+  { stdin, limits }: Instance,
   messageBytes: number,
   surroundings: Surroundings,
 ): Driver {
   const input = new Input(stdin);
-  const messageLimits = { bytes: messageBytes, items: checked.valueItems };
+  const messageLimits = { bytes: messageBytes, items: limits.items };
   return new Driver({ handle, name, messageLimits, input, ...surroundings });
-}
-
-/** Throws if `signal` has fired already. */
-export function refuseAborted(signal: AbortSignal | undefined, what: string): void {
-  if (!signal?.aborted) return;
-  throw new AmpouleError("ERR_AMPOULE_ABORTED", `${what} was aborted before it began`, {
-    cause: peek(signal, "reason"),
-  });
-}
-
-/** Waits for `work`; if the signal fired meanwhile, that is the error, whatever `work` says. */
-export async function unlessAborted<T>(
-  work: Promise<T>,
-  signal: AbortSignal | undefined,
-  what: string,
-): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if (!(error instanceof AmpouleError)) refuseAborted(signal, what);
-    throw error;
-  }
 }

@@ -1,8 +1,11 @@
 /** Where a guest's standard input comes from. */
+
+import type { Readable } from "node:stream";
 import { isUint8Array } from "node:util/types";
 import type { InputOption } from "../../options.js";
 import { sourceError } from "../failures.js";
-import { describeType, invalid } from "../options/checks.js";
+import { peek } from "../foreign.js";
+import { describeType, invalid, reading } from "../options/checks.js";
 import { forget, isThenable } from "../thenable.js";
 
 /** Bytes handed to the guest at a time. */
@@ -115,4 +118,29 @@ function open(option: Streamed): Source {
   return Symbol.asyncIterator in option
     ? option[Symbol.asyncIterator]()
     : option[Symbol.iterator]();
+}
+
+/** Checks the option `stdin`. */
+export function checkInput(stdin: unknown): InputOption {
+  const usable =
+    stdin === null ||
+    typeof stdin === "string" ||
+    isUint8Array(stdin) ||
+    (typeof stdin === "object" &&
+      reading("stdin", () => Symbol.asyncIterator in stdin || Symbol.iterator in stdin));
+  if (!usable) {
+    const accepted = "null, a string, a Uint8Array or an (async) iterable of Uint8Array";
+    throw invalid("stdin", `must be ${accepted}, got ${describeType(stdin)}`);
+  }
+  expectErrors(stdin);
+  return stdin as InputOption;
+}
+
+/**
+ * A stream that fails before the guest reads from it would end the process by its event. Whoever reads
+ * gets the error.
+ */
+function expectErrors(stdin: unknown): void {
+  if (typeof peek(stdin, "pipe") !== "function" || typeof peek(stdin, "on") !== "function") return;
+  reading("stdin", () => (stdin as Readable).on("error", () => {}));
 }

@@ -16,15 +16,23 @@ export type Sink = (chunk: Uint8Array, isLast: boolean) => unknown;
 
 export type OutputName = "stdout" | "stderr";
 
+/** Checks the option `name`. */
+export function checkOutput(option: unknown, name: OutputName): OutputOption {
+  const isKnown = option === "print" || option === "ignore" || option === "inherit";
+  if (isKnown || typeof option === "function" || typeof peek(option, "write") === "function") {
+    return option as OutputOption;
+  }
+  const accepted = '"print", "ignore", "inherit", a writable stream or a function';
+  throw invalid(name, `must be ${accepted}, got ${describeType(option)}`);
+}
+
 /** Makes a sink of the option `name`; `print` is the one for `"print"`. */
 export function openSink(option: OutputOption, name: OutputName, print: Sink): Sink {
   if (option === "print") return print;
   if (option === "ignore") return () => {};
   if (option === "inherit") return streamSink(process[name], name);
   if (typeof option === "function") return (chunk) => option(chunk);
-  if (typeof peek(option, "write") === "function") return streamSink(option as Writable, name);
-  const accepted = '"print", "ignore", "inherit", a writable stream or a function';
-  throw invalid(name, `must be ${accepted}, got ${describeType(option)}`);
+  return streamSink(option, name);
 }
 
 /** Writes to a stream of the user's, and fails as soon as it is known that nobody gets the output. */

@@ -1,9 +1,9 @@
 /** What one start or call of a sandbox is, or a snapshot or restore. */
 import type { AmpouleError } from "../../errors.js";
-import type { Times } from "../../options.js";
 import type { InContext } from "../context.js";
 import type { Thrown } from "../failures.js";
 import type { NativeStatistics } from "../native/native.js";
+import type { Times } from "../options/numbers.js";
 import type { CallTrace } from "../telemetry/call.js";
 import type { Directives } from "../telemetry/directives.js";
 

@@ -2,15 +2,16 @@
 import type { CallMessage } from "../../diagnostics.js";
 import { AmpouleError } from "../../errors.js";
 import type { TypedFunction } from "../../interface.js";
-import { type CallOptions, resolveTimes, type Times } from "../../options.js";
+import type { CallOptions } from "../../options.js";
 import { ArgumentsCodec, ItemCodec } from "../../values/message.js";
 import { Mismatch } from "../../values/mismatch.js";
 import { type MessageLimits, MessageTooLarge } from "../../values/writer.js";
-import { refuseAborted } from "../driver/create.js";
 import type { Ending, Request } from "../driver/run.js";
 import { thrown } from "../failures.js";
 import { stage, staging } from "../native/staging.js";
 import { checkSignal, isArray, readOptions } from "../options/checks.js";
+import { resolveTimes, type Times } from "../options/numbers.js";
+import { refuseAborted } from "../signals.js";
 import { CALLS } from "../telemetry/channels.js";
 import { resolveTrace } from "../telemetry/directives.js";
 import type { Callee, SyncCallee } from "./callee.js";

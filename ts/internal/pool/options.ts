@@ -1,9 +1,8 @@
 /** The options of a pool that are not those of its sandboxes: defaults and checks. */
 import { availableParallelism } from "node:os";
-import type { GuestDeclaration } from "../../guest.js";
-import type { PoolOptions, PoolSettings, PoolSize } from "../../pool.js";
-import { type CreateOptions, OPTION_KEYS } from "../../sandbox.js";
+import type { PoolSettings, PoolSize } from "../../sandbox-options.js";
 import { describeType, invalid, readOptions } from "../options/checks.js";
+import { CREATE_KEYS, type Given } from "../options/derived.js";
 import type { Bounds } from "./members.js";
 
 /** The defaults of a pool's own options. */
@@ -14,12 +13,13 @@ const SIZE_MAX = 100_000;
 const OWN_KEYS = ["size", "maxQueue", "whenFull", "idleMs"] as const;
 
 /** Takes the options apart: the pool's own, checked and complete, and those of its sandboxes. */
-export function resolvePool<G extends GuestDeclaration>(
-  given: PoolOptions<G>,
-): { bounds: Bounds; sandboxes: CreateOptions<G> } {
-  const options = readOptions<PoolOptions<G>>(given, "options", [...OWN_KEYS, ...OPTION_KEYS]);
+export function resolvePool(given: PoolSettings & Given): { bounds: Bounds; sandboxes: Given } {
+  const options = readOptions<PoolSettings & Given>(given, "options", [
+    ...OWN_KEYS,
+    ...CREATE_KEYS,
+  ]);
   const { size, maxQueue, whenFull, idleMs, ...sandboxes } = options;
-  return { bounds: resolveBounds(options), sandboxes: sandboxes as unknown as CreateOptions<G> };
+  return { bounds: resolveBounds(options), sandboxes };
 }
 
 function resolveBounds(given: PoolSettings): Bounds {

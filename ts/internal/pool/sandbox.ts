@@ -1,14 +1,14 @@
 /** The sandboxes of a pool: what all of them are made from, and one of them as a member. */
 import { isUint8Array } from "node:util/types";
-import type { GuestDeclaration } from "../../guest.js";
 import type { GuestInterface } from "../../interface.js";
-import { type CreateOptions, partsOf, Sandbox } from "../../sandbox.js";
+import { makeSandbox, partsOf, type Sandbox } from "../../sandbox.js";
 import { openInfo, Snapshot } from "../../snapshot.js";
 import type { MessageLimits } from "../../values/writer.js";
 import type { Driver } from "../driver/driver.js";
 import type { Export } from "../functions/exports.js";
 import { native } from "../native/native.js";
 import { describeType, invalid } from "../options/checks.js";
+import { type Given, handedOn } from "../options/derived.js";
 import { announcedRestore } from "../telemetry/channels.js";
 import type { Member } from "./members.js";
 
@@ -63,18 +63,6 @@ export class PooledSandbox implements Member {
   }
 }
 
-/** What the members need beside the snapshot. */
-type InstanceKeys =
-  | "hostFunctions"
-  | "limits"
-  | "name"
-  | "onLog"
-  | "stderr"
-  | "stdin"
-  | "stdout"
-  | "trace";
-type Instance = Readonly<Partial<Record<InstanceKeys, unknown>>>;
-
 /** The snapshot that all sandboxes of a pool are made from. */
 export class PoolSource {
   /** The first sandbox. */
@@ -84,9 +72,10 @@ export class PoolSource {
   readonly exports: readonly Export[];
   readonly messageLimits: MessageLimits;
   readonly #snapshot: Snapshot;
-  readonly #instance: Instance;
+  /** The options of each sandbox, beside the snapshot. */
+  readonly #instance: Given;
 
-  private constructor(first: Sandbox, snapshot: Snapshot, instance: Instance) {
+  private constructor(first: Sandbox, snapshot: Snapshot, instance: Given) {
     this.first = new PooledSandbox(first);
     this.name = first.name;
     this.interface = first.interface;
@@ -97,7 +86,7 @@ export class PoolSource {
   }
 
   /** Starts the guest or opens the snapshot that `options` name, and makes the first sandbox. */
-  static async open<G extends GuestDeclaration>(options: CreateOptions<G>): Promise<PoolSource> {
+  static async open(options: Given): Promise<PoolSource> {
     if (options.restore !== undefined) {
       throw invalid("restore", "is what a pool does anyway, leave it out");
     }
@@ -109,9 +98,12 @@ export class PoolSource {
     }
     const snapshot = await snapshotOf(options);
     try {
-      const instance = instanceOf(options);
-      const { signal } = options;
-      const first = await make(snapshot, { ...instance, ...(signal && { signal }) });
+      // With a snapshot, options that it has decided are refused where sandboxes are made.
+      const instance =
+        options.snapshot === undefined
+          ? handedOn(options, "pool")
+          : { ...options, signal: undefined };
+      const first = await make(snapshot, { ...instance, signal: options.signal || undefined });
       return new PoolSource(first, snapshot, instance);
     } catch (error) {
       snapshot.close();
@@ -129,32 +121,18 @@ export class PoolSource {
   }
 }
 
-async function snapshotOf<G extends GuestDeclaration>(
-  options: CreateOptions<G>,
-): Promise<Snapshot> {
-  if ("snapshot" in options && options.snapshot !== undefined) {
+async function snapshotOf(options: Given): Promise<Snapshot> {
+  if (options.snapshot !== undefined) {
     return Snapshot.open(openInfo(options.snapshot, "snapshot").id);
   }
-  const sandbox = await Sandbox.create<G>(options);
+  const sandbox = await makeSandbox(options);
   try {
-    return (await sandbox.snapshot()) as unknown as Snapshot;
+    return await sandbox.snapshot();
   } finally {
     await sandbox.close();
   }
 }
 
-/** The options that a sandbox made from a snapshot of the guest is given. */
-function instanceOf<G extends GuestDeclaration>(options: CreateOptions<G>): Instance {
-  if ("snapshot" in options && options.snapshot !== undefined) {
-    const { snapshot: _, signal: __, ...instance } = options;
-    return instance;
-  }
-  const { hostFunctions, stdout, stderr, stdin, name, trace, onLog } = options;
-  const { message: _, stack: __, ...limits } = ("guest" in options && options.limits) || {};
-  const given = { hostFunctions, stdout, stderr, stdin, name, limits, trace, onLog };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-}
-
-function make(snapshot: Snapshot, instance: Instance): Promise<Sandbox> {
-  return Sandbox.create({ ...instance, snapshot } as CreateOptions);
+function make(snapshot: Snapshot, instance: Given): Promise<Sandbox> {
+  return makeSandbox({ ...instance, snapshot });
 }

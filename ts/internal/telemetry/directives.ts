@@ -1,6 +1,7 @@
 /** What of a guest's spans and events is recorded: the options `trace`, checked. */
-import { describeType, invalid } from "../../options.js";
+
 import { native } from "../native/native.js";
+import { describeType, invalid } from "../options/checks.js";
 
 /** Directives in the form that the native side takes, or that nothing is traced. */
 export type Directives = string | false;

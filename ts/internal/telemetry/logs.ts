@@ -1,7 +1,7 @@
 /** Where a guest's events and log records go, beside into its spans. */
 import type { Logger } from "@opentelemetry/api-logs";
 import type { GuestLog } from "../../guest-log.js";
-import { describeType, invalid } from "../../options.js";
+import { describeType, invalid } from "../options/checks.js";
 import { isThenable } from "../thenable.js";
 import { instrumentationScope, openTelemetryLogs, registeredLogging, SCHEMA_URL } from "./api.js";
 import { type Callsite, described } from "./callsites.js";
