@@ -2,16 +2,10 @@
 /** The command line `ampoule`. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { addCall } from "./call.js";
-import { addDoctor } from "./doctor.js";
+import { COMMANDS } from "./commands.js";
 import { ExitCode, errorExitCode, signalExitCode } from "./exit-codes.js";
-import { addGuestCommands } from "./guests.js";
 import { addExitCodes, HELP } from "./help.js";
-import { addNew } from "./new.js";
 import { printError } from "./output.js";
-import { addRun } from "./run.js";
-import { addSnapshot } from "./snapshot.js";
-import { addTrace } from "./trace.js";
 
 const { version } = JSON.parse(
   readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
@@ -25,13 +19,7 @@ const program = new Command("ampoule")
   .configureHelp(HELP)
   .exitOverride();
 addExitCodes(program);
-addDoctor(program);
-addGuestCommands(program);
-addCall(program);
-addTrace(program);
-addRun(program);
-addSnapshot(program);
-addNew(program);
+for (const add of COMMANDS) add(program);
 
 /** Set when what is to be said can be said nowhere: no other exit code counts then. */
 let lost: number | undefined;

@@ -1,4 +1,4 @@
-/** `ampoule call`, and what `ampoule trace` shares with it: a sandbox, arguments and a result. */
+/** What commands share that call one function: a sandbox, arguments and a result. */
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Command } from "commander";
@@ -10,9 +10,7 @@ import type { SandboxOptions } from "../sandbox-options.js";
 import { fromJson, toJson } from "../values/json.js";
 import { parseSchema } from "../values/schema.js";
 import type { Shape } from "../values/shape.js";
-import { notes } from "./help.js";
 import { addGuestOptions, type GuestFlags, guestOptions } from "./options.js";
-import { print, printJson } from "./output.js";
 
 /** Options of a command that calls one function. */
 export interface CallFlags extends GuestFlags {
@@ -33,34 +31,6 @@ export function addCallArguments(command: Command): Command {
 /** How arguments are written, for `--help`. */
 export const ARGUMENTS_HELP =
   "64-bit integers are numbers or strings of digits, and strings in results; bytes are base64 strings.";
-
-export function addCall(program: Command): void {
-  const command = program
-    .command("call")
-    .description("call one function of a guest and print its result as JSON");
-  addCallArguments(command)
-    .option("--json", "report result, time and statistics as JSON")
-    .addHelpText(
-      "after",
-      notes(`
-${ARGUMENTS_HELP}
-
-Example:
-  ampoule call ./greeter greet Ada`),
-    )
-    .action(call);
-}
-
-async function call(path: string, name: string, args: string[], flags: CallFlags): Promise<void> {
-  await using callee = await createCallee(path, flags);
-  const { result, callMs } = await callee.call(name, args);
-  if (!flags.json) {
-    print(resultText(result));
-    return;
-  }
-  const { createMs, sandbox } = callee;
-  printJson({ result, createMs, callMs, statistics: sandbox.statistics });
-}
 
 /** A sandbox whose functions are called by name, with arguments from a command line. */
 export interface Callee extends AsyncDisposable {

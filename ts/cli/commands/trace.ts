@@ -2,9 +2,9 @@
 import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import type { Command } from "commander";
-import { invalid } from "../internal/options/checks.js";
-import { resolveTrace } from "../internal/telemetry/directives.js";
-import { useSpanSource } from "../internal/telemetry/spans.js";
+import { invalid } from "../../internal/options/checks.js";
+import { resolveTrace } from "../../internal/telemetry/directives.js";
+import { useSpanSource } from "../../internal/telemetry/spans.js";
 import {
   ARGUMENTS_HELP,
   addCallArguments,
@@ -12,19 +12,19 @@ import {
   type CallFlags,
   createCallee,
   resultText,
-} from "./call.js";
-import { errorExitCode } from "./exit-codes.js";
-import { notes } from "./help.js";
-import { plainError, print, printError, printJson } from "./output.js";
-import { columnsOf, harmless, painter } from "./terminal.js";
-import { chromeTrace } from "./trace/chrome.js";
-import { remoteParent } from "./trace/environment.js";
-import { plainSpans } from "./trace/json.js";
-import { openExport } from "./trace/otlp.js";
-import { Recorder } from "./trace/recorder.js";
-import type { RecordedSpan } from "./trace/recording.js";
-import { summary } from "./trace/summary.js";
-import { waterfall } from "./trace/waterfall.js";
+} from "../callee.js";
+import { errorExitCode } from "../exit-codes.js";
+import { notes } from "../help.js";
+import { plainError, print, printError, printJson } from "../output.js";
+import { columnsOf, harmless, painter } from "../terminal.js";
+import { chromeTrace } from "../trace/chrome.js";
+import { remoteParent } from "../trace/environment.js";
+import { plainSpans } from "../trace/json.js";
+import { openExport } from "../trace/otlp.js";
+import { Recorder } from "../trace/recorder.js";
+import type { RecordedSpan } from "../trace/recording.js";
+import { summary } from "../trace/summary.js";
+import { waterfall } from "../trace/waterfall.js";
 
 type TraceFlags = CallFlags & {
   readonly trace: string;

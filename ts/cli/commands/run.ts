@@ -1,14 +1,14 @@
 /** `ampoule run`: a static Linux program as a filter. */
 import type { WriteStream } from "node:tty";
 import type { Command } from "commander";
-import { GuestFaultError } from "../errors.js";
-import { peek } from "../internal/foreign.js";
-import { run } from "../run.js";
-import { ExitCode, faultExitCode, signalExitCode } from "./exit-codes.js";
-import { notes } from "./help.js";
-import { addGuestOptions, type GuestFlags, guestOptions } from "./options.js";
-import { printError } from "./output.js";
-import { harmless } from "./terminal.js";
+import { GuestFaultError } from "../../errors.js";
+import { peek } from "../../internal/foreign.js";
+import { run } from "../../run.js";
+import { ExitCode, faultExitCode, signalExitCode } from "../exit-codes.js";
+import { notes } from "../help.js";
+import { addGuestOptions, type GuestFlags, guestOptions } from "../options.js";
+import { printError } from "../output.js";
+import { harmless } from "../terminal.js";
 
 export function addRun(program: Command): void {
   const command = program

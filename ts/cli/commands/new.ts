@@ -4,14 +4,14 @@ import { cp, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promise
 import { basename, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { invalid } from "../internal/options/checks.js";
-import { printJson, printText } from "./output.js";
+import { invalid } from "../../internal/options/checks.js";
+import { printJson, printText } from "../output.js";
 
-/** Relative to `dist/cli/`, and to `ts/cli/` in the repository. */
-const TEMPLATE = new URL("../../templates/rust/", import.meta.url);
-const PACKAGE = new URL("../../package.json", import.meta.url);
+/** Relative to `dist/cli/commands/`, and to `ts/cli/commands/` in the repository. */
+const TEMPLATE = new URL("../../../templates/rust/", import.meta.url);
+const PACKAGE = new URL("../../../package.json", import.meta.url);
 /** There in the repository and not in the package. */
-const CHECKOUT = new URL("../../package-lock.json", import.meta.url);
+const CHECKOUT = new URL("../../../package-lock.json", import.meta.url);
 
 export function addNew(program: Command): void {
   program
@@ -46,7 +46,7 @@ async function create(dir: string, flags: { ampoule?: string; json?: boolean }):
 
 /** Where a project gets this `ampoule` from. */
 async function specification(): Promise<string> {
-  if (existsSync(CHECKOUT)) return `file:${fileURLToPath(new URL("../../", import.meta.url))}`;
+  if (existsSync(CHECKOUT)) return `file:${fileURLToPath(new URL("../../../", import.meta.url))}`;
   const { version } = JSON.parse(await readFile(PACKAGE, "utf8")) as { version: string };
   return `^${version}`;
 }

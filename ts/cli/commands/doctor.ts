@@ -1,9 +1,9 @@
 /** `ampoule doctor`: what this machine offers, what is missing, and how to fix it. */
 import type { Command } from "commander";
-import { isAmpouleError } from "../errors.js";
-import { probe } from "../inspect.js";
-import { ExitCode } from "./exit-codes.js";
-import { print, printJson } from "./output.js";
+import { isAmpouleError } from "../../errors.js";
+import { probe } from "../../inspect.js";
+import { ExitCode } from "../exit-codes.js";
+import { print, printJson } from "../output.js";
 
 interface Check {
   readonly name: string;

@@ -1,9 +1,9 @@
 /** `ampoule snapshot`: initialised guests as files. */
 import type { Command } from "commander";
-import { DEFAULT_TAG } from "../internal/store.js";
-import { DEFAULTS } from "../options.js";
-import { Sandbox } from "../sandbox.js";
-import { roundSize } from "../sizes.js";
+import { DEFAULT_TAG } from "../../internal/store.js";
+import { DEFAULTS } from "../../options.js";
+import { Sandbox } from "../../sandbox.js";
+import { roundSize } from "../../sizes.js";
 import {
   inspectStore,
   inspectTag,
@@ -11,13 +11,13 @@ import {
   type SavedLayer,
   type StoredSnapshot,
   verifyStore,
-} from "../store.js";
-import { importFunctions } from "./call.js";
-import { ExitCode } from "./exit-codes.js";
-import { ABSENT_FUNCTIONS } from "./guests.js";
-import { notes } from "./help.js";
-import { addGuestOptions, type GuestFlags, guestOptions, pair } from "./options.js";
-import { printJson, printText } from "./output.js";
+} from "../../store.js";
+import { importFunctions } from "../callee.js";
+import { ExitCode } from "../exit-codes.js";
+import { notes } from "../help.js";
+import { ABSENT_FUNCTIONS } from "../interfaces.js";
+import { addGuestOptions, type GuestFlags, guestOptions, pair } from "../options.js";
+import { printJson, printText } from "../output.js";
 
 export function addSnapshot(program: Command): void {
   const snapshot = program
