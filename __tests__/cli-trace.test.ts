@@ -248,7 +248,7 @@ describeWithKvm("trace", () => {
     expect([panicked.status, panicked.stderr]).toEqual([125, expect.stringContaining("ABORT]\n")]);
     expect(timeless(panicked.stdout).slice(1, 8)).toEqual([
       expect.stringMatching(
-        /^│ {2}the guest aborted: in the third span \(testing.src.traced\.rs:\d+/,
+        /^│ {2}the guest aborted: in the third span \(fixtures.testing.src.traced\.rs:\d+/,
       ),
       "└─ ✗ first T",
       "   │  the guest panicked",

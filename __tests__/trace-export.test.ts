@@ -113,7 +113,7 @@ const VALUES =
 /** What every span and event of the guest in the sandbox `first` says of where it comes from. */
 const PLACE = {
   ...{ "ampoule.target": "testing::traced", "ampoule.level": "info" },
-  ...{ "ampoule.sandbox.name": "first", "code.file.path": "testing/src/traced.rs" },
+  ...{ "ampoule.sandbox.name": "first", "code.file.path": "fixtures/testing/src/traced.rs" },
   "code.line.number": expect.any(BigInt),
 };
 
