@@ -15,7 +15,6 @@ import { numberOf } from "./directives.js";
 import { fail, guarded, messageOf, typeOf } from "./failure.js";
 import { type CallFailure, GuestSpans } from "./guest-spans.js";
 import { recordsOf } from "./records.js";
-import type { Subject } from "./sandbox.js";
 import {
   type HrTime,
   type SpanHandle,
@@ -23,6 +22,7 @@ import {
   type SpanSource,
   traceparentOf,
 } from "./spans.js";
+import type { Subject } from "./subject.js";
 import { warnOfFailure } from "./warnings.js";
 
 /**

@@ -1,6 +1,5 @@
 /** What of a sandbox is recorded, and for whom. */
 import type { InContext } from "../context.js";
-import type { Request } from "../driver/run.js";
 import { wellFormed } from "../text.js";
 import { registeredLogging, registeredMetrics, registeredTracing } from "./api.js";
 import { CallTrace } from "./call.js";
@@ -12,6 +11,7 @@ import { Meter } from "./metrics.js";
 import { originOf } from "./origins.js";
 import { spanSource } from "./otel.js";
 import { type SpanHandle, type SpanIds, usedSpanSource } from "./spans.js";
+import type { Recorded, Subject } from "./subject.js";
 import { warnOfFailure, warnOnce } from "./warnings.js";
 
 /** The options of a sandbox for this, checked. */
@@ -28,19 +28,6 @@ export const UNTRACED: TelemetrySettings = {
   onLog: undefined,
   origin: undefined,
 };
-
-/** What recordings of single calls need of the sandbox. */
-export interface Subject {
-  readonly handle: number;
-  readonly name: string;
-  readonly onLog: OnLog | undefined;
-  readonly callsites: Map<number, Callsite>;
-  readonly meter: Meter;
-  /** The name of host function number `number`. */
-  hostFunction(number: number): string;
-  /** So much was wrong with the trace data of a call. */
-  report(trouble: Trouble): void;
-}
 
 /** Records one sandbox. */
 export class SandboxTelemetry implements Subject {
@@ -111,7 +98,7 @@ export class SandboxTelemetry implements Subject {
    * Begins the recording of a call that begins itself right behind this, with `staged` bytes in the
    * staging buffer; `undefined` if nobody wants one. Code of the user's runs `inContext`.
    */
-  begin(request: Request<unknown>, staged: number, inContext?: InContext): CallTrace | undefined {
+  begin(request: Recorded, staged: number, inContext?: InContext): CallTrace | undefined {
     const origin = this.#fresh;
     this.#fresh = this.#restoresAfterCalls ? this.#origin : undefined;
     if (this.onLog === undefined && !isObserved()) return undefined;
@@ -124,7 +111,7 @@ export class SandboxTelemetry implements Subject {
   }
 
   #begin(
-    { what, trace }: Request<unknown>,
+    { what, trace }: Recorded,
     origin: SpanIds | undefined,
     staged: number,
     inContext: InContext | undefined,
