@@ -2,7 +2,7 @@
 //!
 //! The state machine says *that* something happened; what is made of it is decided here: statistics count,
 //! and the trace of the call notes. Another consumer is another line in [`Events::tell`]. Telling costs what
-//! its consumers do with it: the kind of event is known where it is told, so nothing is dispatched.
+//! its consumers do with it, and nothing else: the kind of event is known where it is told.
 
 use crate::statistics::Statistics;
 use crate::tracing::Tracing;
@@ -78,7 +78,8 @@ pub(crate) struct Events {
 
 impl Events {
     /// Tells everybody whom it concerns.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "where an event is told, only its own line is left")]
+    #[inline(always)]
     pub(crate) fn tell(&mut self, event: Event) {
         let Self { statistics, tracing } = self;
         match event {

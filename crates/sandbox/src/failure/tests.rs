@@ -142,7 +142,8 @@ fn no_message_words_an_option_or_a_command() {
         assert!(!message.contains("raise"), "{message}");
         for option in &options {
             assert!(!message.contains(&format!("`{option}`")), "{message}");
-            assert!(!option.contains('.') || !message.contains(option), "{message}");
+            let is_a_word = option.chars().all(|c| c.is_ascii_lowercase());
+            assert!(is_a_word || !message.contains(option), "{message}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What belongs to one call, and goes with it.
 
-use crate::channel::Received;
+use crate::channel::messages::Received;
 use crate::config::{Budget, Limits};
 use crate::stop::Stop;
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 
 use super::Sandbox;
 use super::state::{State, Step, Wait};
-use crate::channel::Received;
+use crate::channel::messages::Received;
 use crate::events::Event;
 use crate::stop::{AbortReport, Stop};
 use ampoule_abi::channel::GuestMessage;

@@ -56,7 +56,11 @@ impl Backend for Scripted {
         pages: &SystemPages,
         entry: Entry,
     ) -> Result<Box<dyn Machine>, MachineError> {
-        let vm = self.0.lock().unwrap().take().unwrap();
+        let vm = self.0.lock().unwrap().take().ok_or_else(|| MachineError::Refused {
+            by: "the script",
+            operation: "make a second machine",
+            source: std::io::ErrorKind::AlreadyExists.into(),
+        })?;
         ring3::machine(Box::new(vm), space, pages, entry, Duration::ZERO)
     }
 }

@@ -96,3 +96,36 @@ fn a_stop_of_a_call_that_was_undone_is_void() {
     sandbox.control.stop(crate::StopRequest::Aborted);
     assert_eq!(call(&mut sandbox), Step::Return);
 }
+
+#[test]
+fn a_restore_that_fails_breaks_and_another_one_mends() {
+    let (mut sandbox, snapshot) = taken(First::Lies);
+    // Of another shape, and its back end makes no second machine.
+    let mut other = start(&config(Some(2 * MESSAGE_BYTES)), |_, cpu| {
+        let payload = interface();
+        let to_host = PAGE_SIZE + (2 * MESSAGE_BYTES + HEADER_SIZE).next_multiple_of(PAGE_SIZE);
+        GuestChannel::write_at(cpu, to_host + HEADER_SIZE, &payload);
+        let kind = GuestMessage::Ready as u32;
+        let header: Vec<u8> = [1, kind, 0, 0].map(u32::to_le_bytes).concat();
+        GuestChannel::write_at(cpu, to_host, &header);
+        GuestChannel::write_at(cpu, to_host + 16, &(payload.len() as u64).to_le_bytes());
+        DOORBELL
+    });
+    assert_eq!(other.run(), Step::Ready, "{:?}", other.state());
+    let elsewhere = other.snapshot().unwrap();
+
+    let why = sandbox.restore(Some(&elsewhere)).unwrap_err().failure();
+    assert_eq!(why.code.as_str(), "ERR_AMPOULE_HYPERVISOR");
+    assert_eq!(sandbox.failure().as_ref(), Some(&why));
+    assert_eq!(sandbox.state(), &State::Broken(why));
+    assert_eq!(sandbox.statistics().restores, 0);
+    let refused = sandbox.begin_call(0, &[0x80], Budget::default());
+    assert_eq!(refused, Err(CallError::Broken));
+    sandbox.control.stop(crate::StopRequest::Aborted);
+    assert_eq!(sandbox.run(), Step::Stopped);
+    assert!(matches!(sandbox.state(), State::Broken(_)));
+
+    sandbox.restore(Some(&snapshot)).unwrap();
+    assert_eq!((sandbox.state(), sandbox.failure()), (&State::Ready, None));
+    assert_eq!(sandbox.message_bytes(), snapshot.message_bytes());
+}
