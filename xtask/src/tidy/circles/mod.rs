@@ -1,9 +1,8 @@
 //! Circles of files: no file of a crate or of `ts/` may need itself through others.
 //!
-//! Those that there are stand in `circles.txt`, one file a line, in order. The list only shrinks: a
-//! circle of files that are not on it is a finding, and so is a line that has come untrue. TypeScript
-//! modules that only import types of one another are no circle when the program runs; such lines may
-//! stay, with the reason behind the path and ` -- `.
+//! TypeScript modules that only import types of one another are no circle when the program runs. Such
+//! a one may stay: its files then stand in `circles.txt`, one a line, in order, with the reason behind
+//! the path and ` -- `. The list only shrinks: a line that has come untrue is a finding, too.
 //!
 //! What counts as an edge of Rust modules is said in [`modules`].
 
@@ -26,7 +25,7 @@ const LIST: &str = "xtask/src/tidy/circles.txt";
 /// Separates a file on the list from the reason why its circle stays.
 const REASON: &str = " -- ";
 
-/// Every file in a circle is on the list, and every file on the list is in a circle.
+/// No file is in a circle but those on the list, and every file on the list is in one.
 pub(in crate::tidy) fn are_listed(files: &[SourceFile], findings: &mut Findings) {
     let list = files.iter().find(|file| file.path == LIST);
     let listed = list.map(|list| read(list, findings)).unwrap_or_default();
@@ -87,7 +86,7 @@ pub(crate) fn print(prefix: &str) -> Result<()> {
     Ok(())
 }
 
-/// The files of `list` with their lines; a list that is not in order is a finding.
+/// The files of `list` with their lines; a list that is not in order, or says no reason, is a finding.
 fn read<'a>(list: &'a SourceFile, findings: &mut Findings) -> BTreeMap<&'a str, usize> {
     let mut listed = BTreeMap::new();
     for (number, line) in numbered(&list.text).filter(|(_, line)| !line.starts_with('#')) {
@@ -95,8 +94,12 @@ fn read<'a>(list: &'a SourceFile, findings: &mut Findings) -> BTreeMap<&'a str, 
         if listed.last_key_value().is_some_and(|(last, _)| *last >= file) {
             findings.add(list, number, "not in order, sort the list");
         }
-        if !reason.is_empty() && !file.ends_with(".ts") {
-            findings.add(list, number, "a circle of Rust modules does not stay, take it apart");
+        if reason.is_empty() || !file.ends_with(".ts") {
+            findings.add(
+                list,
+                number,
+                "only a circle of TypeScript types may stay, with the reason behind the path",
+            );
         }
         listed.insert(file, number);
     }

@@ -90,28 +90,29 @@ fn typescript_types_make_a_circle_that_may_be_listed() {
 
 #[test]
 fn a_listed_file_that_is_in_no_circle_is_a_finding() {
-    let crates = [(ROOT, "mod a; pub use a::X;"), (A, "fn f() {}")];
-    let list = format!("# circles\n{A}\n");
     let place = format!("{LIST}:2");
-    let files = [crates[0], crates[1], (LIST, &list)];
-    assert_finding(are_listed, &files, &place, "crates/x/src/a.rs is in no circle any more");
-    let removed = [(LIST, "# circles\nts/removed.ts -- because\n")];
-    assert_finding(are_listed, &removed, &place, "ts/removed.ts is in no circle any more");
+    let a = ("ts/a.ts", "import type { B } from './b.js';");
+    let removed = [a, ("ts/b.ts", ""), (LIST, "# circles\nts/a.ts -- because\n")];
+    assert_finding(are_listed, &removed, &place, "ts/a.ts is in no circle any more");
+    let removed = [(LIST, "# circles\nts/gone.ts -- because\n")];
+    assert_finding(are_listed, &removed, &place, "ts/gone.ts is in no circle any more");
 }
 
 #[test]
-fn the_list_is_in_order() {
-    let circle = [(ROOT, "mod a; pub use a::A;"), (A, "use crate::A as B;")];
-    let list = |files: [&str; 2]| files.map(|file| format!("{file}\n")).concat();
-    let (right, wrong) = (list([A, ROOT]), list([ROOT, A]));
-    assert_clean(are_listed, &[circle[0], circle[1], (LIST, &right)]);
-    let files = [circle[0], circle[1], (LIST, &wrong)];
-    assert_finding(are_listed, &files, &format!("{LIST}:2"), "not in order");
+fn the_list_is_in_order_and_says_why() {
+    let a = ("ts/a.ts", "import type { B } from './b.js';");
+    let b = ("ts/b.ts", "import type { A } from './a.js';");
+    let wrong = (LIST, "ts/b.ts -- because\nts/a.ts -- because\n");
+    assert_finding(are_listed, &[a, b, wrong], &format!("{LIST}:2"), "not in order");
+    let wrong = (LIST, "ts/a.ts -- because\nts/b.ts\n");
+    assert_finding(are_listed, &[a, b, wrong], &format!("{LIST}:2"), "with the reason");
 }
 
 #[test]
 fn a_circle_of_rust_modules_has_no_reason_to_stay() {
-    let list = format!("{A} -- because\n{ROOT}\n");
+    let list = format!("{A} -- because\n{ROOT} -- because\n");
     let files = [(ROOT, "mod a; pub use a::A;"), (A, "use crate::A as B;"), (LIST, &list)];
-    assert_finding(are_listed, &files, &format!("{LIST}:1"), "does not stay");
+    let found = findings(are_listed, &files);
+    assert!(found.iter().all(|finding| finding.contains("only a circle of TypeScript types")));
+    assert_eq!(found.len(), 2, "{found:?}");
 }
