@@ -1,6 +1,7 @@
 //! A VM with one CPU that runs ring-3 code.
 
-use super::system_pages::Ring0Pages;
+use super::map;
+use super::pages::Ring0Pages;
 use crate::refusal::refused;
 use crate::vm::{Exit, InitialState, Vcpu, Vm};
 use ampoule_abi::port;
@@ -17,6 +18,9 @@ use std::time::Duration;
 /// RFLAGS: I/O privilege level 3 and the bit that is always set. Some processors check the level,
 /// others the I/O bitmap; the system pages provide the other half.
 const INITIAL_RFLAGS: u64 = 0x3002;
+
+/// RFLAGS that `syscall` clears: TF, IF, DF, NT, RF, AC.
+const SYSTEM_CALL_FLAG_MASK: u64 = 0x5_4700;
 
 /// Exception vectors that the host treats specially.
 const VECTOR_PAGE_FAULT: u8 = 14;
@@ -80,11 +84,11 @@ pub fn machine(
             ..Registers::default()
         },
         page_tables: space.root(),
-        gdt: Ring0Pages::GDT,
-        idt: Ring0Pages::IDT,
-        tss: Ring0Pages::TSS,
-        system_call_entry: Ring0Pages::SYSTEM_CALL_ENTRY,
-        system_call_flag_mask: Ring0Pages::SYSTEM_CALL_FLAG_MASK,
+        gdt: map::GDT,
+        idt: map::IDT,
+        tss: map::TSS,
+        system_call_entry: map::SYSTEM_CALL_STUB,
+        system_call_flag_mask: SYSTEM_CALL_FLAG_MASK,
     })?;
     let way_in = if vcpu.xcr0().is_some() { WayIn::Stub } else { WayIn::Hypervisor };
     let tsc_frequency = vcpu.tsc_frequency();
@@ -154,7 +158,7 @@ impl Machine for Ring3 {
         if self.in_ring_0() {
             // Hardware entered the stub at ring 0; `sysretq` leads back. Where the hypervisor keeps
             // `syscall` in ring 3, the stub jumps back by itself.
-            registers.rip = Ring0Pages::SYSTEM_CALL_RETURN;
+            registers.rip = map::SYSTEM_CALL_RETURN;
         }
         self.vcpu.set_registers(&registers);
     }

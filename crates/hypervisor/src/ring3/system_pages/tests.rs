@@ -1,12 +1,13 @@
 use super::*;
-use ampoule_memory::{Extent, SealedSpace};
+use ampoule_machine::SystemPages;
+use ampoule_memory::{AddressSpace, Extent, PhysicalAddress, SealedSpace};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 fn image(change: impl FnOnce(&mut AddressSpace, PhysicalAddress)) -> Option<SystemPages> {
     let mut space = AddressSpace::new(1 << 20).unwrap();
     let pages = SystemPages::install("fake", &system_pages(), &mut space).unwrap();
-    let stack = Ring0Pages::at(&pages).unwrap().stack;
+    let stack = pages.places()[3];
     change(&mut space, stack);
     SystemPages::find("fake", &system_pages(), &space.seal().unwrap())
 }
