@@ -40,14 +40,28 @@ impl Personality {
     /// Work is bounded: a call whose size the guest chooses does a portion ([`ampoule_memory::PORTION`]) and
     /// answers [`Answer::Again`]. A call of which several portions are made is counted once.
     pub fn system_call(&mut self, space: &mut AddressSpace, call: &SystemCall) -> Answer {
-        self.scheduler.running_mut().begin(*call);
-        self.serve(space, *call)
+        self.scheduler.running_mut().finish();
+        match self.look(space) {
+            Some(ending) => Answer::End(ending),
+            None => self.answer(space, call),
+        }
     }
 
     /// Goes on with the call whose answer was parked; [`None`] when there is none, and the guest is to run.
     pub fn go_on(&mut self, space: &mut AddressSpace) -> Option<Answer> {
+        if !self.is_serving() {
+            return None;
+        }
+        if let Some(ending) = self.look(space) {
+            return Some(Answer::End(ending));
+        }
+        if self.scheduler.running().blocked_on.is_some()
+            && let Some(answer) = self.what_to_wait_for()
+        {
+            return Some(answer);
+        }
         let call = self.scheduler.running().call()?;
-        Some(self.serve(space, call))
+        Some(self.answer(space, &call))
     }
 
     /// Whether a call is not answered yet, so that [`Self::go_on`] comes before the guest runs.
@@ -56,19 +70,16 @@ impl Personality {
         self.scheduler.running().call().is_some()
     }
 
-    /// Does what is to be done for the running task, which makes `call`.
-    fn serve(&mut self, space: &mut AddressSpace, call: SystemCall) -> Answer {
+    /// What comes before each portion of a call: the ending when the guest is over.
+    fn look(&mut self, space: &mut AddressSpace) -> Option<Termination> {
         space.begin_portion();
         let used = &mut self.kernel.accounting;
         used.peak_memory = used.peak_memory.max(space.committed_bytes());
-        if let Some(ending) = self.tick() {
-            return Answer::End(ending);
-        }
-        if self.scheduler.running().blocked_on.is_some()
-            && let Some(answer) = self.what_to_wait_for()
-        {
-            return answer;
-        }
+        self.tick()
+    }
+
+    /// Does a portion of a call of the running task.
+    fn answer(&mut self, space: &mut AddressSpace, call: &SystemCall) -> Answer {
         let number = low_half(call.number);
         let outcome = match lookup(number).map(|entry| entry.treatment) {
             Some(Treatment::Answered { handler, work }) => {
@@ -92,8 +103,11 @@ impl Personality {
             Ok(Reply::End(ending)) => Answer::End(ending),
             Err(errno) => Answer::Return(errno.as_result()),
         };
-        if !answer.is_parked() {
-            self.scheduler.running_mut().finish();
+        let task = self.scheduler.running_mut();
+        if answer.is_parked() {
+            task.park(call);
+        } else {
+            task.finish();
             self.counts.add(number);
         }
         answer

@@ -2,11 +2,11 @@
 //! thread of the host's.
 //!
 //! ```text
-//!            begin                     block
-//!   running -------> answering -------------------> blocked
-//!      ^                 |  ^                          |
-//!      +-----------------+  +--------------------------+
-//!            finish           wake (by the host), next (by time)
+//!               park             block
+//!   running ------------> parked ------> blocked
+//!      ^                   |  ^             |
+//!      +-------------------+  +-------------+
+//!             finish            wake (by the host), next (by time)
 //! ```
 //!
 //! There is one task so far. This is the only place that knows, and that says which one runs.

@@ -23,7 +23,7 @@ pub(crate) struct Task {
     pub(crate) name: [u8; 16],
     pub(crate) registers: Registers,
     pub(crate) signals: SignalState,
-    /// The call that is being answered.
+    /// The call that is not answered yet.
     call: Option<SystemCall>,
     progress: Progress,
     /// What the call waits for, if it does.
@@ -44,23 +44,24 @@ impl Task {
         }
     }
 
-    /// Begins a call. What is known of another one is nothing to it.
-    pub(crate) fn begin(&mut self, call: SystemCall) {
-        self.call = Some(call);
-        self.progress = Progress::Nothing;
-        self.blocked_on = None;
+    /// Keeps a call that is not answered yet.
+    pub(crate) const fn park(&mut self, call: &SystemCall) {
+        self.call = Some(*call);
     }
 
-    /// The call that is being answered.
+    /// The call that is not answered yet.
     pub(crate) const fn call(&self) -> Option<SystemCall> {
         self.call
     }
 
-    /// Ends the call: the task runs again, or is over.
+    /// Forgets the call, and all that is known of it: it was answered, or another one is made. Cost: nothing,
+    /// unless it was parked or kept something.
     pub(crate) fn finish(&mut self) {
         self.call = None;
-        self.progress = Progress::Nothing;
         self.blocked_on = None;
+        if !matches!(self.progress, Progress::Nothing) {
+            self.progress = Progress::Nothing;
+        }
     }
 
     /// Keeps how far the call came.

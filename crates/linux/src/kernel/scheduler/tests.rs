@@ -61,10 +61,10 @@ fn the_first_task_runs() {
 fn a_task_goes_from_running_to_answering_to_blocked_and_back() {
     let mut scheduler = Scheduler::new(task(2));
     let call = SystemCall { number: 202, arguments: [0; 6] };
-    scheduler.running_mut().begin(call);
-    assert_eq!(scheduler.running().call(), Some(call));
     scheduler.running_mut().keep(Progress::Done(3));
     scheduler.block(INPUT);
+    scheduler.running_mut().park(&call);
+    assert_eq!(scheduler.running().call(), Some(call));
     assert_eq!(scheduler.running().blocked_on, Some(INPUT));
     scheduler.wake(|on| on == INPUT);
     assert_eq!(scheduler.running().blocked_on, None);
@@ -78,10 +78,11 @@ fn a_task_goes_from_running_to_answering_to_blocked_and_back() {
 #[test]
 fn another_call_knows_nothing_of_the_one_before() {
     let mut scheduler = Scheduler::new(task(2));
-    scheduler.running_mut().begin(SystemCall { number: 0, arguments: [0; 6] });
     scheduler.running_mut().keep(Progress::Done(3));
     scheduler.block(INPUT);
-    scheduler.running_mut().begin(SystemCall { number: 0, arguments: [0; 6] });
+    scheduler.running_mut().park(&SystemCall { number: 0, arguments: [0; 6] });
+    scheduler.running_mut().finish();
+    assert_eq!(scheduler.running().call(), None);
     assert!(matches!(scheduler.running().progress(), Progress::Nothing));
     assert_eq!(scheduler.next(NOW, None), Next::Run);
 }
