@@ -12,7 +12,7 @@ use ampoule_abi::layout::{PAGE_SIZE, USER_END};
 
 /// A guest-physical address.
 ///
-/// Adding happens with [`PhysicalAddress::checked_add`], so that a wild offset from a guest cannot wrap.
+/// Adding happens with [`PhysicalAddress::plus`], so that a wild offset from a guest cannot wrap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PhysicalAddress(u64);
 
@@ -29,16 +29,7 @@ impl PhysicalAddress {
         self.0
     }
 
-    /// The address `offset` bytes further on, unless that wraps.
-    #[must_use]
-    pub const fn checked_add(self, offset: u64) -> Option<Self> {
-        match self.0.checked_add(offset) {
-            Some(sum) => Some(Self(sum)),
-            None => None,
-        }
-    }
-
-    /// The address `offset` bytes further on; one that wraps lies in no memory.
+    /// The address `offset` bytes further on; a sum that would wrap lies in no memory.
     #[must_use]
     pub const fn plus(self, offset: u64) -> Self {
         Self(self.0.saturating_add(offset))

@@ -4,6 +4,17 @@
 //! ([`Mapping::read`], [`AddressSpace::read`]); no reference into guest memory ever exists, because
 //! another processor may change the bytes at any time. It knows no hypervisor: a back end hands a
 //! [`Mapping`] to its VM and asks the [`AddressSpace`] for the root of the page tables.
+//!
+//! ```text
+//! space            AddressSpace: checks what is asked, keeps areas right, counts work     begin here
+//!   mapped, area   what the guest asked for
+//!   view           the contract of what shows it to a CPU; view/page_tables
+//!     frames       free guest-physical pages
+//!     physical     guest-physical memory, made of mappings
+//! image            a sealed space; description is one as data, and the checked way back
+//! mapping          host memory that a guest can see: the unsafe code
+//! address, count, frame, protection, meter, error: what all of them speak of
+//! ```
 
 mod address;
 mod area;
