@@ -61,19 +61,54 @@ pub(crate) fn insert(config: Config, snapshot: &Snapshot) {
 
 /// Lets go of the least recently used snapshots above the bounds.
 fn bound(cache: &mut [Initialised]) {
-    let (mut count, mut bytes) = (0, 0);
+    let mut room = Room::default();
     for known in cache.iter_mut().rev() {
-        let Some(snapshot) = &known.kept else { continue };
-        let more = bytes + snapshot.memory_bytes();
-        if count < KEPT_MAX && more <= KEPT_BYTES_MAX {
-            count += 1;
-            bytes = more;
-        } else {
-            known.kept = None;
+        known.kept.take_if(|snapshot| !room.admits(snapshot.memory_bytes()));
+    }
+}
+
+/// What was admitted within the bounds, the most recently used first.
+#[derive(Default)]
+struct Room {
+    count: usize,
+    bytes: u64,
+}
+
+impl Room {
+    /// Whether there is room for one more of `bytes`: it has it then. One that is too large leaves it to others.
+    const fn admits(&mut self, bytes: u64) -> bool {
+        let more = self.bytes.saturating_add(bytes);
+        let fits = self.count < KEPT_MAX && more <= KEPT_BYTES_MAX;
+        if fits {
+            self.count += 1;
+            self.bytes = more;
         }
+        fits
     }
 }
 
 fn forget_dead(cache: &mut Vec<Initialised>) {
     cache.retain(|known| known.snapshot.is_alive());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEPT_BYTES_MAX, KEPT_MAX, Room};
+
+    #[test]
+    fn there_is_room_for_a_number_of_snapshots() {
+        let mut room = Room::default();
+        assert!((0..KEPT_MAX).all(|_| room.admits(1)));
+        assert!(!room.admits(0));
+    }
+
+    #[test]
+    fn there_is_room_for_a_number_of_bytes_and_a_large_one_leaves_it_to_smaller_ones() {
+        let mut room = Room::default();
+        assert!(room.admits(KEPT_BYTES_MAX - 2));
+        assert!(!room.admits(3) && !room.admits(u64::MAX));
+        assert!(room.admits(1) && room.admits(1));
+        assert!(!room.admits(1));
+        assert!(room.admits(0));
+    }
 }
