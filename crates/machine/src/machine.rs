@@ -57,7 +57,7 @@ pub trait Machine: Debug + Send {
 
     /// Whether the next run on the calling thread costs nothing but itself
     /// ([`crate::Backend::thread_change_cost`]).
-    fn is_at_home(&self) -> bool;
+    fn has_affinity_here(&self) -> bool;
 
     /// Whether it can run in memory where the back end's pages stand as `pages` says.
     fn stands_on(&self, pages: &SystemPages) -> bool;

@@ -56,7 +56,7 @@ impl EmptyVm {
             && self.machine.stands_on(shape.pages)
             && self.channel.capacity() == shape.message_bytes
             // Where it is not, a new VM is there sooner.
-            && self.machine.is_at_home()
+            && self.machine.has_affinity_here()
     }
 }
 

@@ -147,7 +147,7 @@ impl Machine for Ring3 {
         Ok(Trap::Violation(violation))
     }
 
-    fn is_at_home(&self) -> bool {
+    fn has_affinity_here(&self) -> bool {
         let ran_here = self.ran_on.is_none_or(|thread| thread == thread::current().id());
         ran_here || self.thread_change_cost.is_zero()
     }

@@ -61,7 +61,7 @@ impl Machine for Interpreter {
         self.is_sound
     }
 
-    fn is_at_home(&self) -> bool {
+    fn has_affinity_here(&self) -> bool {
         true
     }
 

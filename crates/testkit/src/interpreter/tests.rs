@@ -31,7 +31,7 @@ impl Guest {
         let space = image.instantiate().unwrap();
         let entry = Entry { instruction: CODE, stack: STACK };
         let machine = backend.machine(&space, &pages, entry).unwrap();
-        assert!(machine.is_sound() && machine.is_at_home() && machine.stands_on(&pages));
+        assert!(machine.is_sound() && machine.has_affinity_here() && machine.stands_on(&pages));
         Self { machine, space }
     }
 
