@@ -1,13 +1,17 @@
 //! Making spans of records: ids, parents, times, and what is wrong with them.
 
+mod call;
+
 use crate::attributes::{Described, describe};
 use crate::callsite::{CallsiteInfo, Callsites};
 use crate::closed::Closed;
 use crate::decode::{decode_record, skip};
 use crate::entry::{Counts, TraceEntry};
+use crate::error::TraceError;
 use crate::json::write_slice;
-use crate::time::{ClockPair, TimeError, Timeline};
+use crate::time::{ClockPair, Timeline};
 use ampoule_wire::trace::{Field, Record};
+use call::Call;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -24,50 +28,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self { live_spans: 4096, bytes: 16 << 20 }
     }
-}
-
-/// Why a record was left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TraceError {
-    /// A span or event before the record that says when the call began.
-    #[error("Guest start TSC not set before opening guest span")]
-    BeforeStart,
-    /// A time could not be converted.
-    #[error(transparent)]
-    Time(#[from] TimeError),
-    /// A callsite that the guest has not told of.
-    #[error("unknown callsite {id}")]
-    UnknownCallsite {
-        /// The guest's number.
-        id: u32,
-    },
-    /// A span that is not open.
-    #[error("unknown span {id}")]
-    UnknownSpan {
-        /// The guest's number.
-        id: u64,
-    },
-    /// A span that is open already, or one without a number.
-    #[error("span {id} is open already")]
-    Duplicate {
-        /// The guest's number.
-        id: u64,
-    },
-    /// Too many open spans.
-    #[error("{limit} spans are open, no more is followed")]
-    LiveSpans {
-        /// The limit.
-        limit: usize,
-    },
-    /// Too many or too large callsites.
-    #[error("too many callsites")]
-    Callsites,
-    /// Too much for one call.
-    #[error("more than {limit} bytes of trace records during one call")]
-    Bytes {
-        /// The limit.
-        limit: u64,
-    },
 }
 
 /// How a call ends.
@@ -110,26 +70,6 @@ struct Live {
     callsite: Arc<CallsiteInfo>,
 }
 
-/// The call that is being answered.
-#[derive(Debug, Clone, Copy)]
-struct Call {
-    timeline: Timeline,
-    /// The guest has said that it began.
-    has_started: bool,
-    /// Times may be off.
-    is_approximate: bool,
-    in_host_call: bool,
-    /// The monotonic clock when the answer to that was there.
-    answered_at: Option<u64>,
-    /// Spans that were left out and that the guest will close: one that is lost counts once, not again
-    /// for everything in it.
-    left_out: u64,
-    /// The time of the record before, in nanoseconds: none goes back.
-    latest: u64,
-    bytes: u64,
-    counts: Counts,
-}
-
 impl Assembler {
     /// For a sandbox in which nothing has run.
     #[must_use]
@@ -148,17 +88,7 @@ impl Assembler {
         self.live.clear();
         self.closed.clear();
         self.entries.retain(|entry| matches!(entry, TraceEntry::Callsite(_)));
-        self.call = Some(Call {
-            timeline,
-            has_started: false,
-            is_approximate,
-            in_host_call: false,
-            answered_at: None,
-            left_out: 0,
-            latest: 0,
-            bytes: 0,
-            counts: Counts::default(),
-        });
+        self.call = Some(Call::new(timeline, is_approximate));
     }
 
     /// What was begun by [`Self::begin_call`] is the start of the guest, which is told.
@@ -191,8 +121,10 @@ impl Assembler {
             rest = match decode_record(rest) {
                 Ok(Some((record, behind))) => {
                     let length = (rest.len() - behind.len()) as u64;
-                    if let Err(error) = self.apply(&record, length) {
-                        self.count(error);
+                    if let Err(error) = self.apply(&record, length)
+                        && let Some(call) = &mut self.call
+                    {
+                        call.counts.count(error);
                     }
                     behind
                 }
@@ -496,13 +428,7 @@ impl Assembler {
 
     /// The time of a record: within the call, and not before the record before.
     fn time(&mut self, tsc: u64) -> Result<u64, TraceError> {
-        let call = self.started()?;
-        let (wall, outside) = call.timeline.wall(tsc)?;
-        // Two processors' counters may differ by some ticks.
-        let slack = 2 * call.timeline.error_bound().max(1000);
-        call.counts.moved += u64::from(outside > slack || wall < call.latest);
-        call.latest = call.latest.max(wall);
-        Ok(call.latest)
+        self.started()?.time(tsc)
     }
 
     /// The callsite and the attributes by name. Tells of a callsite that is used first.
@@ -525,32 +451,6 @@ impl Assembler {
 
     fn count_malformed(&mut self) {
         self.count_lost(0, 1);
-    }
-
-    fn count(&mut self, error: TraceError) {
-        let Some(call) = &mut self.call else { return };
-        let counts = &mut call.counts;
-        let counter = match error {
-            TraceError::BeforeStart => &mut counts.before_start,
-            TraceError::Time(_) | TraceError::Bytes { .. } | TraceError::Callsites => {
-                &mut counts.dropped
-            }
-            TraceError::UnknownCallsite { .. } | TraceError::UnknownSpan { .. } => {
-                &mut counts.unknown_ids
-            }
-            TraceError::Duplicate { .. } => &mut counts.duplicates,
-            TraceError::LiveSpans { .. } => &mut counts.live_spans,
-        };
-        *counter += 1;
-    }
-}
-
-impl Call {
-    /// The time of something that the host has seen at `now`.
-    fn moment(&mut self, now: ClockPair) -> Option<u64> {
-        let wall = self.timeline.wall_of(now.monotonic).ok()?;
-        self.latest = self.latest.max(wall);
-        Some(self.latest)
     }
 }
 

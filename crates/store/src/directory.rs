@@ -4,20 +4,18 @@
 //! must be what it should: a directory or a regular file of the size that its descriptor says. A fifo is
 //! opened without waiting for its other end.
 
-use crate::digest::{Digest, Hasher};
+use crate::blob::Blob;
 use crate::error::StoreError;
+use crate::files::{make_directory, make_lasting, open_file, open_root, read_small, step};
 use crate::layout::{self, Descriptor, INDEX_MAX, Index, MANIFEST_MAX, Manifest};
 use crate::lock::{self, Lock};
 use crate::temporary::{self, TEMPORARY};
-use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-/// Bytes read at once.
-pub const CHUNK: usize = 1 << 20;
 /// Where the blobs are.
 pub const BLOBS: &str = "blobs/sha256";
 pub(crate) const INDEX_FILE: &str = "index.json";
@@ -30,18 +28,6 @@ pub struct Directory {
     /// `blobs/sha256`.
     pub(crate) blobs: OwnedFd,
     path: String,
-}
-
-/// A blob that was opened; its size is right, its contents were not looked at.
-#[derive(Debug)]
-pub struct Blob {
-    /// The open file, to be mapped.
-    pub file: Arc<OwnedFd>,
-    /// Bytes.
-    pub size: u64,
-    digest: Digest,
-    /// Its path in the store, for messages.
-    pub name: String,
 }
 
 impl Directory {
@@ -156,158 +142,6 @@ impl Directory {
             return Err(StoreError::corrupt(name, what));
         }
         Ok(Blob { file: Arc::new(file), size, digest, name })
-    }
-}
-
-impl Blob {
-    /// All its bytes, when there are no more than `limit` and they are what the digest says.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn read(&self, limit: u64) -> Result<Vec<u8>, StoreError> {
-        if self.size > limit {
-            let what = format!("it has {} bytes, the limit is {limit}", self.size);
-            return Err(StoreError::corrupt(&self.name, what));
-        }
-        let mut bytes = vec![0; usize::try_from(self.size).unwrap_or(usize::MAX)];
-        self.read_at(0, &mut bytes)?;
-        if Digest::of(&bytes) != self.digest {
-            return Err(self.mismatch());
-        }
-        Ok(bytes)
-    }
-
-    /// Reads it once and checks its digest. `each` sees every piece with its offset.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn verify(
-        &self,
-        stop: &AtomicBool,
-        mut each: impl FnMut(u64, &[u8]),
-    ) -> Result<(), StoreError> {
-        let mut hasher = Hasher::default();
-        let mut chunk = vec![0; CHUNK];
-        let mut at = 0;
-        while at < self.size {
-            if stop.load(Ordering::Relaxed) {
-                return Err(StoreError::Stopped);
-            }
-            let count = usize::try_from(self.size - at).unwrap_or(CHUNK).min(CHUNK);
-            self.read_at(at, &mut chunk[..count])?;
-            hasher.update(&chunk[..count]);
-            each(at, &chunk[..count]);
-            at += count as u64;
-        }
-        if hasher.finish() == self.digest { Ok(()) } else { Err(self.mismatch()) }
-    }
-
-    /// Fills `out` with its bytes from `offset` on.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), StoreError> {
-        let complete = read_at(&self.file, offset, out);
-        if complete.map_err(StoreError::io::<Errno>("read", &self.name))? {
-            Ok(())
-        } else {
-            Err(StoreError::corrupt(&self.name, "it became shorter while it was read"))
-        }
-    }
-
-    fn mismatch(&self) -> StoreError {
-        StoreError::corrupt(&self.name, "its contents are not what its digest says")
-    }
-}
-
-/// Fills `out` from `offset` on; `false` when the file ends before.
-fn read_at(file: &OwnedFd, offset: u64, out: &mut [u8]) -> Result<bool, Errno> {
-    let mut done = 0;
-    while done < out.len() {
-        match rustix::io::pread(file, &mut out[done..], offset + done as u64) {
-            Ok(0) => return Ok(false),
-            Ok(count) => done += count,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(true)
-}
-
-/// Makes the directory and those that lead to it so that all survive a crash.
-fn make_lasting(path: &Path, shown: &str) -> Result<(), StoreError> {
-    let here = Path::new(".");
-    let missing: Vec<&Path> =
-        path.ancestors().take_while(|path| *path != Path::new("") && !path.exists()).collect();
-    std::fs::create_dir_all(path).map_err(StoreError::io("make", shown))?;
-    for made in missing {
-        let parent = made.parent().filter(|parent| *parent != Path::new("")).unwrap_or(here);
-        let parent = open_root(parent).map_err(StoreError::io::<Errno>("open", shown))?;
-        temporary::sync(&parent, shown)?;
-    }
-    Ok(())
-}
-
-fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
-    rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-}
-
-/// Opens the directory `name`; `shown` is its path in the store.
-fn step(at: &OwnedFd, name: &str, shown: &str) -> Result<OwnedFd, StoreError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match rustix::fs::openat(at, name, flags, Mode::empty()) {
-        Err(Errno::NOENT) => Err(StoreError::corrupt(shown, "it is missing")),
-        Err(Errno::NOTDIR | Errno::LOOP) => {
-            Err(StoreError::corrupt(shown, "it is not a directory"))
-        }
-        other => other.map_err(StoreError::io::<Errno>("open", shown)),
-    }
-}
-
-fn make_directory(at: &OwnedFd, name: &str, shown: &str) -> Result<(), StoreError> {
-    match rustix::fs::mkdirat(at, name, Mode::from_raw_mode(0o777)) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(errno) => Err(StoreError::io::<Errno>("make", shown)(errno)),
-    }
-}
-
-/// Opens the regular file `name` and tells its size; `None` when there is none.
-pub(crate) fn open_file(
-    at: &OwnedFd,
-    name: &str,
-    shown: &str,
-) -> Result<Option<(OwnedFd, u64)>, StoreError> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let no_file = || StoreError::corrupt(shown, "it is not a regular file");
-    let file = match rustix::fs::openat(at, name, flags, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(None),
-        // A link, and a socket or a device without a driver.
-        Err(Errno::LOOP | Errno::NXIO | Errno::NODEV) => return Err(no_file()),
-        other => other.map_err(StoreError::io::<Errno>("open", shown))?,
-    };
-    let status = rustix::fs::fstat(&file).map_err(StoreError::io::<Errno>("examine", shown))?;
-    if !FileType::from_raw_mode(status.st_mode).is_file() {
-        return Err(no_file());
-    }
-    Ok(Some((file, u64::try_from(status.st_size).unwrap_or_default())))
-}
-
-/// Reads a file of at most `limit` bytes; `None` when there is none.
-fn read_small(
-    at: &OwnedFd,
-    name: &str,
-    shown: &str,
-    limit: u64,
-) -> Result<Option<Vec<u8>>, StoreError> {
-    let Some((file, size)) = open_file(at, name, shown)? else { return Ok(None) };
-    if size > limit {
-        let what = format!("it has {size} bytes, the limit is {limit}");
-        return Err(StoreError::corrupt(shown, what));
-    }
-    let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
-    match read_at(&file, 0, &mut bytes).map_err(StoreError::io::<Errno>("read", shown))? {
-        true => Ok(Some(bytes)),
-        false => Err(StoreError::corrupt(shown, "it became shorter while it was read")),
     }
 }
 

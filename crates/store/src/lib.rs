@@ -20,9 +20,11 @@
 //! those alone who may replace the guest as well.
 #![forbid(unsafe_code)]
 
+mod blob;
 mod digest;
 mod directory;
 mod error;
+mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod layout;
@@ -33,8 +35,9 @@ mod temporary;
 mod tests;
 mod writer;
 
+pub use blob::{Blob, CHUNK};
 pub use digest::{Digest, Hasher, hex, unhex};
-pub use directory::{BLOBS, Blob, CHUNK, Directory};
+pub use directory::{BLOBS, Directory};
 pub use error::StoreError;
 pub use layout::{CONFIG_TYPE, Descriptor, Manifest, check_tag};
 pub use prune::{Pruned, prune};

@@ -1,7 +1,8 @@
 //! Taking away what nothing names.
 
-use crate::directory::{self, BLOBS, Directory, INDEX_FILE};
+use crate::directory::{BLOBS, Directory, INDEX_FILE};
 use crate::error::StoreError;
+use crate::files::open_file;
 use crate::layout::Index;
 use crate::lock::{self, Lock};
 use crate::temporary;
@@ -54,7 +55,7 @@ pub fn prune(path: &Path, stop: &AtomicBool) -> Result<Pruned, StoreError> {
         }
         let shown = format!("{BLOBS}/{name}");
         // What is no file is nobody's blob, and not ours to remove.
-        let Ok(Some((_, size))) = directory::open_file(&directory.blobs, &name, &shown) else {
+        let Ok(Some((_, size))) = open_file(&directory.blobs, &name, &shown) else {
             continue;
         };
         rustix::fs::unlinkat(&directory.blobs, name.as_str(), AtFlags::empty())

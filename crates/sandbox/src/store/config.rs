@@ -1,15 +1,14 @@
 //! The configuration of a snapshot: everything but bytes of memory and of files.
 
 use super::error::{Incompatibility, SnapshotStoreError};
+use super::processor::{ProcessorConfig, RegistersConfig};
 use crate::config::{Limits, MESSAGE_MIN, STACK_MIN};
 use ampoule_abi::layout::{MEMORY_MAX, MESSAGE_MAX, PAGE_SIZE};
 use ampoule_abi::version;
 use ampoule_linux::PersonalityState;
-use ampoule_machine::{
-    Backends, CpuState, FEATURE_WORDS, GuestFeatures, Registers, SystemPage, SystemPages,
-};
+use ampoule_machine::{Backends, CpuState, GuestFeatures, SystemPage, SystemPages};
 use ampoule_memory::SpaceDescription;
-use ampoule_store::{Digest, hex, unhex};
+use ampoule_store::Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -22,8 +21,6 @@ const METADATA_ENTRIES_MAX: usize = 256;
 const METADATA_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a guest's name.
 const NAME_MAX: usize = 4096;
-/// Bytes of extended state in the standard format.
-const EXTENDED_BYTES: usize = 4096;
 /// The processor that this release knows.
 const ARCHITECTURE: &str = "x86-64";
 
@@ -52,20 +49,6 @@ pub(super) struct Config {
     pub(super) personality: PersonalityState,
 }
 
-/// What guests saw of the processor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ProcessorConfig {
-    hypervisor: String,
-    /// By leaf, subleaf and register, as hexadecimal digits.
-    cpuid: BTreeMap<String, Hex>,
-    xcr0: Hex,
-    components: Vec<(u32, u32, u32)>,
-    /// Frequency of the time-stamp counter in Hz, if it was known; a guest is told the new one, which
-    /// it sees unless it has kept the old one.
-    tsc_frequency: Option<u64>,
-}
-
 /// What a snapshot without a limit on items was saved with.
 const fn every_item() -> u64 {
     ampoule_wire::value::ITEM_LIMIT
@@ -85,37 +68,6 @@ pub(super) struct LimitsConfig {
     pub(super) memory_bytes: u64,
     pub(super) stack_bytes: u64,
     pub(super) message_bytes: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RegistersConfig {
-    /// RAX, RBX, RCX, RDX, RSI, RDI, RSP, RBP, R8 to R15, RIP, RFLAGS, then the bases of FS and GS.
-    general: Vec<Hex>,
-    /// The extended state in the standard format of `XSAVE`, as hexadecimal digits, without the zeros
-    /// at its end.
-    extended: String,
-}
-
-/// A number as hexadecimal digits: JSON readers that keep numbers as doubles would round it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-struct Hex(u64);
-
-impl From<Hex> for String {
-    fn from(Hex(value): Hex) -> Self {
-        format!("{value:#x}")
-    }
-}
-
-impl TryFrom<String> for Hex {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let digits = text.strip_prefix("0x").filter(|digits| !digits.starts_with('+'));
-        let value = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        value.map(Self).ok_or("a number is `0x` and up to 16 hexadecimal digits")
-    }
 }
 
 /// What [`Config::new`] takes.
@@ -149,23 +101,13 @@ impl Config {
     pub(super) fn new(facts: Facts<'_>) -> Self {
         let Limits { host_calls, output_bytes, value_depth, value_items, trace_bytes } =
             facts.limits;
-        let cpuid = FEATURE_WORDS.iter().zip(facts.features.words);
-        let end = facts.cpu.extended.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         Self {
             format: FORMAT,
             name: facts.name,
             abi_version: version::CURRENT,
             architecture: ARCHITECTURE.to_owned(),
             system_pages: system_pages_digest(facts.pages),
-            processor: ProcessorConfig {
-                hypervisor: facts.features.backend.to_owned(),
-                cpuid: cpuid
-                    .map(|(word, value)| (word.name.to_owned(), Hex(value.into())))
-                    .collect(),
-                xcr0: Hex(facts.features.xcr0),
-                components: facts.features.components.clone(),
-                tsc_frequency: facts.tsc_frequency,
-            },
+            processor: ProcessorConfig::new(facts.features, facts.tsc_frequency),
             required_host_functions: facts.imports,
             limits: LimitsConfig {
                 host_calls,
@@ -179,10 +121,7 @@ impl Config {
             },
             metadata: facts.metadata,
             sequence: facts.sequence,
-            registers: RegistersConfig {
-                general: words_of(facts.cpu).into_iter().map(Hex).collect(),
-                extended: hex(&facts.cpu.extended[..end]),
-            },
+            registers: RegistersConfig::new(facts.cpu),
             space: facts.space,
             personality: facts.personality,
         }
@@ -205,29 +144,7 @@ impl Config {
             let needed = "the release of Ampoule that saved it".to_owned();
             return unfit(Incompatibility::SystemPages, needed);
         }
-        // The back end's name lives as long as the program; one that this release does not know is none
-        // that this machine has.
-        let mut known = host.backends.feature_sources();
-        let Some(backend) = known.find(|name| *name == self.processor.hypervisor) else {
-            let needed = format!("the hypervisor `{}`", self.processor.hypervisor);
-            return unfit(Incompatibility::CpuFeatures, needed);
-        };
-        let word = |name: &str| self.processor.cpuid.get(name).map_or(0, |value| value.0);
-        let unknown = self.processor.cpuid.iter().find(|(name, value)| {
-            value.0 > u64::from(u32::MAX)
-                || !FEATURE_WORDS.iter().any(|word| word.name == name.as_str())
-        });
-        if let Some((name, value)) = unknown {
-            let needed = format!("the bits {:#x} of CPUID {name}", value.0);
-            return unfit(Incompatibility::CpuFeatures, needed);
-        }
-        let needed = GuestFeatures {
-            backend,
-            words: FEATURE_WORDS.map(|known| u32::try_from(word(known.name)).unwrap_or(u32::MAX)),
-            xcr0: self.processor.xcr0.0,
-            components: self.processor.components.clone(),
-        };
-        match needed.missing_on(host.features) {
+        match self.processor.missing_on(host.features, host.backends) {
             Some(needed) => unfit(Incompatibility::CpuFeatures, needed),
             None => Ok(()),
         }
@@ -238,16 +155,7 @@ impl Config {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn cpu(&self, host: &GuestFeatures) -> Result<CpuState, String> {
-        let mut extended = unhex(&self.registers.extended).ok_or("registers: not hexadecimal")?;
-        if extended.len() > EXTENDED_BYTES {
-            return Err("registers: extended state of another size".into());
-        }
-        extended.resize(EXTENDED_BYTES, 0);
-        let words: Vec<u64> = self.registers.general.iter().map(|word| word.0).collect();
-        let words = words.try_into().map_err(|_| "registers: another number of them")?;
-        let cpu = cpu_of(words, extended);
-        cpu.check(host).map_err(|what| format!("registers: {what}"))?;
-        Ok(cpu)
+        self.registers.cpu(host).map_err(|what| format!("registers: {what}"))
     }
 
     /// The limits that a sandbox checks.
@@ -351,76 +259,4 @@ fn system_pages_digest(pages: &[SystemPage]) -> Digest {
 
 fn named(version: u32) -> String {
     format!("{}.{}", version >> 16, version & 0xffff)
-}
-
-fn words_of(cpu: &CpuState) -> [u64; 20] {
-    let r = &cpu.registers;
-    [
-        r.rax,
-        r.rbx,
-        r.rcx,
-        r.rdx,
-        r.rsi,
-        r.rdi,
-        r.rsp,
-        r.rbp,
-        r.r8,
-        r.r9,
-        r.r10,
-        r.r11,
-        r.r12,
-        r.r13,
-        r.r14,
-        r.r15,
-        r.rip,
-        r.rflags,
-        cpu.fs_base,
-        cpu.gs_base,
-    ]
-}
-
-fn cpu_of(words: [u64; 20], extended: Vec<u8>) -> CpuState {
-    let [
-        rax,
-        rbx,
-        rcx,
-        rdx,
-        rsi,
-        rdi,
-        rsp,
-        rbp,
-        r8,
-        r9,
-        r10,
-        r11,
-        r12,
-        r13,
-        r14,
-        r15,
-        rip,
-        rflags,
-        fs_base,
-        gs_base,
-    ] = words;
-    let registers = Registers {
-        rax,
-        rbx,
-        rcx,
-        rdx,
-        rsi,
-        rdi,
-        rsp,
-        rbp,
-        r8,
-        r9,
-        r10,
-        r11,
-        r12,
-        r13,
-        r14,
-        r15,
-        rip,
-        rflags,
-    };
-    CpuState { registers, fs_base, gs_base, extended }
 }

@@ -1,7 +1,7 @@
 //! Snapshots in a store.
 //!
 //! - `parts`: what a snapshot is made of there, each `layer` a blob; `config`: everything but bytes of
-//!   memory and of files.
+//!   memory and of files, `processor` among it.
 //! - `pages`: which pages of memory a snapshot needs beyond those of its base.
 //! - `save`, `load`, `inspect` (also verifying and pruning): what callers ask for.
 //!
@@ -19,6 +19,7 @@ mod layer;
 mod load;
 mod pages;
 mod parts;
+mod processor;
 mod save;
 
 pub use ampoule_store::{Pruned, StoreError};
