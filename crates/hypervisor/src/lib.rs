@@ -14,10 +14,9 @@ mod long_mode;
 mod probe;
 mod refusal;
 pub mod ring3;
-mod select;
 mod signal;
 mod vm;
 
+pub use backends::BACKENDS;
 pub use probe::{Probe, probe};
-pub use select::BACKENDS;
 pub use vm::{Exit, InitialState, SystemRegisters, Vcpu, Vm};

@@ -1,7 +1,8 @@
 //! What hypervisors this machine offers.
 
+use crate::backends::BACKENDS;
 use crate::backends::mshv::{self, Mshv};
-use crate::select::BACKENDS;
+
 use ampoule_machine::{Availability, Backend, Backends, Finding, ObstacleKind};
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -77,10 +78,11 @@ fn obstacle(finding: &Finding) -> Option<ObstacleKind> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BACKENDS, Probe, of};
-    use crate::backends::mshv;
+    use super::{Probe, of};
+    use crate::backends::kvm::Kvm;
+    use crate::backends::mshv::{self, Mshv};
     use crate::refusal::obstacle;
-    use ampoule_machine::{Availability, Backend, Finding, Obstacle, ObstacleKind};
+    use ampoule_machine::{Availability, Backend, Backends, Finding, Obstacle, ObstacleKind};
     use std::path::PathBuf;
 
     type Features = Vec<(&'static str, bool)>;
@@ -97,7 +99,7 @@ mod tests {
             };
             Finding { device: PathBuf::from(device), availability, features }
         };
-        of(BACKENDS, ask, true, 1)
+        of(Backends::new(&Kvm, &[&Mshv]), ask, true, 1)
     }
 
     #[test]
