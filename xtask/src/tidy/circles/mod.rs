@@ -32,40 +32,39 @@ pub(in crate::tidy) fn are_listed(files: &[SourceFile], findings: &mut Findings)
     let mut circular = BTreeSet::new();
     for graph in graphs(files) {
         for component in graph.components() {
-            for file in &component {
-                if !listed.contains_key(file) {
-                    let (circle, line) = graph.shortest_circle(file);
-                    findings.add_at(
-                        file,
-                        line,
-                        format!(
-                            "a circle of files ({}), move what both need into a third module",
-                            circle.join(" -> ")
-                        ),
-                    );
-                }
+            if component.iter().any(|file| !listed.contains_key(file)) {
+                report(&graph, &component, "move what both need into a third module", findings);
             }
             circular.extend(component.into_iter().map(str::to_owned));
         }
     }
     let values = typescript(files, false);
-    for file in values.components().into_iter().flatten() {
-        if listed.contains_key(file) {
-            let (circle, line) = values.shortest_circle(file);
-            findings.add_at(
-                file,
-                line,
-                format!(
-                    "imports values in a circle ({}), which no list allows: move what both need \
-                     into a third module",
-                    circle.join(" -> ")
-                ),
+    for component in values.components() {
+        if component.iter().all(|file| listed.contains_key(file)) {
+            report(
+                &values,
+                &component,
+                "values are imported there, which no list allows",
+                findings,
             );
         }
     }
     for (file, line) in listed.into_iter().filter(|(file, _)| !circular.contains(*file)) {
         findings.add_at(LIST, line, format!("{file} is in no circle any more, delete the line"));
     }
+}
+
+/// Adds the shortest circle within `component` as a finding: the one with the edge to take out, as a rule.
+fn report(graph: &Graph, component: &BTreeSet<&str>, message: &str, findings: &mut Findings) {
+    let circles = component.iter().map(|file| graph.shortest_circle(file));
+    let Some((circle, line)) = circles.min_by_key(|(circle, _)| circle.len()) else { return };
+    // The first file stands at both ends.
+    let others = match component.len().saturating_sub(circle.len() - 1) {
+        0 => String::new(),
+        others => format!(" and {others} more through these, see `cargo xtask circles`"),
+    };
+    let trail = circle.join(" -> ");
+    findings.add_at(circle[0], line, format!("a circle of files ({trail}{others}), {message}"));
 }
 
 /// `cargo xtask circles`: prints the circles, listed or not, whose files begin with `prefix`.
