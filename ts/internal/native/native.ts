@@ -239,8 +239,7 @@ function claim(addon: Native): Native {
   return addon;
 }
 
-/** What napi-rs declares of the binding. */
-export type Generated = typeof import("#native");
+type Generated = typeof import("#native");
 
 function load(): Native {
   try {

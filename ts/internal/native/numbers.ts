@@ -3,7 +3,9 @@
  * `bindings/node/src/numbers.rs`, and this does not compile when the two drift apart. Constants here,
  * because the binding is loaded at first use, and nothing is looked up for a step.
  */
-import type { Generated } from "./native.js";
+
+/** Not exported: declarations that name it cannot be read where `imports` of a package.json are not known. */
+type Generated = typeof import("#native");
 
 /** An enum of the binding's, its names as they are written here. */
 type Of<Name extends keyof Generated> = {
