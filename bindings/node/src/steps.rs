@@ -145,7 +145,7 @@ const fn resume_with(resumption: numbers::Resumption, payload: &[u8]) -> Resumpt
 }
 
 fn accepted(here: &SandboxHere, result: std::result::Result<(), CallError>) -> bool {
-    *here.notes.refusal.borrow_mut() = result.as_ref().err().map(refused);
+    *here.notes.refusal.borrow_mut() = result.as_ref().err().map(CallError::cause);
     result.is_ok()
 }
 
@@ -153,17 +153,9 @@ fn came_to(here: &SandboxHere, result: std::result::Result<Step, CallError>) -> 
     match result {
         Ok(step) => describe(here, step),
         Err(error) => {
-            *here.notes.refusal.borrow_mut() = Some(refused(&error));
+            *here.notes.refusal.borrow_mut() = Some(error.cause());
             plain(numbers::Step::Stopped)
         }
-    }
-}
-
-/// A sandbox that was stopped between two calls is refused for that reason, and not for another.
-fn refused(error: &CallError) -> Failure {
-    match error {
-        CallError::Poisoned(stop) => stop.failure(),
-        _ => error.failure(),
     }
 }
 

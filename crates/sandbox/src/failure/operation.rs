@@ -65,6 +65,16 @@ impl CallError {
             }
         }
     }
+
+    /// Why there was no call: for a sandbox that was stopped between two calls that reason, and not that it is
+    /// poisoned by now.
+    #[must_use]
+    pub fn cause(&self) -> Failure {
+        match self {
+            Self::Poisoned(stop) => stop.failure(),
+            _ => self.failure(),
+        }
+    }
 }
 
 impl SnapshotError {

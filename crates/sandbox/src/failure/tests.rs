@@ -164,7 +164,9 @@ fn a_limit_names_its_option_as_data() {
 fn what_poisoned_a_sandbox_is_what_can_be_remedied() {
     for stop in stops() {
         let reason = stop.failure();
-        let failure = CallError::Poisoned(stop).failure();
+        let refused = CallError::Poisoned(stop);
+        assert_eq!(refused.cause(), reason);
+        let failure = refused.failure();
         assert_eq!(failure.code, Code::Poisoned);
         assert_eq!(failure.details["reason"], reason.code.as_str());
         assert_eq!(failure.remedy, reason.remedy);

@@ -82,7 +82,7 @@ pub fn config_seed(
             output_bytes: 1,
             value_depth: 1,
             value_items: 1,
-            trace_bytes: 1,
+            ..Limits::UNLIMITED
         },
         stack_bytes: 1 << 20,
         message_bytes: 4032,
