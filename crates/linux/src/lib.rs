@@ -31,7 +31,9 @@ pub use errno::Errno;
 pub use kernel::clock::{Clock, HostClock, MONOTONIC_ORIGIN};
 pub use kernel::layout::{STACK_MAX, STACK_MIN};
 pub use personality::Personality;
-pub use startup::{ARGUMENT_MAX, ARGUMENTS_MAX, InitialStack, Start, StartError, StringList};
+pub use startup::start::{
+    ARGUMENT_MAX, ARGUMENTS_MAX, InitialStack, Start, StartError, StringList,
+};
 pub use state::PersonalityState;
 pub use state::error::StateError;
 pub use task::registers::SystemCall;

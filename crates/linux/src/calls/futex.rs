@@ -65,7 +65,7 @@ pub(crate) fn futex(
                 (_, 0) => time.saturating_sub(clock.monotonic()),
                 _ => time.saturating_sub(clock.realtime()),
             });
-            call.wait(Event::Futex, timeout, Err(Errno::ETIMEDOUT))
+            call.wait(Event::Futex { word }, timeout, Err(Errno::ETIMEDOUT))
         }
         WAKE | WAKE_BITSET => {
             check_word(call.space, word, operation)?;

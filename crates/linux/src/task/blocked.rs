@@ -16,14 +16,14 @@ pub(crate) enum BlockedOn {
 /// What another task or a signal can bring about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// Bytes in a pipe.
-    PipeData,
-    /// Room in a pipe.
-    PipeRoom,
+    /// Bytes in a pipe, by its number.
+    PipeData { pipe: usize },
+    /// Room in a pipe, by its number.
+    PipeRoom { pipe: usize },
     /// Descriptors that become ready.
     Descriptors,
-    /// Somebody who wakes the futex.
-    Futex,
+    /// Somebody who wakes the futex at an address.
+    Futex { word: u64 },
     /// A signal.
     Signal,
     /// Processor time of the program.
@@ -50,10 +50,10 @@ impl Event {
     /// What a program waits for in vain that has nobody left who could bring it about, in words.
     pub(crate) const fn in_vain(self) -> &'static str {
         match self {
-            Self::PipeData => "data in a pipe that only it can write to",
-            Self::PipeRoom => "room in a pipe that only it can read from",
+            Self::PipeData { .. } => "data in a pipe that only it can write to",
+            Self::PipeRoom { .. } => "room in a pipe that only it can read from",
             Self::Descriptors => "descriptors that can never become ready",
-            Self::Futex => "a futex that nobody else can wake",
+            Self::Futex { .. } => "a futex that nobody else can wake",
             Self::Signal => "a signal that nobody can send",
             Self::ProcessorTime => "processor time, while it does not compute",
         }

@@ -24,7 +24,7 @@ pub(super) fn read(
     let pipe = call.kernel.files.pipes.get(index)?;
     if pipe.slots.is_empty() && pipe.writers > 0 && buffers.done() == 0 {
         return if waits {
-            Ok(Answer::Wait(BlockedOn::event(Event::PipeData)))
+            Ok(Answer::Wait(BlockedOn::event(Event::PipeData { pipe: index })))
         } else {
             Err(Errno::EAGAIN)
         };
@@ -69,7 +69,7 @@ pub(super) fn write(
     }
     let left = to_usize(buffers.left());
     if waits && !pipe.fits(left, in_packets) {
-        return Ok(Answer::Wait(BlockedOn::event(Event::PipeRoom)));
+        return Ok(Answer::Wait(BlockedOn::event(Event::PipeRoom { pipe: index })));
     }
     let mut end = End::Reached;
     // The odd part of a write comes first, where there is room for it behind what waits.

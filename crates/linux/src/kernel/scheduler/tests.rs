@@ -9,14 +9,14 @@ use crate::task::registers::{Registers, SystemCall};
 use crate::task::signals::SignalState;
 
 const NOW: u64 = 1_000;
-const FUTEX: BlockedOn = BlockedOn::event(Event::Futex);
+const FUTEX: BlockedOn = BlockedOn::event(Event::Futex { word: 64 });
 const INPUT: BlockedOn = BlockedOn::Input { wanted: 7 };
 
 const EVENTS: [Event; 6] = [
-    Event::PipeData,
-    Event::PipeRoom,
+    Event::PipeData { pipe: 3 },
+    Event::PipeRoom { pipe: 3 },
     Event::Descriptors,
-    Event::Futex,
+    Event::Futex { word: 64 },
     Event::Signal,
     Event::ProcessorTime,
 ];
@@ -173,7 +173,7 @@ fn of_several_waits_the_host_is_asked_first_and_then_the_first_moment_counts() {
     assert_eq!(scheduler.next(NOW, None), time(4));
     assert_eq!(scheduler.next(NOW, Some(3)), time(3));
     let mut scheduler = waiting([Some(FUTEX), Some(BlockedOn::event(Event::Signal))]);
-    let waiting_for = Event::Futex.in_vain();
+    let waiting_for = Event::Futex { word: 64 }.in_vain();
     assert_eq!(scheduler.next(NOW, None), Next::Deadlock { waiting_for });
 }
 
