@@ -1,18 +1,18 @@
 //! The handle of a sandbox: whoever owns it drives it on its own thread or has the executor drive it.
 
-use crate::cache::recycled;
-use crate::executor::{Executor, Turn};
+mod turn;
+
+use crate::executor::Executor;
 use crate::job::{Job, Plan, Report, Source, Start};
-use crate::phase::{Duty, Held, Operation, Phase, PhaseMachine, Refusal, Thread, Todo};
+use crate::phase::{Held, Operation, Phase, PhaseMachine, Refusal, Thread, Todo};
 use crate::providers::providers;
 use crate::slot::{Slot, phase_after};
 use ampoule_sandbox::{
     Budget, CALLER_SLICE, CallError, CallTrace, Config, Control, Failure, Limits, Resumption,
-    Sandbox, Snapshot, Step, Stop, StopRequest, Waker,
+    Sandbox, Snapshot, Step, StopRequest, Waker,
 };
 use parking_lot::Mutex;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
 /// Whose thread a guest runs on.
@@ -321,44 +321,6 @@ impl Driver {
             && let Some(myself) = self.myself.upgrade()
         {
             Executor::enqueue(myself, affinity);
-        }
-    }
-
-    fn report(&self, held: Held, report: Report, phase: Phase) {
-        Executor::finishes();
-        self.phases.lock().report(held, report, phase);
-        (self.on_step)();
-        self.wake();
-    }
-}
-
-impl Turn for Driver {
-    fn turn(&self, runner: usize) {
-        let (held, duty) = self.phases.lock().begin_turn(runner);
-        let Duty::Work(job) = duty else {
-            // Ended outside the lock: freeing a VM takes most of a millisecond.
-            let gone = std::mem::replace(&mut *self.slot.lock(), Slot::Gone);
-            if let Slot::Made(made) = gone
-                && let Some(vm) = made.sandbox.retire()
-            {
-                recycled::keep(vm);
-            }
-            self.report(held, Report::Closed, Phase::Closed);
-            return;
-        };
-        let work = || self.slot.lock().work(job, &self.control);
-        let (report, phase) = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-            // A defect of ours must cost one sandbox, not the runner and everybody's calls.
-            let message = "an internal error of Ampoule; please report it".to_owned();
-            let failure = Stop::Hypervisor { message }.failure();
-            *self.slot.lock() = Slot::Failed(failure);
-            (Report::Step(Step::Stopped), Phase::Idle)
-        });
-        if matches!(report, Report::Step(Step::Preempted)) {
-            let todo = self.phases.lock().preempt(held);
-            self.follow(todo);
-        } else {
-            self.report(held, report, phase);
         }
     }
 }
