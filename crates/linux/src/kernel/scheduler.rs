@@ -9,11 +9,12 @@
 //!             finish            wake (by the host), next (by time)
 //! ```
 //!
-//! There is one task so far. This is the only place that knows, and that says which one runs.
+//! There is one task so far: nothing makes another. Only here is it known how many there are, and which one runs.
 
 use crate::answer::WaitFor;
 use crate::task::Task;
 use crate::task::blocked::BlockedOn;
+use std::collections::VecDeque;
 
 #[cfg(test)]
 mod tests;
@@ -21,10 +22,10 @@ mod tests;
 /// The tasks of a guest.
 #[derive(Debug, Clone)]
 pub(crate) struct Scheduler {
-    /// At least one.
-    tasks: Vec<Task>,
-    /// Which of them runs: an index.
-    running: usize,
+    /// The task that runs, or whose call is answered.
+    running: Task,
+    /// The others, the one that has its turn next at the front.
+    others: VecDeque<Task>,
 }
 
 /// What comes next.
@@ -43,36 +44,36 @@ pub(crate) enum Next {
 
 impl Scheduler {
     /// For a program that has one task, which runs.
-    pub(crate) fn new(first: Task) -> Self {
-        Self { tasks: vec![first], running: 0 }
+    pub(crate) const fn new(first: Task) -> Self {
+        Self { running: first, others: VecDeque::new() }
     }
 
     /// Goes back to the state of `from`.
     pub(crate) fn restore(&mut self, from: &Self) {
         // Everything is named, so that a new field cannot be forgotten here.
-        let Self { tasks, running } = from;
-        self.tasks.clone_from(tasks);
-        self.running = *running;
+        let Self { running, others } = from;
+        self.running = running.clone();
+        self.others.clone_from(others);
     }
 
     /// The task that runs, or whose call is answered.
-    pub(crate) fn running(&self) -> &Task {
-        &self.tasks[self.running]
+    pub(crate) const fn running(&self) -> &Task {
+        &self.running
     }
 
     /// As [`Self::running`], to change it.
-    pub(crate) fn running_mut(&mut self) -> &mut Task {
-        &mut self.tasks[self.running]
+    pub(crate) const fn running_mut(&mut self) -> &mut Task {
+        &mut self.running
     }
 
     /// The running task waits.
-    pub(crate) fn block(&mut self, on: BlockedOn) {
-        self.running_mut().blocked_on = Some(on);
+    pub(crate) const fn block(&mut self, on: BlockedOn) {
+        self.running.blocked_on = Some(on);
     }
 
     /// The host brought what tasks wait for of which `is_brought` holds.
     pub(crate) fn wake(&mut self, is_brought: impl Fn(BlockedOn) -> bool) {
-        for task in &mut self.tasks {
+        for task in std::iter::once(&mut self.running).chain(&mut self.others) {
             task.blocked_on = task.blocked_on.filter(|&on| !is_brought(on));
         }
     }
@@ -84,18 +85,13 @@ impl Scheduler {
     /// at once; then the next moment at which a task, or the timer, is to be looked at.
     pub(crate) fn next(&mut self, now: u64, timer_rest: Option<u64>) -> Next {
         self.wake(|on| on.until().is_some_and(|until| until <= now));
-        let count = self.tasks.len();
-        let mut order = (0..count).map(|step| (self.running + step) % count);
-        if let Some(ready) = order.find(|&index| self.tasks[index].blocked_on.is_none()) {
-            self.running = ready;
+        let Some(on) = self.running.blocked_on else { return Next::Run };
+        if let Some(ready) = self.others.iter().position(|task| task.blocked_on.is_none()) {
+            self.switch_to(ready);
             return Next::Run;
         }
-        let waits = || self.tasks.iter().filter_map(|task| task.blocked_on);
-        let by_host = |on| match on {
-            BlockedOn::Input { wanted } => Some(WaitFor::Input { wanted }),
-            BlockedOn::OutputRoom => Some(WaitFor::OutputRoom),
-            BlockedOn::Time { .. } | BlockedOn::Event { .. } => None,
-        };
+        let others = || self.others.iter().filter_map(|task| task.blocked_on);
+        let waits = || std::iter::once(on).chain(others());
         if let Some(wait) = waits().find_map(by_host) {
             return Next::Wait(wait);
         }
@@ -103,11 +99,29 @@ impl Scheduler {
         if let Some(nanoseconds) = rest.chain(timer_rest).min() {
             return Next::Wait(WaitFor::Time { nanoseconds });
         }
+        // What is brought neither by the host nor by time is an event.
         let event = |on| match on {
             BlockedOn::Event { event, .. } => Some(event.in_vain()),
             _ => None,
         };
-        let waiting_for = self.running().blocked_on.and_then(event).unwrap_or_default();
-        Next::Deadlock { waiting_for }
+        Next::Deadlock { waiting_for: waits().find_map(event).unwrap_or_default() }
+    }
+
+    /// Lets one of the others run. All keep their order, round and round.
+    fn switch_to(&mut self, index: usize) {
+        self.others.rotate_left(index);
+        if let Some(next) = self.others.pop_front() {
+            let before = std::mem::replace(&mut self.running, next);
+            self.others.insert(self.others.len() - index, before);
+        }
+    }
+}
+
+/// What the host has to bring, if it can.
+const fn by_host(on: BlockedOn) -> Option<WaitFor> {
+    match on {
+        BlockedOn::Input { wanted } => Some(WaitFor::Input { wanted }),
+        BlockedOn::OutputRoom => Some(WaitFor::OutputRoom),
+        BlockedOn::Time { .. } | BlockedOn::Event { .. } => None,
     }
 }

@@ -34,7 +34,14 @@ fn waiting<const N: usize>(on: [Option<BlockedOn>; N]) -> Scheduler {
         task.blocked_on = on;
         task
     };
-    Scheduler { tasks: (0..).zip(on).map(waits).collect(), running: 0 }
+    let mut tasks = (0..).zip(on).map(waits);
+    Scheduler { running: tasks.next().unwrap(), others: tasks.collect() }
+}
+
+impl Scheduler {
+    fn tasks(&self) -> impl Iterator<Item = &Task> {
+        std::iter::once(&self.running).chain(&self.others)
+    }
 }
 
 const fn time(nanoseconds: u64) -> Next {
@@ -101,8 +108,8 @@ fn what_the_host_brings_is_asked_for() {
 fn the_host_wakes_those_who_wait_for_what_it_brought() {
     let mut scheduler = waiting([Some(BlockedOn::OutputRoom), Some(INPUT), Some(FUTEX)]);
     scheduler.wake(|on| matches!(on, BlockedOn::Input { .. }));
-    let blocked: Vec<_> = scheduler.tasks.iter().map(|task| task.blocked_on).collect();
-    assert_eq!(blocked, [Some(BlockedOn::OutputRoom), None, Some(FUTEX)]);
+    let blocked = scheduler.tasks().map(|task| task.blocked_on);
+    assert!(blocked.eq([Some(BlockedOn::OutputRoom), None, Some(FUTEX)]));
     assert_eq!(scheduler.next(NOW, None), Next::Run);
     assert_eq!(scheduler.running().id, 1);
 }
@@ -166,6 +173,17 @@ fn of_several_tasks_the_next_one_that_can_runs() {
 }
 
 #[test]
+fn the_order_of_tasks_stays_round_and_round() {
+    let mut scheduler = waiting([Some(FUTEX), Some(FUTEX), None, Some(INPUT)]);
+    assert_eq!(scheduler.next(NOW, None), Next::Run);
+    assert!(scheduler.tasks().map(|task| task.id).eq([2, 3, 0, 1]), "passed over, not moved");
+    scheduler.block(FUTEX);
+    scheduler.wake(|on| on == INPUT);
+    assert_eq!(scheduler.next(NOW, None), Next::Run);
+    assert!(scheduler.tasks().map(|task| task.id).eq([3, 0, 1, 2]));
+}
+
+#[test]
 fn of_several_waits_the_host_is_asked_first_and_then_the_first_moment_counts() {
     let mut scheduler = waiting([Some(FUTEX), Some(until(NOW + 9)), Some(INPUT)]);
     assert_eq!(scheduler.next(NOW, Some(1)), Next::Wait(WaitFor::Input { wanted: 7 }));
@@ -182,7 +200,7 @@ fn going_back_brings_the_tasks_and_who_runs() {
     let from = waiting([Some(FUTEX), Some(INPUT)]);
     let mut scheduler = Scheduler::new(task(9));
     scheduler.restore(&from);
-    let blocked: Vec<_> = scheduler.tasks.iter().map(|task| (task.id, task.blocked_on)).collect();
-    assert_eq!(blocked, [(0, Some(FUTEX)), (1, Some(INPUT))]);
+    let blocked = scheduler.tasks().map(|task| (task.id, task.blocked_on));
+    assert!(blocked.eq([(0, Some(FUTEX)), (1, Some(INPUT))]));
     assert_eq!(scheduler.running().id, 0);
 }
