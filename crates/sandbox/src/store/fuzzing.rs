@@ -77,13 +77,7 @@ pub fn config_seed(
         features: &features(),
         tsc_frequency: Some(1_000_000_000),
         imports: vec!["host".into()],
-        limits: Limits {
-            host_calls: 1,
-            output_bytes: 1,
-            value_depth: 1,
-            value_items: 1,
-            ..Limits::UNLIMITED
-        },
+        limits: Limits::UNLIMITED,
         stack_bytes: 1 << 20,
         message_bytes: 4032,
         metadata: BTreeMap::from([("key".into(), "value".into())]),
