@@ -49,16 +49,14 @@ impl Personality {
 
     /// Goes on with the call whose answer was parked; [`None`] when there is none, and the guest is to run.
     pub fn go_on(&mut self, space: &mut AddressSpace) -> Option<Answer> {
-        if !self.is_serving() {
-            return None;
-        }
+        let call = self.scheduler.running().call()?;
         if let Some(ending) = self.look(space) {
             return Some(Answer::End(ending));
         }
         if self.scheduler.running().blocked_on.is_some()
             && let Some(answer) = self.what_to_wait_for()
         {
-            return Some(answer);
+            return Some(self.settle(&call, answer));
         }
         let call = self.scheduler.running().call()?;
         Some(self.answer(space, &call))
@@ -80,8 +78,7 @@ impl Personality {
 
     /// Does a portion of a call of the running task.
     fn answer(&mut self, space: &mut AddressSpace, call: &SystemCall) -> Answer {
-        let number = low_half(call.number);
-        let outcome = match lookup(number).map(|entry| entry.treatment) {
+        let outcome = match lookup(low_half(call.number)).map(|entry| entry.treatment) {
             Some(Treatment::Answered { handler, work }) => {
                 let task = self.scheduler.running_mut();
                 let made = &mut Call { task, kernel: &mut self.kernel, space };
@@ -98,25 +95,31 @@ impl Personality {
         let answer = match outcome {
             Ok(Reply::Return(value)) => Answer::Return(value),
             Ok(Reply::SetFsBase(address)) => Answer::SetFsBase(address),
-            Ok(Reply::Again) => Answer::Again,
-            Ok(Reply::Wait(on)) => self.wait(on),
+            Ok(Reply::Again) => {
+                self.scheduler.running_mut().park(call);
+                Answer::Again
+            }
+            Ok(Reply::Wait(on)) => self.wait(call, on),
             Ok(Reply::End(ending)) => Answer::End(ending),
             Err(errno) => Answer::Return(errno.as_result()),
         };
-        let task = self.scheduler.running_mut();
-        if answer.is_parked() {
-            task.park(call);
-        } else {
-            task.finish();
-            self.counts.add(number);
-        }
-        answer
+        self.settle(call, answer)
     }
 
-    /// The running task waits: what the driver has to do.
-    fn wait(&mut self, on: BlockedOn) -> Answer {
+    /// The running task waits: what the driver has to do. The task may be another one then.
+    fn wait(&mut self, call: &SystemCall, on: BlockedOn) -> Answer {
+        self.scheduler.running_mut().park(call);
         self.scheduler.block(on);
         self.what_to_wait_for().unwrap_or(Answer::Again)
+    }
+
+    /// Ends a call of the running task whose answer is no longer parked.
+    fn settle(&mut self, call: &SystemCall, answer: Answer) -> Answer {
+        if !answer.is_parked() {
+            self.scheduler.running_mut().finish();
+            self.counts.add(low_half(call.number));
+        }
+        answer
     }
 
     /// What the driver has to wait for; [`None`] when a task can go on.

@@ -77,6 +77,30 @@ fn sleeping_parks_until_the_time_has_come() {
 }
 
 #[test]
+fn a_call_that_waits_is_counted_once() {
+    let mut guest = Guest::new();
+    let second = guest.words(&[1, 0]);
+    let counted = |guest: &Guest, name: &str| {
+        guest.personality.counts().find(|call| call.name == name).map(|call| call.count)
+    };
+    assert!(!guest.personality.is_serving());
+    for rest in [SECOND, SECOND] {
+        let wait = Answer::Wait(WaitFor::Time { nanoseconds: rest });
+        assert_eq!(guest.call("nanosleep", [second, 0]), wait);
+        assert!(guest.personality.is_serving());
+        assert_eq!(counted(&guest, "nanosleep"), None);
+    }
+    guest.advance(SECOND);
+    assert_eq!(guest.ok("nanosleep", [second, 0]), 0);
+    assert!(!guest.personality.is_serving());
+    assert_eq!(guest.personality.go_on(&mut guest.space), None, "the guest is to run");
+    assert_eq!(counted(&guest, "nanosleep"), Some(1));
+    let deadlock = Termination::Deadlock { waiting_for: "a signal that nobody can send" };
+    assert_eq!(guest.call("pause", []), Answer::End(deadlock));
+    assert_eq!(counted(&guest, "pause"), Some(1));
+}
+
+#[test]
 fn senseless_sleeps_are_refused() {
     let mut guest = Guest::new();
     let too_many = guest.words(&[0, SECOND]);
