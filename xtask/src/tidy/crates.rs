@@ -41,7 +41,7 @@ const ROOMS: &[Room] = &[
     room("crates/guest", &["abi", "wire", "guest-macros"]),
     room("crates/guest-macros", &[]),
     room("crates/testkit", &["abi", "machine", "memory"]),
-    room("crates/host", &["hypervisor", "sandbox", "wire"]).tests(&["abi", "machine"]),
+    room("crates/host", &["hypervisor", "sandbox"]).tests(&["abi", "machine", "wire"]),
     room("bindings/node", &["host", "sandbox"]),
     room("benches/floors", &[]),
     room("benches/node", &["floors"]),
