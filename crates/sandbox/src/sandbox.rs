@@ -21,7 +21,7 @@ use crate::control::Control;
 use crate::error::{CallError, CreateError};
 use crate::events::{Event, Events};
 use crate::failure::Failure;
-use crate::image::Image;
+use crate::loaded::LoadedProgram;
 use crate::providers::Providers;
 use crate::statistics::Statistics;
 use crate::stop::Stop;
@@ -88,8 +88,8 @@ impl Sandbox {
     ) -> Result<Self, CreateError> {
         config.check()?;
         let backend = config.backends.select();
-        let image = Image::get(&config.executable, config.memory_bytes, backend)?;
-        let guest = Guest::load(config, image)?;
+        let loaded = LoadedProgram::get(&config.executable, config.memory_bytes, backend)?;
+        let guest = Guest::load(config, loaded)?;
         Ok(Self::new(guest, State::New, config.limits, control, providers))
     }
 

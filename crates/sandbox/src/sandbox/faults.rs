@@ -75,7 +75,7 @@ impl Sandbox {
     }
 
     fn locate(&mut self, address: u64) -> Location {
-        let mut report = self.guest.image.symbols.report();
+        let mut report = self.guest.loaded.symbols.report();
         let location = report.locate(address);
         self.events.tell(Event::Reported { steps: report.steps() });
         location

@@ -5,7 +5,7 @@ use crate::channel::Channel;
 use crate::config::Config;
 use crate::empty_vm::{EmptyVm, Shape, describe};
 use crate::error::CreateError;
-use crate::image::Image;
+use crate::loaded::LoadedProgram;
 use crate::providers::Providers;
 use ampoule_abi::layout::CHANNEL_BASE;
 use ampoule_linux::{Personality, Start};
@@ -24,7 +24,7 @@ pub(super) struct Guest {
     /// Shared memory for messages; a plain program has none.
     pub(super) channel: Option<Channel>,
     pub(super) personality: Personality,
-    pub(super) image: Arc<Image>,
+    pub(super) loaded: Arc<LoadedProgram>,
     pub(super) stack_bytes: u64,
     /// Known once the guest is ready.
     pub(super) interface: Option<Arc<Interface>>,
@@ -33,21 +33,21 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// Loads `image` into a machine; nothing runs yet.
-    pub(super) fn load(config: &Config, image: Arc<Image>) -> Result<Self, CreateError> {
+    /// Puts a `loaded` program into a machine; nothing runs yet.
+    pub(super) fn load(config: &Config, loaded: Arc<LoadedProgram>) -> Result<Self, CreateError> {
         // Before whatever else can be wrong.
-        image.backend.open()?;
+        loaded.backend.open()?;
         let memory = |source| CreateError::Memory { source };
         let too_small = |_| CreateError::GuestTooLarge { memory: config.memory_bytes };
-        let mut space = image.instantiate()?;
+        let mut space = loaded.instantiate()?;
         let channel = config.message_bytes.map(Channel::new).transpose().map_err(memory)?;
         if let Some(channel) = &channel {
             channel.map_into(&mut space).map_err(too_small)?;
         }
-        let start = start_of(config, &image, channel.is_some())?;
+        let start = start_of(config, &loaded, channel.is_some())?;
         let (personality, stack) = Personality::start(&mut space, start)?;
-        let entry = Entry { instruction: image.program.entry, stack: stack.stack_pointer };
-        let machine = image.backend.machine(&space, &image.system_pages, entry)?;
+        let entry = Entry { instruction: loaded.program.entry, stack: stack.stack_pointer };
+        let machine = loaded.backend.machine(&space, &loaded.system_pages, entry)?;
         describe(channel.as_ref(), &*machine)?;
         let stack_bytes = config.stack_bytes;
         Ok(Self {
@@ -55,7 +55,7 @@ impl Guest {
             space,
             channel,
             personality,
-            image,
+            loaded,
             stack_bytes,
             interface: None,
             has_read_input: false,
@@ -74,7 +74,7 @@ impl Guest {
             space,
             channel: Some(channel),
             personality: from.personality.fork(seed),
-            image: Arc::clone(&from.image),
+            loaded: Arc::clone(&from.loaded),
             stack_bytes: from.stack_bytes,
             interface: Some(Arc::clone(&from.interface)),
             has_read_input: false,
@@ -94,9 +94,9 @@ pub(super) fn vm_at(from: &SnapshotParts, providers: &Providers) -> Result<Empty
 /// A VM whose memory is that of `from`: one that the providers have, or a new one.
 fn vm_over(from: &SnapshotParts, providers: &Providers) -> Result<EmptyVm, CreateError> {
     let shape = Shape {
-        backend: from.image.backend,
+        backend: from.loaded.backend,
         space: &from.space,
-        pages: &from.image.system_pages,
+        pages: &from.loaded.system_pages,
         message_bytes: from.message_bytes,
     };
     if let Some(mut vm) = providers.vms.take(&shape)
@@ -108,8 +108,12 @@ fn vm_over(from: &SnapshotParts, providers: &Providers) -> Result<EmptyVm, Creat
 }
 
 /// What the personality needs to start the program.
-fn start_of(config: &Config, image: &Image, has_channel: bool) -> Result<Start, CreateError> {
-    let program = &image.program;
+fn start_of(
+    config: &Config,
+    loaded: &LoadedProgram,
+    has_channel: bool,
+) -> Result<Start, CreateError> {
+    let program = &loaded.program;
     let name = config.name.clone().into_bytes();
     let random = random_seed().map_err(|source| CreateError::Memory { source })?;
     let mut arguments = vec![name.clone()];

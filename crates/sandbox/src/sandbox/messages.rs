@@ -121,7 +121,7 @@ impl Sandbox {
     }
 
     fn report(&mut self, abort: Abort) -> Arc<AbortReport> {
-        let mut report = self.guest.image.symbols.report();
+        let mut report = self.guest.loaded.symbols.report();
         let frames = abort.backtrace.into_iter().map(|at| report.locate(at)).collect();
         self.events.tell(Event::Reported { steps: report.steps() });
         Arc::new(AbortReport {

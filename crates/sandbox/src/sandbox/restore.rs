@@ -63,7 +63,7 @@ impl Sandbox {
         let mut personality = guest.personality.clone();
         personality.forget_history();
         let snapshot = Snapshot::from_parts(SnapshotParts {
-            image: Arc::clone(&guest.image),
+            loaded: Arc::clone(&guest.loaded),
             space: guest.space.seal().map_err(|source| SnapshotError::Memory { source })?,
             cpu,
             personality,
@@ -221,7 +221,7 @@ impl Guest {
             None => self.enter_elsewhere(from, control, providers)?,
         };
         self.personality.restore(&from.personality);
-        self.image = Arc::clone(&from.image);
+        self.loaded = Arc::clone(&from.loaded);
         self.stack_bytes = from.stack_bytes;
         self.interface = Some(Arc::clone(&from.interface));
         Ok(restored)
@@ -236,7 +236,7 @@ impl Guest {
         let memory = |source| SnapshotError::Memory { source };
         let capacity = self.channel.as_ref().map(Channel::capacity);
         if !self.machine.is_sound()
-            || !self.machine.stands_on(&from.image.system_pages)
+            || !self.machine.stands_on(&from.loaded.system_pages)
             || capacity != Some(from.message_bytes)
         {
             return Ok(None);

@@ -2,7 +2,7 @@
 
 use crate::config::Limits;
 use crate::error::{CallError, CreateError};
-use crate::image::Image;
+use crate::loaded::LoadedProgram;
 use ampoule_linux::Personality;
 use ampoule_machine::{CpuState, MachineError};
 use ampoule_memory::SealedSpace;
@@ -20,7 +20,7 @@ pub struct Snapshot(Arc<SnapshotParts>);
 /// What a snapshot is made of.
 #[derive(Debug)]
 pub(crate) struct SnapshotParts {
-    pub(crate) image: Arc<Image>,
+    pub(crate) loaded: Arc<LoadedProgram>,
     pub(crate) space: Arc<SealedSpace>,
     pub(crate) cpu: CpuState,
     pub(crate) personality: Personality,

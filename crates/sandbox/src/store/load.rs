@@ -5,7 +5,7 @@ use super::error::SnapshotStoreError;
 use super::pages::{self, EXTENTS_MAX, Run};
 use super::parts::{FILE_MAX, Parts};
 use crate::channel::Channel;
-use crate::image::Image;
+use crate::loaded::LoadedProgram;
 use crate::sandbox::{Snapshot, SnapshotParts};
 use ampoule_abi::layout::PAGE_SIZE;
 use ampoule_linux::Personality;
@@ -122,9 +122,10 @@ fn snapshot(
     let blob = directory.blob(&parts.executable)?;
     let executable: Arc<[u8]> = blob.read(FILE_MAX)?.into();
     let memory_bytes = config.limits.memory_bytes;
-    let image = Image::of_snapshot(executable, backend, system_pages, &space, memory_bytes);
-    let image =
-        image.map_err(|error| StoreError::corrupt(&blob.name, format!("not a guest: {error}")))?;
+    let loaded =
+        LoadedProgram::of_snapshot(executable, backend, system_pages, &space, memory_bytes);
+    let loaded =
+        loaded.map_err(|error| StoreError::corrupt(&blob.name, format!("not a guest: {error}")))?;
     let mut files: Vec<Arc<[u8]>> = Vec::new();
     for file in &parts.files {
         check_stop(stop)?;
@@ -133,7 +134,7 @@ fn snapshot(
     let personality = Personality::from_state(&config.personality, &files);
     let personality = personality.map_err(|error| corrupt(error.to_string()))?;
     Ok(Snapshot::from_parts(SnapshotParts {
-        image: Arc::new(image),
+        loaded: Arc::new(loaded),
         space,
         cpu,
         personality,

@@ -69,16 +69,16 @@ pub fn save(
     config::check_name(&options.name).map_err(|problem| invalid("name", problem))?;
     config::check_metadata(&options.metadata).map_err(|problem| invalid("metadata", problem))?;
     let parts = snapshot.parts();
-    let backend = parts.image.backend;
+    let backend = parts.loaded.backend;
     let features = backend.features()?;
 
     let (personality, files) = parts.personality.state();
-    check_sizes(files.iter().chain([&parts.image.executable]).map(|file| file.len() as u64))
+    check_sizes(files.iter().chain([&parts.loaded.executable]).map(|file| file.len() as u64))
         .map_err(|problem| invalid("snapshot", problem))?;
 
     let directory = Directory::create(path, stop)?;
     let mut writer = Writer::begin(&directory, stop)?;
-    let executable = writer.add(Layer::Executable.media_type(), &parts.image.executable)?;
+    let executable = writer.add(Layer::Executable.media_type(), &parts.loaded.executable)?;
     let mut layers = save_memory(&directory, &mut writer, &parts.space, &executable, stop)?;
     layers.push(writer.add(Layer::Interface.media_type(), &parts.interface.encode())?);
     layers.push(executable);

@@ -199,7 +199,7 @@ fn the_largest_abort_over_the_worst_symbols_has_a_budget() {
         assert_eq!(called(&mut sandbox, length), Step::Stopped);
         check_failure(&sandbox, "ERR_AMPOULE_GUEST_ABORT");
         let steps = sandbox.statistics().report_steps;
-        // The second sandbox of the image finds the functions in order.
+        // The second sandbox of the program finds the functions in order.
         assert!(steps <= if first { FIRST_REPORT } else { LATER_REPORT }, "{steps}");
         assert!(!first || steps > 1 << 17, "{steps}");
     }

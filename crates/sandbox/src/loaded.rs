@@ -10,24 +10,24 @@ use std::sync::{Arc, Weak};
 
 /// An executable loaded into a sealed address space.
 #[derive(Debug)]
-pub(crate) struct Image {
+pub(crate) struct LoadedProgram {
     pub(crate) executable: Arc<[u8]>,
     pub(crate) program: Program,
-    /// Read when something is to be reported, and then kept: for all sandboxes of the image.
+    /// Read when something is to be reported, and then kept: for all sandboxes that run it.
     pub(crate) symbols: Symbols,
-    /// What it was made for.
+    /// What it was loaded for.
     pub(crate) backend: &'static dyn Backend,
     pub(crate) system_pages: SystemPages,
     space: Arc<SealedSpace>,
     memory_bytes: u64,
 }
 
-/// Images in use. Comparing bytes instead of digests costs less (a difference shows early) and
+/// Programs in use. Comparing bytes instead of digests costs less (a difference shows early) and
 /// cannot be fooled.
-static IMAGES: Mutex<Vec<Weak<Image>>> = Mutex::new(Vec::new());
+static LOADED: Mutex<Vec<Weak<LoadedProgram>>> = Mutex::new(Vec::new());
 
-impl Image {
-    /// The image of `executable` in `memory_bytes` of memory, for `backend`: one in use, or a new one.
+impl LoadedProgram {
+    /// `executable` in `memory_bytes` of memory, for `backend`: one in use, or newly loaded.
     ///
     /// Cost: a comparison with the executables in use; the first time, a copy of the segments.
     pub(crate) fn get(
@@ -35,30 +35,30 @@ impl Image {
         memory_bytes: u64,
         backend: &'static dyn Backend,
     ) -> Result<Arc<Self>, CreateError> {
-        let matches = |image: &Arc<Self>| {
-            image.memory_bytes == memory_bytes
-                && is_same(image.backend, backend)
-                && image.executable == *executable
+        let matches = |loaded: &Arc<Self>| {
+            loaded.memory_bytes == memory_bytes
+                && is_same(loaded.backend, backend)
+                && loaded.executable == *executable
         };
         let candidates: Vec<_> = {
-            let mut images = IMAGES.lock();
-            images.retain(|image| image.strong_count() > 0);
-            images.iter().filter_map(Weak::upgrade).collect()
+            let mut known = LOADED.lock();
+            known.retain(|loaded| loaded.strong_count() > 0);
+            known.iter().filter_map(Weak::upgrade).collect()
         };
-        if let Some(image) = candidates.into_iter().find(matches) {
-            return Ok(image);
+        if let Some(loaded) = candidates.into_iter().find(matches) {
+            return Ok(loaded);
         }
-        let image = Arc::new(Self::load(Arc::clone(executable), memory_bytes, backend)?);
-        IMAGES.lock().push(Arc::downgrade(&image));
-        Ok(image)
+        let loaded = Arc::new(Self::load(Arc::clone(executable), memory_bytes, backend)?);
+        LOADED.lock().push(Arc::downgrade(&loaded));
+        Ok(loaded)
     }
 
-    /// A new address space over the image.
+    /// A new address space over it.
     pub(crate) fn instantiate(&self) -> Result<AddressSpace, CreateError> {
         self.space.instantiate().map_err(|source| CreateError::Memory { source })
     }
 
-    /// The image of a guest that was not loaded here: `space` is what became of it.
+    /// The program of a guest that was not loaded here: `space` is what became of it.
     pub(crate) fn of_snapshot(
         executable: Arc<[u8]>,
         backend: &'static dyn Backend,
