@@ -73,7 +73,7 @@ export let partsOf: (sandbox: Sandbox) => {
   readonly exports: readonly Export[];
 };
 
-/** @internal {@link Sandbox.create} with options that have been read; no part of the package's API. */
+/** @internal {@link Sandbox.create} with options that have been read, for who awaits it; no part of the API. */
 export let makeSandbox: <G extends GuestDeclaration>(options: Given) => Promise<Sandbox<G>>;
 
 /**
@@ -101,7 +101,7 @@ export class Sandbox<G extends GuestDeclaration = UndeclaredGuest> {
 
   static {
     partsOf = (sandbox) => ({ driver: sandbox.#driver, exports: sandbox.#exports });
-    makeSandbox = async <D extends GuestDeclaration>(options: Given): Promise<Sandbox<D>> => {
+    makeSandbox = <D extends GuestDeclaration>(options: Given): Promise<Sandbox<D>> => {
       const directives = OPTIONS.trace.check(options.trace);
       const create = (): Promise<Sandbox<D>> => {
         const origin = originOf(idOfSnapshot(options.snapshot));

@@ -2,7 +2,7 @@
 import type { Limits } from "../../options.js";
 import { peek } from "../foreign.js";
 import type { NativeLimits } from "../native/native.js";
-import { invalid, readOptions } from "./checks.js";
+import { invalid } from "./checks.js";
 import {
   type CheckedLimits,
   type Descriptor,
@@ -60,6 +60,7 @@ function runOf(key: OptionKey): "same" | "own" | undefined {
 
 const LIMIT_KEYS = Object.keys(LIMITS) as LimitKey[];
 const isImageLimit = (key: LimitKey): boolean => LIMITS[key].part === "image";
+const IMAGE_LIMIT_KEYS = LIMIT_KEYS.filter(isImageLimit);
 /** The limits that a fork takes. */
 export const SANDBOX_LIMIT_KEYS = LIMIT_KEYS.filter(
   (key) => !isImageLimit(key),
@@ -67,10 +68,9 @@ export const SANDBOX_LIMIT_KEYS = LIMIT_KEYS.filter(
 
 /** Checks the options `keys` of `given`, in the order of their descriptions; what is absent has its default. */
 export function check<Key extends OptionKey>(given: Given, keys: readonly Key[]): Checked<Key> {
-  const checked: { -readonly [Each in OptionKey]?: unknown } & { memory?: number } = {};
+  const checked: Record<string, unknown> = {};
   for (const key of keys) {
-    const made: unknown = OPTIONS[key].check(given[key], checked);
-    Object.assign(checked, { [key]: made });
+    checked[key] = OPTIONS[key].check(given[key], checked as { readonly memory?: number });
   }
   return checked as Checked<Key>;
 }
@@ -82,7 +82,7 @@ export function refuseImageOptions(given: Given): void {
     throw invalid(option, "is part of the snapshot and cannot be given with one");
   };
   for (const key of IMAGE_KEYS) refuse(key, given[key]);
-  for (const key of LIMIT_KEYS.filter(isImageLimit)) {
+  for (const key of IMAGE_LIMIT_KEYS) {
     refuse(`limits.${key}`, peek(given.limits, key));
   }
 }
@@ -90,26 +90,39 @@ export function refuseImageOptions(given: Given): void {
 /** What a sandbox hands on to those that are made of it, where their own options do not say otherwise. */
 export type Inheritance = Given & { readonly limits: Limits };
 
+const HANDED_ON: Readonly<Record<Heir, readonly OptionKey[]>> = {
+  fork: KEYS.filter((key) => heirsOf(key).includes("fork")),
+  pool: KEYS.filter((key) => heirsOf(key).includes("pool")),
+};
+
+function heirsOf(key: OptionKey): readonly Heir[] {
+  return OPTIONS[key].heirs;
+}
+
 /** What of `given` is handed on to `heir`. Limits are there, if only none. */
 export function handedOn(given: Given, heir: Heir): Inheritance {
-  const kept = KEYS.filter((key) => {
-    const option: Descriptor = OPTIONS[key];
-    return option.heirs.includes(heir) && given[key] !== undefined;
-  });
-  const { limits = {} } = given;
-  const all = readOptions(limits as Limits, "limits", LIMIT_KEYS);
-  const own = Object.entries(all).filter(([key]) => !isImageLimit(key as LimitKey));
-  return {
-    ...Object.fromEntries(kept.map((key) => [key, given[key]])),
-    limits: Object.fromEntries(own),
-  };
+  const limits: Record<string, unknown> = {};
+  for (const key of SANDBOX_LIMIT_KEYS) {
+    const limit = peek(given.limits, key);
+    if (limit !== undefined) limits[key] = limit;
+  }
+  const kept: Record<string, unknown> = {};
+  for (const key of HANDED_ON[heir]) {
+    if (given[key] !== undefined) kept[key] = given[key];
+  }
+  return Object.assign(kept, { limits: limits as Limits });
 }
+
+const NATIVE_LIMITS = LIMIT_KEYS.flatMap((key) => {
+  const { native }: LimitDescriptor = LIMITS[key];
+  return native === undefined ? [] : [{ key, native }];
+});
 
 /** The limits that the native side checks. */
 export function nativeLimits(limits: CheckedLimits): NativeLimits {
-  const named = LIMIT_KEYS.flatMap((key) => {
-    const { native }: LimitDescriptor = LIMITS[key];
-    return native === undefined || !Number.isFinite(limits[key]) ? [] : [[native, limits[key]]];
-  });
-  return Object.fromEntries(named) as NativeLimits;
+  const named: Partial<Record<keyof NativeLimits, number>> = {};
+  for (const { key, native } of NATIVE_LIMITS) {
+    if (Number.isFinite(limits[key])) named[native] = limits[key];
+  }
+  return named as NativeLimits;
 }

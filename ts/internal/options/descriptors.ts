@@ -78,7 +78,8 @@ export const OPTIONS = {
   trace: {
     part: "sandbox",
     heirs: EVERY_HEIR,
-    check: (given: unknown = DEFAULT_DIRECTIVES) => resolveTrace(given, "trace"),
+    check: (given: unknown) =>
+      given === undefined ? DEFAULT_DIRECTIVES : resolveTrace(given, "trace"),
   },
   onLog: { part: "sandbox", heirs: EVERY_HEIR, check: resolveOnLog },
   memory: {
@@ -198,15 +199,28 @@ export type CheckedLimits = Readonly<Record<LimitKey, number>>;
 
 const LIMIT_KEYS = Object.keys(LIMITS) as LimitKey[];
 
+/** From there on, the default of no limit depends on the memory. */
+const USUAL_MEMORY = 4 * DEFAULTS.stack;
+let defaultLimits: CheckedLimits | undefined;
+
 /** Checks the option `limits`. */
 function checkLimits(
-  given: unknown = {},
+  given: unknown,
   { memory = Number.POSITIVE_INFINITY }: { readonly memory?: number },
 ): CheckedLimits {
-  const limits = readOptions(given as Partial<Record<LimitKey, unknown>>, "limits", LIMIT_KEYS);
-  const checked = LIMIT_KEYS.map((key) => {
-    const { check }: LimitDescriptor = LIMITS[key];
-    return [key, check(limits[key], `limits.${key}`, memory)] as const;
-  });
-  return Object.fromEntries(checked) as Record<LimitKey, number>;
+  // Behind an entry into a virtual machine, code like this is cold: most sandboxes need none of it.
+  const isUsual = given === undefined && memory >= USUAL_MEMORY;
+  if (isUsual && defaultLimits !== undefined) return defaultLimits;
+  const limits = readOptions(
+    (given === undefined ? {} : given) as Partial<Record<LimitKey, unknown>>,
+    "limits",
+    LIMIT_KEYS,
+  );
+  const checked: Partial<Record<LimitKey, number>> = {};
+  for (const key of LIMIT_KEYS) {
+    checked[key] = LIMITS[key].check(limits[key], `limits.${key}`, memory);
+  }
+  const complete = Object.freeze(checked) as CheckedLimits;
+  if (isUsual) defaultLimits = complete;
+  return complete;
 }

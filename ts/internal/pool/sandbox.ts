@@ -98,11 +98,13 @@ export class PoolSource {
     }
     const snapshot = await snapshotOf(options);
     try {
-      // With a snapshot, options that it has decided are refused where sandboxes are made.
+      // With a snapshot, options that it has decided are refused where sandboxes are made. The handle that was
+      // given is not kept: whoever drops it without closing it is told.
       const instance =
         options.snapshot === undefined
           ? handedOn(options, "pool")
-          : { ...options, signal: undefined };
+          : { ...options, snapshot: undefined, signal: undefined };
+      // The signal is for the first alone.
       const first = await make(snapshot, { ...instance, signal: options.signal || undefined });
       return new PoolSource(first, snapshot, instance);
     } catch (error) {
