@@ -43,8 +43,9 @@ fn objection(path: &str, import: &Import) -> Option<&'static str> {
     let target = import.target.as_str();
     let from_cli = path.starts_with("ts/cli/");
     if target == "#native" {
-        return (path != NATIVE && path != NUMBERS)
-            .then_some("the addon is imported by ts/internal/native/native.ts alone");
+        return (path != NATIVE && path != NUMBERS).then_some(
+            "the addon is imported by native.ts alone, and by numbers.ts for its types",
+        );
     }
     if target.contains("native/index.") {
         return Some(
