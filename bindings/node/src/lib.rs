@@ -1,4 +1,4 @@
-//! The Node.js binding: converts between JavaScript and the sandbox crate and does nothing else.
+//! The Node.js binding: converts between JavaScript and the crates `host` and `sandbox` and does nothing else.
 //!
 //! No defaults and no policy live here. Failures cross as data (`Failure`), and one TypeScript
 //! function throws. Payloads cross through one staging buffer for each JavaScript thread

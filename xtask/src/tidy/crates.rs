@@ -20,6 +20,19 @@ impl Room {
     const fn tests(self, tests_may_know: &'static [&'static str]) -> Self {
         Self { tests_may_know, ..self }
     }
+
+    /// Its edges, as the page has them.
+    fn drawn(&self) -> String {
+        let mut edges = self.may_know.join(", ");
+        if edges.is_empty() {
+            edges.push_str("none");
+        }
+        if !self.tests_may_know.is_empty() {
+            edges.push_str("; its tests: ");
+            edges.push_str(&self.tests_may_know.join(", "));
+        }
+        edges
+    }
 }
 
 /// Every crate of the root workspace.
@@ -85,6 +98,28 @@ pub(super) fn edges_are_allowed(files: &[SourceFile], findings: &mut Findings) {
             findings.add(file, line, message);
         }
     }
+}
+
+/// The table of edges in `ARCHITECTURE.md` is the one above: a row for each crate, in any order.
+pub(super) fn edges_are_drawn(files: &[SourceFile], findings: &mut Findings) {
+    let Some(page) = files.iter().find(|file| file.path == "ARCHITECTURE.md") else { return };
+    for room in ROOMS {
+        let (at, drawn) = super::code::numbered(&page.text)
+            .find_map(|(at, line)| Some((at, drawn(line, room.directory)?)))
+            .unwrap_or((1, ""));
+        let expected = room.drawn();
+        if drawn != expected {
+            let directory = room.directory;
+            findings.add(page, at, format!("the edges are: | `{directory}` | {expected} |"));
+        }
+    }
+}
+
+/// What the line of a table says of the edges of `directory`, if it does.
+fn drawn<'a>(line: &'a str, directory: &str) -> Option<&'a str> {
+    let row = line.strip_prefix("| `")?.strip_prefix(directory)?.strip_prefix("` | ")?;
+    // The map has more columns.
+    row.strip_suffix(" |").filter(|edges| !edges.contains('|'))
 }
 
 /// Whether the tests of a crate may use another one that the crate itself must not.
@@ -165,7 +200,24 @@ fn line_of(file: &SourceFile, name: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{assert_clean, assert_finding};
-    use super::{edges_are_allowed, lints_are_inherited};
+    use super::{ROOMS, edges_are_allowed, edges_are_drawn, lints_are_inherited};
+
+    #[test]
+    fn the_page_draws_every_edge() {
+        let rows: Vec<_> = ROOMS
+            .iter()
+            .map(|room| format!("| `{}` | {} |", room.directory, room.drawn()))
+            .collect();
+        let page = rows.join("\n");
+        assert_clean(edges_are_drawn, &[("ARCHITECTURE.md", &page)]);
+        let missing = page.replace("| `crates/spans` | wire |", "| `crates/spans` | none |");
+        assert_finding(
+            edges_are_drawn,
+            &[("ARCHITECTURE.md", &missing)],
+            "ARCHITECTURE.md:7",
+            "| `crates/spans` | wire |",
+        );
+    }
 
     #[test]
     fn an_edge_of_the_table_is_fine() {

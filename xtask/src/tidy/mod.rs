@@ -31,6 +31,7 @@ const RULES: &[Rule] = &[
     abi::every_number_is_pinned,
     circles::are_listed,
     crates::edges_are_allowed,
+    crates::edges_are_drawn,
     crates::lints_are_inherited,
     errors::codes_are_documented,
     errors::codes_are_written_once,
