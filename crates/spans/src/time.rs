@@ -105,6 +105,8 @@ pub struct Timeline {
     wall_offset: Option<i128>,
     /// When the call began.
     start: Option<ClockPair>,
+    /// The reading before `from`.
+    before: Option<ClockPair>,
     /// The readings between which the guest has run.
     from: Option<ClockPair>,
     to: Option<ClockPair>,
@@ -121,12 +123,13 @@ impl Timeline {
         frequency: Option<u64>,
         wall_offset: Option<i128>,
     ) -> Self {
-        Self { frequency, wall_offset, start, from: start, to: None, guest_offset: 0 }
+        Self { frequency, wall_offset, start, before: None, from: start, to: None, guest_offset: 0 }
     }
 
     /// Says that the guest has run up to `now`. What it did since the reading before lies in between.
     pub const fn reach(&mut self, now: ClockPair) {
         if let Some(to) = self.to {
+            self.before = self.from;
             self.from = Some(to);
         }
         self.to = Some(now);
@@ -157,19 +160,26 @@ impl Timeline {
         let host = guest_tsc.wrapping_sub(self.guest_offset);
         let latest = self.to.map_or(u64::MAX, |to| to.tsc).max(start.tsc);
         let moved = host.clamp(start.tsc, latest);
-        let passed = self.nanoseconds(moved.abs_diff(from.tsc))?;
-        // A record that found its batch full stands in the next one and is older than the reading between.
+        // A record that found its batch full stands in the next one and is older than the reading between: its
+        // time is that of the interval before, as the time of its predecessor is.
         let monotonic = if moved < from.tsc {
+            let passed = self.nanoseconds(from.tsc - moved, self.before.zip(self.from))?;
             from.monotonic.saturating_sub(passed).max(start.monotonic)
         } else {
-            from.monotonic.saturating_add(passed)
+            from.monotonic
+                .saturating_add(self.nanoseconds(moved - from.tsc, self.from.zip(self.to))?)
         };
         Ok((self.wall_of(monotonic)?, host.abs_diff(moved)))
     }
 
-    /// How long the counter takes for so many ticks: by the two readings, or else by its frequency.
-    fn nanoseconds(&self, ticks: u64) -> Result<u64, TimeError> {
-        let measured = self.from.zip(self.to).and_then(|(from, to)| {
+    /// How long the counter takes for so many ticks: by the readings at both ends of an interval, or else by
+    /// its frequency.
+    fn nanoseconds(
+        &self,
+        ticks: u64,
+        interval: Option<(ClockPair, ClockPair)>,
+    ) -> Result<u64, TimeError> {
+        let measured = interval.and_then(|(from, to)| {
             let interval = to.tsc.checked_sub(from.tsc).filter(|&interval| interval > 0)?;
             Some((to.monotonic.saturating_sub(from.monotonic), interval))
         });

@@ -67,6 +67,18 @@ fn what_is_older_than_the_reading_before_keeps_its_time() {
 }
 
 #[test]
+fn what_is_older_than_the_reading_before_follows_its_predecessor() {
+    // Readings that something came between are off, so that the clock seems to run at another rate in the
+    // next interval. Whoever stands in the wrong batch must not overtake those before it.
+    let mut timeline = call(Some(GIGAHERTZ));
+    timeline.reach(pair(101_000, 100_500));
+    let predecessor = timeline.wall(60_900).unwrap().0;
+    timeline.reach(pair(201_000, 201_500));
+    let late = timeline.wall(61_000).unwrap();
+    assert_eq!(late, (predecessor + 100, 0));
+}
+
+#[test]
 fn a_counter_that_starts_elsewhere_is_aligned_with_the_start() {
     let mut timeline = call(Some(GIGAHERTZ));
     timeline.reach(pair(100_000, 99_500));
