@@ -15,7 +15,7 @@ use differences::DIFFERENCES;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use support::{Outcome, program, run};
 
 /// Where the program and its tree say that it lies.
@@ -34,18 +34,17 @@ struct Transcript {
 /// Runs the program natively; [`None`], loudly, where that cannot be.
 #[expect(clippy::unwrap_used, reason = "test support: failing loudly is the point")]
 fn natively(executable: &Path, arguments: &[&str]) -> Option<Transcript> {
-    let mut child = Command::new(executable)
+    // All input is there, and has ended, before the program can look; it is small enough for the pipe.
+    let (input, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(INPUT).unwrap();
+    drop(writer);
+    let output = Command::new(executable)
         .arg("native")
         .args(arguments)
         .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+        .stdin(input)
+        .output()
         .unwrap();
-    // Small enough for the pipe; a run that does not read it has closed its end.
-    let _ = child.stdin.take().unwrap().write_all(INPUT);
-    let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(NO_WORLD) {
         ampoule_testkit::skip(&format!("{said}(it needs root or namespaces of ordinary users)"));
